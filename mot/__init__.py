@@ -1,0 +1,1 @@
+"""Detect and track people in video, and measure it."""
