@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -109,6 +109,20 @@ class Tracks:
         )
 
 
+class Detector(Protocol):
+    """Images of any sizes in, one `Detections` for each out."""
+
+    def __call__(self, images: list[Image]) -> list[Detections]: ...
+
+
+class Tracker(Protocol):
+    """Follows one stream, frame by frame."""
+
+    def update(self, detections: Detections, frame: Frame) -> Tracks: ...
+
+    def reset(self) -> None: ...
+
+
 def _set(owner: object, name: str, array: npt.NDArray[Any]) -> None:
     view = array.view()
     view.flags.writeable = False
@@ -127,7 +141,7 @@ def _boxes(values: npt.ArrayLike, what: str) -> FloatArray:
 
 
 def _name_bad_row(boxes: FloatArray, what: str) -> None:
-    finite = np.isfinite(boxes).all(axis=1)
+    finite: npt.NDArray[np.bool_] = np.isfinite(boxes.sum(axis=1))
     bad = ~finite | (boxes[:, 2:] < boxes[:, :2]).any(axis=1)
     if bad.any():
         row = int(bad.argmax())
@@ -139,8 +153,9 @@ def _column(values: npt.ArrayLike, count: int, dtype: Any, what: str) -> npt.NDA
     column = np.asarray(values, dtype)
     if column.shape != (count,):
         raise ValueError(f"{what} must have the shape ({count},), not {column.shape}")
-    if dtype is np.float32 and not np.isfinite(column).all():
-        raise ValueError(f"{what}: row {int(np.isfinite(column).argmin())} is not finite")
+    if dtype is np.float32 and not np.isfinite(column.sum()):
+        bad: npt.NDArray[np.bool_] = ~np.isfinite(column)
+        raise ValueError(f"{what}: row {int(bad.argmax())} is not finite")
     return column
 
 

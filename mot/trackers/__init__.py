@@ -1,1 +1,9 @@
+"""Detections of each frame in, tracks out. NumPy and SciPy alone."""
 
+from __future__ import annotations
+
+# Name -> module, class, settings. Nothing is imported before a tracker is built.
+TRACKERS: dict[str, tuple[str, str, str]] = {
+    "sort": ("mot.trackers.sort", "Sort", "SortSettings"),
+}
+DEFAULT_TRACKER = "sort"

@@ -1,0 +1,5 @@
+"""`python -m mot` is `mot`."""
+
+from mot.cli import main
+
+main()

@@ -1,0 +1,186 @@
+"""Box formats, overlaps and clipping; nothing else does box arithmetic.
+
+Boxes are (N, 4) in pixels, half-open. Formats: `xyxy` corners; `xywh` left, top, width, height;
+`cxcywh` centre, width, height; `xyah` centre, width / height, height; `xysr` centre, area,
+width / height. Conversions keep the floating type they are given and lay their result out one
+plane a column (`result.T` is contiguous); overlaps are computed plane by plane in float32, several
+times faster than broadcasting (N, M, 2) in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mot.types import FloatArray
+
+Boxes = npt.NDArray[np.floating[Any]]
+
+_BLOCK = 16384  # pairs at a time: 64 KiB a temporary
+_TINY = np.float32(1e-9)  # keeps 0 / 0 out of the overlap of two empty boxes
+
+
+# Corners and centres are two planes each, so most steps below do x and y, or both sizes, at once.
+
+
+def xyxy_to_xywh(xyxy: Boxes) -> Boxes:
+    planes = xyxy.T.copy()
+    planes[2:] -= planes[:2]
+    return planes.T
+
+
+def xywh_to_xyxy(xywh: Boxes) -> Boxes:
+    planes = xywh.T.copy()
+    planes[2:] += planes[:2]
+    return planes.T
+
+
+def xyxy_to_cxcywh(xyxy: Boxes) -> Boxes:
+    planes = xyxy.T.copy()
+    planes[2:] -= planes[:2]
+    planes[:2] += planes[2:] / 2
+    return planes.T
+
+
+def cxcywh_to_xyxy(cxcywh: Boxes) -> Boxes:
+    planes = cxcywh.T.copy()
+    planes[:2] -= planes[2:] / 2
+    planes[2:] += planes[:2]
+    return planes.T
+
+
+def xyxy_to_xyah(xyxy: Boxes) -> Boxes:
+    planes = xyxy_to_cxcywh(xyxy).T
+    planes[2] = _ratio(planes[2], planes[3])
+    return planes.T
+
+
+def xyah_to_xyxy(xyah: Boxes) -> Boxes:
+    planes = xyah.T.copy()
+    planes[2] *= planes[3]
+    return cxcywh_to_xyxy(planes.T)
+
+
+def xyxy_to_xysr(xyxy: Boxes) -> Boxes:
+    planes = xyxy_to_cxcywh(xyxy).T
+    width, height = planes[2].copy(), planes[3].copy()
+    planes[2] *= height
+    planes[3] = _ratio(width, height)
+    return planes.T
+
+
+def xysr_to_xyxy(xysr: Boxes) -> Boxes:
+    planes = xysr.T.copy()
+    area = np.maximum(planes[2], 0)
+    planes[2] = np.sqrt(np.maximum(area * planes[3], 0))
+    planes[3] = _ratio(area, planes[2])
+    return cxcywh_to_xyxy(planes.T)
+
+
+def area(xyxy: Boxes) -> Boxes:
+    return (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])
+
+
+def clip(xyxy: Boxes, width: float, height: float) -> Boxes:
+    """Boxes cut to the image; one that lies outside becomes empty at the border."""
+    return np.clip(xyxy, 0, np.array([width, height, width, height], xyxy.dtype))
+
+
+def buffer(xyxy: Boxes, ratio: float) -> Boxes:
+    """Boxes grown on each side by `ratio` of their width and height (C-BIoU)."""
+    planes = xyxy.T.copy()
+    margin = (planes[2:] - planes[:2]) * ratio
+    planes[:2] -= margin
+    planes[2:] += margin
+    return planes.T
+
+
+def intersection(a: Boxes, b: Boxes) -> FloatArray:
+    """(N, M) shared areas."""
+    return _blockwise(_intersection, a, b)
+
+
+def iou(a: Boxes, b: Boxes) -> FloatArray:
+    """(N, M) intersection over union; two empty boxes overlap by 0."""
+    return _blockwise(_iou, a, b)
+
+
+def giou(a: Boxes, b: Boxes) -> FloatArray:
+    """(N, M) generalised IoU in [-1, 1]: IoU less the empty share of the common hull."""
+    return _blockwise(_giou, a, b)
+
+
+def containment(a: Boxes, b: Boxes) -> FloatArray:
+    """(N, M) the share of each box of `a` that lies within each box of `b`."""
+    return _blockwise(_containment, a, b)
+
+
+def _ratio(above: Boxes, below: Boxes) -> Boxes:
+    """0 where the divisor is not positive."""
+    return np.divide(above, below, out=np.zeros(len(above), above.dtype), where=below > 0)
+
+
+# The kernels take planes: (4, n) and (4, M) rows of left, top, right, bottom.
+
+
+def _intersection(a: FloatArray, b: FloatArray) -> FloatArray:
+    shared: FloatArray = np.minimum(a[2][:, None], b[2])
+    shared -= np.maximum(a[0][:, None], b[0])
+    np.maximum(shared, 0, out=shared)
+    height = np.minimum(a[3][:, None], b[3])
+    height -= np.maximum(a[1][:, None], b[1])
+    np.maximum(height, 0, out=height)
+    shared *= height
+    return shared
+
+
+def _union(a: FloatArray, b: FloatArray, shared: FloatArray) -> FloatArray:
+    union = np.add.outer(_planar_area(a), _planar_area(b))
+    union -= shared
+    return np.maximum(union, _TINY, out=union)
+
+
+def _iou(a: FloatArray, b: FloatArray) -> FloatArray:
+    shared = _intersection(a, b)
+    shared /= _union(a, b, shared)
+    return shared
+
+
+def _giou(a: FloatArray, b: FloatArray) -> FloatArray:
+    hull = np.maximum(a[2][:, None], b[2]) - np.minimum(a[0][:, None], b[0])
+    hull *= np.maximum(a[3][:, None], b[3]) - np.minimum(a[1][:, None], b[1])
+    np.maximum(hull, _TINY, out=hull)
+    shared = _intersection(a, b)
+    union = _union(a, b, shared)
+    shared /= union
+    shared -= (hull - union) / hull
+    return shared
+
+
+def _containment(a: FloatArray, b: FloatArray) -> FloatArray:
+    shared = _intersection(a, b)
+    shared /= np.maximum(_planar_area(a), _TINY)[:, None]
+    return shared
+
+
+def _planar_area(planes: FloatArray) -> FloatArray:
+    area: FloatArray = (planes[2] - planes[0]) * (planes[3] - planes[1])
+    return area
+
+
+def _blockwise(
+    kernel: Callable[[FloatArray, FloatArray], FloatArray], a: Boxes, b: Boxes
+) -> FloatArray:
+    """Run a kernel over blocks of rows whose temporaries stay in the cache and off `mmap`."""
+    planes, other = np.ascontiguousarray(a.T, np.float32), np.ascontiguousarray(b.T, np.float32)
+    count, step = len(a), max(1, _BLOCK // max(1, len(b)))
+    if count <= step:
+        return kernel(planes, other)
+    result = np.empty((count, len(b)), np.float32)
+    for start in range(0, count, step):
+        rows = slice(start, start + step)
+        result[rows] = kernel(planes[:, rows], other)
+    return result

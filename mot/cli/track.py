@@ -1,0 +1,119 @@
+"""`mot track`: find the people in videos and follow them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from mot.detectors import DEFAULT_DETECTOR, DETECTORS
+from mot.trackers import DEFAULT_TRACKER, TRACKERS
+
+FORMATS = ("mot", "csv", "jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The flags of `mot track`, as given."""
+
+    sources: tuple[str, ...]
+    detections: str | None
+    detector: str | None
+    tracker: str
+    settings: tuple[str, ...]
+    out: str | None
+    formats: tuple[str, ...]
+    save_video: bool | None
+    conf: float | None
+    classes: tuple[int, ...] | None
+    start: float | None
+    end: float | None
+    every: int
+    show: bool
+    overwrite: bool
+    quiet: bool
+
+
+def _parse_formats(context: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    wrong = [name for name in names if name not in FORMATS]
+    if wrong or not names:
+        raise click.BadParameter(f"{text!r} is not one of {', '.join(FORMATS)}, or several of them")
+    return names
+
+
+def _parse_classes(
+    context: click.Context, option: click.Parameter, text: str | None
+) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(0 if word.strip() == "person" else int(word) for word in text.split(","))
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r}: give class numbers with commas between them, or person"
+        ) from None
+
+
+@click.command(
+    short_help="Find the people in a video and follow them.",
+    epilog="""\b
+Examples:
+  mot track video.mp4
+  mot track video.mp4 --detections det.txt -o out/
+  mot track MOT17-02-FRCNN --detections FRCNN --tracker sort --no-video
+  mot track 'clips/*.mp4' --format mot,csv
+  mot track rtsp://camera/stream -o - | jq .tracks
+""",
+)
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.option("--detections", metavar="FILE|DIR|NAME", help="MOT detections, not a detector's.")
+@click.option(
+    "--detector",
+    metavar="NAME",
+    help=f"What finds the people: {', '.join(DETECTORS)}. [default: {DEFAULT_DETECTOR}]",
+)
+@click.option(
+    "--tracker",
+    default=DEFAULT_TRACKER,
+    metavar="NAME|FILE.toml",
+    show_default=True,
+    help=f"What follows them: {', '.join(TRACKERS)}.",
+)
+@click.option("--set", "settings", multiple=True, metavar="tracker.KEY=VALUE", help="A setting.")
+@click.option(
+    "-o", "--out", metavar="DIR", help="Folder of the results, or - for JSON lines to stdout."
+)
+@click.option(
+    "--format",
+    "formats",
+    default="mot",
+    callback=_parse_formats,
+    show_default=True,
+    help=f"Of the tracks: {', '.join(FORMATS)}, or several with commas.",
+)
+@click.option(
+    "--save-video/--no-video", default=None, help="Write the annotated video. [default: yes]"
+)
+@click.option("--conf", type=click.FloatRange(0, 1), help="Leave out detections of a lower score.")
+@click.option(
+    "--classes", callback=_parse_classes, help="Only these classes, as numbers or person."
+)
+@click.option("--start", type=float, metavar="SECONDS", help="Begin here.")
+@click.option("--end", type=float, metavar="SECONDS", help="Stop before here.")
+@click.option(
+    "--every", type=click.IntRange(1), default=1, metavar="N", help="Only every N-th frame."
+)
+@click.option("--show", is_flag=True, help="Show the video in a window; q ends it.")
+@click.option("--overwrite", is_flag=True, help="Replace earlier results.")
+@click.option("-q", "--quiet", is_flag=True, help="Only errors.")
+def track(**options: Any) -> None:
+    """Find the people in SOURCE and follow them.
+
+    SOURCE is a video, a URL, a camera's number, - for standard input, a folder or glob of
+    pictures or videos, or a MOTChallenge sequence or data set. Results go to runs/track/NAME.
+    """
+    from mot.cli.tracking import run
+
+    run(Options(**options))

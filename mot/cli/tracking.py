@@ -1,0 +1,263 @@
+"""The work of `mot track`: which streams, where to, the loop, the record of it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from mot.cli.common import progress, refuse_existing, tell
+from mot.cli.track import Options
+from mot.config import build_detector, build_tracker, parse_overrides, settings_of
+from mot.detectors import DEFAULT_DETECTOR
+from mot.errors import MotError
+from mot.files import partial_path, written_beside
+from mot.jobs import FrameSource, Job, detections_file, find_jobs
+from mot.motfile import read_detections
+from mot.pipeline import detections_of, follow, from_images, from_table, only
+from mot.results import FORMATS, Format
+from mot.runfile import write_run
+from mot.types import Detections, Frame, Tracker, Tracks
+from mot.video.background import in_background
+from mot.video.sources import Window
+
+Sink = Callable[[Frame, Tracks], None]
+STDOUT = "-"
+_MOTION_NOTE = (
+    "no detections given: following what moves, which needs a camera that stands still "
+    "(--detections FILE for a network's)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One stream: where its detections come from and where its results go."""
+
+    job: Job
+    detections: Path | None  # None: a detector looks at the pictures
+    texts: dict[str, Path]  # by format
+    video: Path | None
+
+
+@dataclass(slots=True)
+class Summary:
+    """What became of one stream, for `run.json`."""
+
+    name: str
+    detections: str
+    frames: int = 0
+    pictures: int = 0
+    people: int = 0  # different ones
+    seconds: float = 0.0
+    warnings: list[str] = field(default_factory=list)
+
+
+def run(options: Options) -> None:
+    """Plan everything and refuse what cannot be done, then track stream after stream."""
+    tracker = build_tracker(options.tracker, **parse_overrides(options.settings, "tracker"))
+    jobs = find_jobs(options.sources, Window(options.start, options.end, options.every))
+    folder = _folder(jobs, options)
+    plans = [_plan(job, folder, options) for job in jobs]
+    for plan in plans:
+        refuse_existing(_outputs(plan), options.overwrite)
+    summaries = []
+    for plan in plans:
+        tracker.reset()
+        summaries.append(_track(plan, tracker, options))
+    if options.out != STDOUT:
+        settings = asdict(options) | {"tracker_settings": settings_of(tracker)}
+        sources = [asdict(summary) for summary in summaries]
+        path = write_run(folder, {"settings": settings, "sources": sources})
+        tell(f"  {path}", options.quiet)
+
+
+def _folder(jobs: list[Job], options: Options) -> Path:
+    if options.out:
+        return Path(options.out).expanduser()
+    if len(jobs) == 1:
+        return Path("runs/track") / jobs[0].name
+    first = Path(options.sources[0]).expanduser().absolute()
+    return Path("runs/track") / (first.name if first.is_dir() else first.parent.name)
+
+
+def _plan(job: Job, folder: Path, options: Options) -> Plan:
+    detections = None if options.detector else detections_file(job, options.detections)
+    if detections is None and not job.has_pictures:
+        raise MotError(f"{job.name}: has neither pictures nor detections: give --detections FILE")
+    if options.out == STDOUT:
+        return Plan(job, detections, {}, None)
+    if options.save_video and not job.has_pictures:
+        raise MotError(f"{job.name}: has no pictures to make a video of: leave out --save-video")
+    with_video = job.has_pictures if options.save_video is None else options.save_video
+    texts = {name: folder / f"{job.name}{FORMATS[name].suffix}" for name in options.formats}
+    return Plan(job, detections, texts, folder / f"{job.name}.mp4" if with_video else None)
+
+
+def _outputs(plan: Plan) -> list[Path]:
+    return [*plan.texts.values(), *([plan.video] if plan.video else [])]
+
+
+def _track(plan: Plan, tracker: Tracker, options: Options) -> Summary:
+    """Track one stream. An interruption keeps what was done, under partial names."""
+    summary = Summary(plan.job.name, str(plan.detections or _detector(options)))
+    ids: set[int] = set()
+    began = time.perf_counter()
+    with ExitStack() as stack:
+        pictures = plan.detections is None or plan.video is not None or options.show
+        source = stack.enter_context(plan.job.open(pictures))
+        detected = stack.enter_context(closing(_detected(source, plan, options)))
+        sinks = _sinks(stack, source, plan, options)
+        tick = stack.enter_context(progress(source.name, source.expected, options.quiet))
+        try:
+            for frame, tracks in follow(detected, tracker):
+                for sink in sinks:
+                    sink(frame, tracks)
+                ids.update(tracks.ids.tolist())
+                summary.frames += 1
+                summary.pictures += frame.image is not None
+                tick(len(tracks))
+        except Finished:
+            pass
+        except KeyboardInterrupt as interrupt:
+            if not source.is_live:  # the one way to end a camera, but not a file
+                interrupt.add_note(_kept(summary, plan))
+                raise
+    summary.people, summary.seconds = len(ids), round(time.perf_counter() - began, 3)
+    summary.warnings = source.warnings
+    _tell(summary, plan, options)
+    return summary
+
+
+def _detector(options: Options) -> str:
+    return options.detector or DEFAULT_DETECTOR
+
+
+def _detected(
+    source: FrameSource, plan: Plan, options: Options
+) -> Generator[tuple[Frame, Detections], None, None]:
+    """Each frame with its detections; a detector works in a thread of its own."""
+    if plan.detections is None:
+        if options.detector is None:
+            tell(_MOTION_NOTE, options.quiet)
+        detect = only(
+            from_images(build_detector(_detector(options))), options.conf, options.classes
+        )
+        yield from in_background(detections_of(source, detect), depth=4)
+        return
+    table = read_detections(plan.detections)
+    last_row = max(table, default=0)
+    if source.frame_count is not None:
+        _check_fits(last_row, source.frame_count, plan)
+    detect, last_frame = only(from_table(table), options.conf, options.classes), 0
+    for frame, detections in detections_of(source, detect):
+        last_frame = frame.index
+        yield frame, detections
+    if not source.warnings and options.end is None:
+        _check_fits(last_row, last_frame + options.every - 1, plan)
+
+
+def _check_fits(last_row: int, last_frame: int, plan: Plan) -> None:
+    if last_row > last_frame:
+        raise MotError(
+            f"{plan.detections}: has detections up to frame {last_row}, but {plan.job.name} ends "
+            f"at frame {last_frame}: are they of another video?"
+        )
+
+
+def _sinks(stack: ExitStack, source: FrameSource, plan: Plan, options: Options) -> list[Sink]:
+    """Where each frame and its tracks go; the picture is drawn on first."""
+    sinks: list[Sink] = []
+    for name, path in plan.texts.items():
+        sinks.append(_text_sink(stack.enter_context(written_beside(path)), FORMATS[name]))
+    if options.out == STDOUT:
+        sinks.append(_text_sink(sys.stdout, FORMATS["jsonl"], flush=True))
+    if plan.video or options.show:
+        sinks.append(_drawing_sink())
+    if plan.video:
+        sinks.append(_video_sink(stack, plan.video, source.fps))
+    if options.show:
+        sinks.append(_window_sink(stack, source.name))
+    return sinks
+
+
+def _text_sink(file: TextIO, form: Format, flush: bool = False) -> Sink:
+    file.write(form.header)
+
+    def write(frame: Frame, tracks: Tracks) -> None:
+        file.write(form.lines(frame, tracks))
+        if flush:
+            file.flush()
+
+    return write
+
+
+def _drawing_sink() -> Sink:
+    from mot.render import Renderer
+
+    renderer = Renderer()
+
+    def draw(frame: Frame, tracks: Tracks) -> None:
+        if frame.image is not None:
+            renderer.draw(frame, tracks)
+
+    return draw
+
+
+def _video_sink(stack: ExitStack, path: Path, fps: float) -> Sink:
+    from mot.video.writers import VideoWriter
+
+    writer = stack.enter_context(VideoWriter(path, fps))
+
+    def write(frame: Frame, tracks: Tracks) -> None:
+        if frame.image is not None:
+            writer.write(frame)
+
+    return write
+
+
+def _window_sink(stack: ExitStack, name: str) -> Sink:
+    from mot.cli.window import Window as Screen
+
+    screen = stack.enter_context(Screen(name))
+
+    def show(frame: Frame, tracks: Tracks) -> None:
+        if frame.image is not None and not screen.show(frame.image):
+            raise Finished
+
+    return show
+
+
+class Finished(Exception):
+    """The person closed the window: what was done until then is the result."""
+
+
+def _kept(summary: Summary, plan: Plan) -> str:
+    names = ", ".join(str(partial_path(path)) for path in _outputs(plan))
+    return f"after {summary.frames} frames of {summary.name}" + (f"; kept {names}" if names else "")
+
+
+def _tell(summary: Summary, plan: Plan, options: Options) -> None:
+    rate = summary.frames / max(summary.seconds, 1e-9)
+    tell(
+        f"{summary.name}: {summary.people} people in {summary.frames} frames, "
+        f"{summary.seconds:.1f} s ({rate:.0f} frames a second)",
+        options.quiet,
+    )
+    if plan.video and not summary.pictures:
+        summary.warnings.append(f"{summary.name}: no picture was read, so no video was written")
+    elif plan.video and summary.pictures < summary.frames:
+        summary.warnings.append(
+            f"{summary.name}: {summary.pictures} of {summary.frames} frames have pictures; "
+            "the video holds those"
+        )
+    if options.save_video is None and not plan.job.has_pictures:
+        tell(f"  no pictures, so no video is written: {plan.job.name}", options.quiet)
+    for warning in summary.warnings:
+        tell(f"  warning: {warning}")
+    for path in _outputs(plan):
+        if path.exists():
+            tell(f"  {path}", options.quiet)

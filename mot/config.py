@@ -1,0 +1,121 @@
+"""Settings: TOML to the dataclass beside each component; an unknown key is an error."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from importlib import import_module, resources
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from mot.detectors import DEFAULT_DETECTOR, DETECTORS
+from mot.errors import MotError, nearest
+from mot.trackers import DEFAULT_TRACKER, TRACKERS
+from mot.types import Detector, Tracker
+
+Settings = TypeVar("Settings")
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise MotError(f"{path}: no such file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise MotError(f"{path}: not a TOML file that can be read ({error})") from None
+
+
+def shipped(kind: str, name: str) -> dict[str, Any]:
+    """The values of a TOML file of `mot/configs`."""
+    text = resources.files("mot").joinpath("configs", kind, f"{name}.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
+def build(settings: type[Settings], values: Mapping[str, Any], place: str) -> Settings:
+    """The dataclass with these values; `place` begins the message about a wrong one."""
+    types = get_type_hints(settings)
+    for key, value in values.items():
+        if key not in types:
+            raise MotError(f"{place}: unknown setting {key!r}: {nearest(key, types)}")
+        if not _fits(value, types[key]):
+            raise MotError(
+                f"{place}: {key} = {value!r} must be {_NAMES.get(types[key], types[key])}"
+            )
+    numbers = {key: types[key](value) for key, value in values.items() if types[key] is float}
+    try:
+        return settings(**{**values, **numbers})
+    except ValueError as error:
+        raise MotError(f"{place}: {error}") from None
+
+
+_NAMES = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
+
+
+def _fits(value: object, wanted: Any) -> bool:
+    if isinstance(value, bool):
+        return wanted is bool
+    if wanted is float:
+        return isinstance(value, int | float) and value == value  # NaN is not a setting
+    return not isinstance(wanted, type) or isinstance(value, wanted)
+
+
+def parse_overrides(pairs: tuple[str, ...], prefix: str) -> dict[str, Any]:
+    """`--set tracker.key=value` to {key: value}, the value read as TOML, else as text."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        group, dot, key = name.strip().partition(".")
+        if not (equals and dot and key):
+            raise MotError(f"--set {pair}: write it as --set {prefix}.key=value")
+        if group != prefix:
+            raise MotError(f"--set {pair}: unknown group {group!r}: {nearest(group, [prefix])}")
+        values[key] = _parse_value(text.strip())
+    return values
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def build_tracker(name: str = DEFAULT_TRACKER, **overrides: Any) -> Tracker:
+    """A tracker by its name in `TRACKERS`, or by a TOML file with `tracker = "name"` in it."""
+    name, values, place = _resolve_tracker(name)
+    module_name, class_name, settings_name = TRACKERS[name]
+    module = import_module(module_name)
+    settings = build(getattr(module, settings_name), {**values, **overrides}, place)
+    tracker: Tracker = getattr(module, class_name)(settings)
+    return tracker
+
+
+def _resolve_tracker(name: str) -> tuple[str, dict[str, Any], str]:
+    """The registered name, the values of its file, and what to call it in messages."""
+    place, values = f"tracker {name}", {}
+    if name.endswith(".toml"):
+        values = load_toml(Path(name))
+        place, name = name, str(values.pop("tracker", ""))
+        if not name:
+            raise MotError(f'{place}: names no tracker: add tracker = "{DEFAULT_TRACKER}"')
+    elif name in TRACKERS:
+        values = shipped("trackers", name)
+    if name not in TRACKERS:
+        raise MotError(f"unknown tracker {name!r}: {nearest(name, TRACKERS)}")
+    return name, values, place
+
+
+def build_detector(name: str = DEFAULT_DETECTOR) -> Detector:
+    """A detector by its name in `DETECTORS`; a new one for each stream."""
+    if name not in DETECTORS:
+        raise MotError(f"unknown detector {name!r}: {nearest(name, DETECTORS)}")
+    module_name, class_name = DETECTORS[name]
+    detector: Detector = getattr(import_module(module_name), class_name)()
+    return detector
+
+
+def settings_of(component: Any) -> dict[str, Any]:
+    """The resolved settings of a tracker or detector, as they go into `run.json`."""
+    settings = getattr(component, "settings", None)
+    return dataclasses.asdict(settings) if dataclasses.is_dataclass(settings) else {}  # type: ignore[arg-type]

@@ -1,0 +1,35 @@
+"""Text files that stand under their name only when they are complete."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from mot.errors import explain
+
+
+def partial_path(path: Path) -> Path:
+    """Where a file is written until it is complete: `demo.partial.txt` for `demo.txt`."""
+    return path.with_name(f"{path.stem}.partial{path.suffix}")
+
+
+@contextmanager
+def written_beside(path: Path) -> Iterator[TextIO]:
+    """A file to write to. An interruption keeps it under its partial name; an error removes it."""
+    partial = partial_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+        os.replace(partial, path)
+    except Exception as error:
+        partial.unlink(missing_ok=True)
+        raise explain(error, path) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    with written_beside(path) as file:
+        file.write(text)

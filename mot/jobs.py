@@ -1,0 +1,196 @@
+"""What a user named, as the streams to track: each with its frames and its detections."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from mot.errors import MotError, nearest
+from mot.imagesize import IMAGE_SUFFIXES
+from mot.motfile import Sequence, find_sequences, is_sequence, list_images
+from mot.types import Frame
+from mot.video.sources import Window, open_source
+
+VIDEO_SUFFIXES = frozenset(".mp4 .avi .mkv .mov .webm .m4v .mpg .mpeg .ts .wmv .flv".split())
+
+
+class FrameSource(Protocol):
+    """What `mot.video.Source` offers, and `SequenceSource` too."""
+
+    name: str
+    fps: float
+    size: tuple[int, int] | None
+    frame_count: int | None  # of the whole stream, as its header says
+    is_live: bool
+    warnings: list[str]
+
+    @property
+    def expected(self) -> int | None: ...
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One stream; `open` takes whether its pictures are wanted."""
+
+    name: str
+    open: Callable[[bool], FrameSource]
+    sequence: Sequence | None = None
+
+    @property
+    def has_pictures(self) -> bool:
+        return self.sequence is None or self.sequence.images is not None
+
+
+class SequenceSource:
+    """Every frame of a sequence, those without a picture too."""
+
+    def __init__(self, sequence: Sequence, window: Window, pictures: bool) -> None:
+        self.name = sequence.name
+        self.fps = sequence.fps
+        self.size = sequence.size
+        self.is_live = False
+        self.warnings: list[str] = []
+        self.frame_count: int | None = sequence.length
+        self._length = sequence.length
+        self._window = window
+        self._pictures = (
+            open_source(sequence.folder, start=window.start, end=window.end, every=window.every)
+            if pictures and sequence.images
+            else None
+        )
+
+    @property
+    def expected(self) -> int:
+        return self._window.expected(self._length, self.fps)
+
+    def __iter__(self) -> Iterator[Frame]:
+        last = 0
+        for frame in self._pictures or ():
+            yield from self._blank(last + 1, frame.index)
+            yield frame
+            last = frame.index
+        yield from self._blank(last + 1, self._length + 1)
+        if self._pictures:
+            self.warnings += self._pictures.warnings
+
+    def _blank(self, first: int, end: int) -> Iterator[Frame]:
+        for index in range(first, end):
+            time = (index - 1) / self.fps
+            if self._window.wants(index, time) and not self._window.is_past(time):
+                yield Frame(None, index, time)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._pictures:
+            self._pictures.close()
+
+
+def find_jobs(sources: tuple[str, ...], window: Window) -> list[Job]:
+    """One for a file, stream, camera or folder of pictures; many for a data set or videos."""
+    jobs = [job for source in sources for job in _jobs_of(source, window)]
+    names = [job.name for job in jobs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise MotError(f"two sources are called {twice!r}, and so would be their results")
+    return jobs
+
+
+def _jobs_of(source: str, window: Window) -> list[Job]:
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _jobs_of_folder(path, window)
+    matches = sorted(glob.glob(str(path), recursive=True))
+    if not path.exists() and matches and not _all_pictures(matches):
+        return [job for match in matches for job in _jobs_of(match, window)]
+    return [_video_job(source, window)]
+
+
+def _jobs_of_folder(folder: Path, window: Window) -> list[Job]:
+    videos = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+    if not is_sequence(folder):
+        if list_images(folder):
+            return [_video_job(str(folder), window)]
+        if videos:
+            return [_video_job(str(video), window) for video in videos]
+    return [_sequence_job(sequence, window) for sequence in find_sequences(folder)]
+
+
+def _all_pictures(paths: list[str]) -> bool:
+    return all(Path(path).suffix.lower() in IMAGE_SUFFIXES for path in paths)
+
+
+def _video_job(source: str, window: Window) -> Job:
+    def open_it(pictures: bool) -> FrameSource:
+        return open_source(source, start=window.start, end=window.end, every=window.every)
+
+    return Job(_name_of(source), open_it)
+
+
+def _name_of(source: str) -> str:
+    """For files and folders of results."""
+    if source == "-":
+        return "stdin"
+    if source.isdigit():
+        return f"camera{source}"
+    path = Path(source.split("://")[-1].split("?")[0])
+    plain = not any(letter in path.name for letter in "*?[")
+    return (path.stem if plain else path.parent.name) or "stream"
+
+
+def _sequence_job(sequence: Sequence, window: Window) -> Job:
+    return Job(sequence.name, lambda pictures: SequenceSource(sequence, window, pictures), sequence)
+
+
+def detections_file(job: Job, wanted: str | None) -> Path | None:
+    """The file to read detections from: as wanted (a file, a folder, a name), else the sequence's
+    own; None where there is none and a detector must look at the pictures."""
+    own = job.sequence.detections if job.sequence else {}
+    if wanted is None:
+        return _only_file(job, own)
+    path = Path(wanted).expanduser()
+    if path.is_file():
+        return path
+    if path.is_dir():
+        return _file_in(path, job)
+    if wanted in own:
+        return own[wanted]
+    hint = f"; in {job.name}/det: {nearest(wanted, own)}" if own else ""
+    raise MotError(f"{wanted}: no such detections file or folder{hint}")
+
+
+def _only_file(job: Job, own: dict[str, Path]) -> Path | None:
+    if "det" in own or len(own) == 1:
+        return own.get("det", next(iter(own.values())))
+    if own:
+        raise MotError(f"{job.name}: choose with --detections one of {', '.join(sorted(own))}")
+    return None
+
+
+def _file_in(folder: Path, job: Job) -> Path:
+    names = [job.name, *([job.sequence.base_name] if job.sequence else [])]
+    for name in names:
+        if (folder / f"{name}.txt").is_file():
+            return folder / f"{name}.txt"
+    raise MotError(f"{folder}: no {names[0]}.txt in it, the detections of {job.name}")

@@ -1,0 +1,90 @@
+"""Frames -> detections -> tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from mot.config import build_detector, build_tracker
+from mot.detectors import DEFAULT_DETECTOR
+from mot.motfile import read_detections
+from mot.trackers import DEFAULT_TRACKER
+from mot.types import Detections, Detector, Frame, Image, Tracker, Tracks
+from mot.video import open_source
+
+Detect = Callable[[list[Frame]], list[Detections]]
+
+
+def detections_of(
+    frames: Iterable[Frame], detect: Detect, batch: int = 1
+) -> Iterator[tuple[Frame, Detections]]:
+    """Each frame with what is detected in it."""
+    remaining = iter(frames)
+    while group := list(islice(remaining, batch)):
+        yield from zip(group, detect(group), strict=True)
+
+
+def follow(
+    detected: Iterable[tuple[Frame, Detections]], tracker: Tracker
+) -> Iterator[tuple[Frame, Tracks]]:
+    """Each frame with the tracks in it."""
+    for frame, detections in detected:
+        yield frame, tracker.update(detections, frame)
+
+
+def from_images(detector: Detector) -> Detect:
+    """Detect with a network or anything else that looks at pictures."""
+
+    def detect(frames: list[Frame]) -> list[Detections]:
+        return detector([_image_of(frame) for frame in frames])
+
+    return detect
+
+
+def from_table(table: Mapping[int, Detections]) -> Detect:
+    """Detections that were made before, by frame."""
+    nothing = Detections.empty()
+    return lambda frames: [table.get(frame.index, nothing) for frame in frames]
+
+
+def only(detect: Detect, least_score: float | None, labels: Iterable[int] | None) -> Detect:
+    """Without the detections of a lower score or of another class."""
+    if least_score is None and labels is None:
+        return detect
+    wanted = None if labels is None else list(labels)
+
+    def choose(detections: Detections) -> Detections:
+        chosen = np.ones(len(detections), np.bool_)
+        if least_score is not None:
+            chosen &= detections.scores >= least_score
+        if wanted is not None:
+            chosen &= np.isin(detections.labels, wanted)
+        return detections[chosen]
+
+    return lambda frames: [choose(detections) for detections in detect(frames)]
+
+
+def _image_of(frame: Frame) -> Image:
+    if frame.image is None:
+        raise ValueError(f"frame {frame.index} has no image to detect in")
+    return frame.image
+
+
+def track(
+    source: str | Path | int,
+    detections: str | Path | None = None,
+    detector: str = DEFAULT_DETECTOR,
+    tracker: str = DEFAULT_TRACKER,
+) -> Iterator[tuple[Frame, Tracks]]:
+    """Follow the people of a video, camera, stream or folder of pictures, frame by frame.
+
+    `detections` is a MOTChallenge file; without it the detector looks at the pictures.
+    """
+    table = None if detections is None else read_detections(detections)
+    detect = from_images(build_detector(detector)) if table is None else from_table(table)
+    follower = build_tracker(tracker)
+    with open_source(source) as frames:
+        yield from follow(detections_of(frames, detect), follower)

@@ -1,0 +1,111 @@
+"""The world: frames, the truth about them, and what a detector would say, one moment at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mot.errors import MotError, nearest
+from mot.synthetic.camera import Array, Camera, CameraPath
+from mot.synthetic.crowd import Crowd
+from mot.synthetic.figures import cover, estimate_visibility, prop_boxes, see_people
+from mot.synthetic.layout import make_layout
+from mot.synthetic.painter import Painter
+from mot.synthetic.scenes import SCENES, Scene
+from mot.synthetic.spotter import Spotter
+from mot.types import Detections, FloatArray, Frame, IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """One frame and all that is known about it; N people, M detections."""
+
+    frame: Frame
+    ids: IntArray  # (N,) from 1, ascending, never used again
+    boxes: FloatArray  # (N, 4) xyxy, amodal: they may reach beyond the image
+    visibility: FloatArray  # (N,) share of the person that can be seen, 0..1
+    detections: Detections  # with embeddings (M, 64)
+    identities: IntArray  # (M,) whom each detection shows, 0 for a false alarm
+    owners: npt.NDArray[np.int64] | None = None  # (H, W) id of the person at each pixel, or 0
+
+
+class World:
+    """A street full of people. The same scene, seed and size give the same moments each time."""
+
+    def __init__(
+        self, scene: Scene, seed: int = 0, size: tuple[int, int] | None = None, render: bool = True
+    ) -> None:
+        self.scene = scene if size is None else replace(scene, size=size)
+        self.seed = seed
+        self.render = render
+        self._path = CameraPath(self.scene, seed, self.scene.size)
+        self._layout = make_layout(self.scene, seed, self._path)
+        self._hiding: tuple[Camera, Array] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.scene.size
+
+    @property
+    def fps(self) -> float:
+        return self.scene.fps
+
+    def moments(self, frames: int | None = None) -> Iterator[Moment]:
+        """From the first frame on, without end if `frames` is None; each call begins anew."""
+        crowd = Crowd(self._layout, self.seed)
+        spotter = Spotter(self.scene, self.seed, self.size)
+        painter = Painter(self._layout, self.seed) if self.render else None
+        index = 0
+        while frames is None or index < frames:
+            index += 1
+            yield self._moment(index, crowd, spotter, painter)
+            crowd.step(1 / self.fps)
+
+    def _moment(
+        self, index: int, crowd: Crowd, spotter: Spotter, painter: Painter | None
+    ) -> Moment:
+        time = (index - 1) / self.fps
+        camera = self._path.at(time)
+        people = crowd.people
+        figures = see_people(people, camera)
+        hidden = cover(figures)
+        if painter is None:
+            visibility = estimate_visibility(figures, hidden, self._prop_boxes(camera), camera)
+            image = owners = None
+        else:
+            painting = painter.paint(people, figures, camera, time)
+            visibility, image = painting.visibility, painting.image
+            owners = np.concatenate([people.ids, [0]])[painting.owners]
+        rows = np.flatnonzero(figures.inside)
+        ids, boxes, visibility = people.ids[rows], figures.boxes[rows], visibility[rows]
+        detections, identities = spotter.detect(
+            ids, boxes, visibility, people.vector[rows], hidden[np.ix_(rows, rows)]
+        )
+        return Moment(
+            frame=Frame(image, index, time),
+            ids=ids,
+            boxes=boxes.astype(np.float32),
+            visibility=visibility.astype(np.float32),
+            detections=detections,
+            identities=identities,
+            owners=owners,
+        )
+
+    def _prop_boxes(self, camera: Camera) -> Array:
+        """What the props hide; reckoned anew only if the camera has moved."""
+        if self._hiding is None or self._hiding[0] != camera:
+            props = [*self._layout.props, *self._layout.hideouts]
+            self._hiding = (camera, prop_boxes(props, camera))
+        return self._hiding[1]
+
+
+def make_world(
+    name: str, seed: int = 0, size: tuple[int, int] | None = None, render: bool = True
+) -> World:
+    """The world of a named scene."""
+    if name not in SCENES:
+        raise MotError(f"unknown scene {name!r}: {nearest(name, SCENES)}")
+    return World(SCENES[name], seed, size, render)

@@ -1,0 +1,139 @@
+"""What every tracker does around its association: the clock, the filter, births, deaths, ids."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mot import boxes
+from mot.trackers.kalman import BoxModel, KalmanFilter, Measurement
+from mot.trackers.table import CONFIRMED, TrackTable
+from mot.types import Detections, FloatArray, Frame, IntArray, Tracks
+
+FRAMES_PER_SECOND = 30.0  # the filter's time unit is 1/30 s, the rate the papers tune for
+_SAME_TIME = 1e-6  # frames; below the jitter of any clock
+
+
+class Candidates(NamedTuple):
+    """The detections of a frame in an order that does not depend on the caller's."""
+
+    boxes: FloatArray  # (M, 4) xyxy
+    scores: FloatArray  # (M,)
+    labels: IntArray  # (M,)
+    rows: IntArray  # (M,) their rows in the caller's Detections
+    measurements: Measurement  # (4, M) in the filter's axes
+    embeddings: FloatArray | None  # (M, D)
+
+
+class Tracker(ABC):
+    """A method fills in `_associate`; everything else is shared."""
+
+    def __init__(self, model: BoxModel, least_score: float) -> None:
+        self._model = model
+        self._least_score = least_score
+        self._filter = KalmanFilter(model)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: the next frame is the first, the next id is 1."""
+        self._table = self._new_table()
+        self._last_id = 0
+        self._time: float | None = None
+        self._frames = 0
+
+    def update(self, detections: Detections, frame: Frame) -> Tracks:
+        """The tracks of this frame; frames come in order of time."""
+        elapsed = self._elapsed(frame.time)
+        self._frames += 1
+        self._table.step(elapsed)
+        self._filter.predict(self._table.state, elapsed)
+        reported = self._associate(self._candidates(detections), elapsed)
+        return self._report(np.flatnonzero(reported))
+
+    @abstractmethod
+    def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
+        """Match, give birth, remove; which tracks of the table to report."""
+
+    def _new_table(self) -> TrackTable:
+        return TrackTable()
+
+    def _elapsed(self, time: float) -> float:
+        """Filter time since the last frame; exactly 1 at 30 frames a second."""
+        last, self._time = self._time, time
+        if last is None:
+            return 1.0
+        return max(0.0, round((time - last) * FRAMES_PER_SECOND, 6))
+
+    def _candidates(self, detections: Detections) -> Candidates:
+        """Best first, equal scores by place; only those that any stage can use."""
+        order = np.flatnonzero(detections.scores >= self._least_score)
+        left, top, right, bottom = detections.boxes[order].T
+        order = order[np.lexsort((bottom, right, top, left, -detections.scores[order]))]
+        xyxy = detections.boxes[order]
+        embeddings = detections.embeddings
+        return Candidates(
+            xyxy,
+            detections.scores[order],
+            detections.labels[order],
+            order,
+            np.asarray(self._model.from_xyxy(xyxy.astype(np.float64)).T, np.float64),
+            None if embeddings is None else embeddings[order],
+        )
+
+    def _boxes(self) -> boxes.Boxes:
+        """(N, 4) xyxy of all tracks, as filtered."""
+        return self._model.to_xyxy(self._table.state[0].T)
+
+    def _iou_cost(
+        self, track_boxes: boxes.Boxes, labels: IntArray, found: Candidates
+    ) -> FloatArray:
+        """(N, M) 1 - IoU; infinite between classes."""
+        cost = boxes.iou(track_boxes, found.boxes)
+        np.subtract(1, cost, out=cost)
+        return gate_classes(cost, labels, found.labels)
+
+    def _hit(self, tracks: IntArray, found: Candidates, chosen: IntArray) -> None:
+        """Correct the tracks with the candidates matched to them."""
+        self._filter.update(self._table.state, tracks, found.measurements[:, chosen])
+        self._table.hit(tracks, found.rows[chosen], found.scores[chosen])
+
+    def _bear(self, found: Candidates, chosen: IntArray, **extra: npt.NDArray[Any]) -> None:
+        """A tentative track for each of these candidates."""
+        if len(chosen):
+            state = self._filter.initiate(found.measurements[:, chosen])
+            rows, scores, labels = found.rows[chosen], found.scores[chosen], found.labels[chosen]
+            self._table.append(state, rows, scores, labels, **extra)
+
+    def _confirm(self, tracks: npt.NDArray[np.bool_]) -> None:
+        """Confirm these; an id is given once, in order of birth."""
+        self._table.phases[tracks] = CONFIRMED
+        nameless = np.flatnonzero(tracks & (self._table.ids == 0))
+        if len(nameless):
+            self._table.ids[nameless] = self._last_id + 1 + np.arange(len(nameless))
+            self._last_id += len(nameless)
+
+    def _outlived(self, buffer: float, elapsed: float) -> npt.NDArray[np.bool_]:
+        """Tracks idle for longer than `buffer` seconds, which is never less than one frame."""
+        return self._table.idle > max(buffer * FRAMES_PER_SECOND, elapsed) + _SAME_TIME
+
+    def _report(self, tracks: IntArray) -> Tracks:
+        table = self._table
+        corners = self._model.to_xyxy(table.state[0][:, tracks].T).astype(np.float32)
+        np.maximum(corners[:, 2:], corners[:, :2], out=corners[:, 2:])
+        return Tracks(
+            table.ids[tracks],
+            corners,
+            table.scores[tracks],
+            table.labels[tracks],
+            table.rows[tracks],
+        )
+
+
+def gate_classes(cost: FloatArray, labels: IntArray, other: IntArray) -> FloatArray:
+    """Infinite, in place, where the classes differ."""
+    if len(other) and ((labels != other[0]).any() or (other != other[0]).any()):
+        cost[labels[:, None] != other] = np.inf
+    return cost

@@ -1,0 +1,149 @@
+"""The constant-velocity Kalman filter of SORT and its successors, in closed form for many tracks.
+
+The four numbers that describe a box move independently and all noise is diagonal, so the 8x8
+filter of each track splits into four 2x2 ones, which need no matrix: a position `x`, its velocity
+`v` and the covariance `xx`, `xv`, `vv` of the two. A state is one (5, 4, N) array of these five
+planes for four axes and N tracks. The time unit is one frame at 30 frames a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mot import boxes
+from mot.boxes import Boxes
+
+State = npt.NDArray[np.float64]  # (5, 4, N): x, v, xx, xv, vv
+Measurement = npt.NDArray[np.float64]  # (4, N)
+Weights = tuple[float, float, float, float]
+
+_LEAST_SQUARE_SCALE = 1e-6  # pixels squared
+
+
+@dataclass(frozen=True, slots=True)
+class BoxModel:
+    """How a box is filtered: its four axes, and the standard deviation of each as a share of the
+    size that `scale_axis` names (-1: an absolute one)."""
+
+    from_xyxy: Callable[[Boxes], Boxes]
+    to_xyxy: Callable[[Boxes], Boxes]
+    scale_axis: tuple[int, int, int, int]
+    measurement: Weights
+    position: Weights  # process noise of one time unit
+    velocity: Weights
+    initial_position: Weights
+    initial_velocity: Weights
+
+
+# SORT filters centre, area and aspect; its aspect has no velocity.
+SORT_MODEL = BoxModel(
+    from_xyxy=boxes.xyxy_to_xysr,
+    to_xyxy=boxes.xysr_to_xyxy,
+    scale_axis=(-1, -1, -1, -1),
+    measurement=(1.0, 1.0, 10.0**0.5, 10.0**0.5),
+    position=(1.0, 1.0, 1.0, 1.0),
+    velocity=(0.1, 0.1, 0.01, 0.0),
+    initial_position=(10.0**0.5,) * 4,
+    initial_velocity=(100.0, 100.0, 100.0, 0.0),
+)
+# DeepSORT and ByteTrack filter centre, aspect and height; deviations grow with the height.
+XYAH_MODEL = BoxModel(
+    from_xyxy=boxes.xyxy_to_xyah,
+    to_xyxy=boxes.xyah_to_xyxy,
+    scale_axis=(3, 3, -1, 3),
+    measurement=(1 / 20, 1 / 20, 1e-1, 1 / 20),
+    position=(1 / 20, 1 / 20, 1e-2, 1 / 20),
+    velocity=(1 / 160, 1 / 160, 1e-5, 1 / 160),
+    initial_position=(2 / 20, 2 / 20, 1e-2, 2 / 20),
+    initial_velocity=(10 / 160, 10 / 160, 1e-5, 10 / 160),
+)
+# BoT-SORT filters centre, width and height; horizontal deviations grow with the width.
+XYWH_MODEL = BoxModel(
+    from_xyxy=boxes.xyxy_to_cxcywh,
+    to_xyxy=boxes.cxcywh_to_xyxy,
+    scale_axis=(2, 3, 2, 3),
+    measurement=(1 / 20,) * 4,
+    position=(1 / 20,) * 4,
+    velocity=(1 / 160,) * 4,
+    initial_position=(2 / 20,) * 4,
+    initial_velocity=(10 / 160,) * 4,
+)
+
+
+class KalmanFilter:
+    """Predicts and corrects states in place, under one box model."""
+
+    def __init__(self, model: BoxModel) -> None:
+        self._axes = np.array(model.scale_axis)
+        self._absolute = np.flatnonzero(self._axes < 0)
+        self._measurement = _variances(model.measurement)[0]
+        self._process = _variances(model.position, model.velocity)
+        self._initial = _variances(model.initial_position, model.initial_velocity)
+
+    def initiate(self, measurement: Measurement) -> State:
+        """States at rest at the measured boxes."""
+        state = np.zeros((5, *measurement.shape))
+        state[0] = measurement
+        state[2::2] = self._initial * self._square_scale(measurement)
+        return state
+
+    def predict(self, state: State, time: float = 1.0) -> None:
+        """Move the states on by `time`."""
+        noise = self._process * self._square_scale(state[0])
+        noise *= time
+        xx, xv = state[2], state[3]
+        xx += time * xv
+        state[::3] += time * state[1::3]  # x by v, and xv by vv
+        xx += time * xv
+        state[2::2] += noise
+
+    def update(
+        self,
+        state: State,
+        tracks: npt.NDArray[np.int64],
+        measurement: Measurement,
+        noise_factor: float | npt.NDArray[np.float64] = 1.0,
+    ) -> None:
+        """Correct the named tracks; `noise_factor` scales the variance of the measurement."""
+        chosen = state.take(tracks, axis=2)
+        x, xv, vv = chosen[0], chosen[3], chosen[4]
+        covariance = chosen[2:4]  # xx and xv: of both with what is measured
+        gain = covariance / (chosen[2] + self.measurement_variance(x) * noise_factor)
+        vv -= gain[1] * xv
+        chosen[:2] += gain * (measurement - x)
+        covariance *= 1 - gain[0]
+        state[:, :, tracks] = chosen
+
+    def measurement_variance(self, position: Measurement) -> npt.NDArray[np.float64]:
+        variance: Measurement = self._measurement * self._square_scale(position)
+        return variance
+
+    def squared_mahalanobis(
+        self, state: State, measurement: Measurement, axes: int = 4
+    ) -> npt.NDArray[np.float64]:
+        """(N, M) distances of M measurements from N states, over the first `axes` axes."""
+        precision = 1 / (state[2, :axes] + self.measurement_variance(state[0])[:axes])
+        residual = measurement[:axes, None, :] - state[0, :axes, :, None]
+        residual *= residual
+        distance: Measurement = np.einsum("an,anm->nm", precision, residual)
+        return distance
+
+    def _square_scale(self, position: Measurement) -> npt.NDArray[np.float64]:
+        """(4, N) or (4, 1). An empty box still has some noise: no gain is ever 0 / 0."""
+        if len(self._absolute) == len(self._axes):
+            return np.ones((4, 1))
+        scale = position.take(self._axes, axis=0)
+        scale[self._absolute] = 1
+        scale *= scale
+        square: Measurement = np.maximum(scale, _LEAST_SQUARE_SCALE, out=scale)
+        return square
+
+
+def _variances(*deviations: Weights) -> npt.NDArray[np.float64]:
+    """(number of deviations, 4, 1)"""
+    variances: npt.NDArray[np.float64] = np.square(np.array(deviations))
+    return variances[:, :, None]

@@ -1,0 +1,47 @@
+"""SORT: Simple Online and Realtime Tracking (Bewley et al., ICIP 2016).
+
+Departures from the paper: pairs below the IoU limit are kept out of the assignment, not struck
+from it afterwards; the lost time is in seconds; ids are given when a track is first reported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mot.trackers.base import Candidates, Tracker
+from mot.trackers.kalman import SORT_MODEL
+from mot.trackers.matching import match, unmatched
+
+
+@dataclass(frozen=True, slots=True)
+class SortSettings:
+    """The paper's values."""
+
+    track_high_thresh: float = 0.5  # detections below this score are not used
+    iou_threshold: float = 0.3  # the least overlap of a track and its detection
+    min_hits: int = 3  # detections in a row after the first, before a track is reported
+    track_buffer: float = 1 / 30  # seconds that a track lives without a detection
+
+
+class Sort(Tracker):
+    def __init__(self, settings: SortSettings | None = None) -> None:
+        self.settings = settings or SortSettings()
+        super().__init__(SORT_MODEL, self.settings.track_high_thresh)
+
+    def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
+        settings, table = self.settings, self._table
+        cost = self._iou_cost(self._boxes(), table.labels, candidates)
+        tracks, taken = match(cost, 1 - settings.iou_threshold)
+        table.hits[table.idle > elapsed] = 1  # missed a frame: the count starts again
+        self._hit(tracks, candidates, taken)
+        self._bear(candidates, unmatched(len(candidates.rows), taken))
+        reported = table.rows >= 0
+        if self._frames > settings.min_hits:
+            reported &= table.hits > settings.min_hits
+        self._confirm(reported)
+        alive = ~self._outlived(settings.track_buffer, elapsed)
+        table.keep(alive)
+        return reported[alive]

@@ -1,0 +1,76 @@
+"""A camera by its number. PyAV's wheels hold no capture device, so OpenCV reads it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from mot.errors import MotError
+from mot.opencv import cv2
+from mot.types import Image
+from mot.video.reader import Facts, Picture, Reader
+
+DEFAULT_FPS = 30.0
+
+
+class CameraReader(Reader):
+    """Frames as the camera gives them, timed by the machine's clock."""
+
+    def __init__(self, number: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._capture = _open(number)
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+        height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        super().__init__(
+            Facts(
+                f"camera{number}",
+                float(fps) if 0 < fps <= 1000 else DEFAULT_FPS,
+                (width, height) if width and height else None,
+                is_live=True,
+            )
+        )
+        self._number = number
+        self._clock = clock
+        self._ended_at = 0
+
+    def pictures(self) -> Iterator[Picture]:
+        index, start = 0, None
+        while not self.stopped.is_set():
+            sound, image = self._capture.read()
+            now = self._clock()
+            if not sound:
+                self._ended_at = index
+                break
+            start = now if start is None else start
+            index += 1
+            yield Picture(index, now - start, partial(_same, image))
+        if not index and not self.stopped.is_set():
+            raise MotError(f"camera {self._number}: gives no frames: is another program using it?")
+
+    def notes(self) -> list[str]:
+        if not self._ended_at:
+            return []
+        return [f"camera {self._number}: stopped giving frames after {self._ended_at}"]
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+def _same(image: Image) -> Image:
+    return image
+
+
+def _open(number: int) -> Any:
+    os.environ.setdefault("OPENCV_VIDEOIO_PRIORITY_OBSENSOR", "0")
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        capture = cv2.VideoCapture(number)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    if not capture.isOpened():
+        raise MotError(f"camera {number}: cannot be opened: is it plugged in, and free?")
+    return capture

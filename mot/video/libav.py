@@ -1,0 +1,18 @@
+"""PyAV in one place, with libav's own chatter kept off the terminal."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+# Its type hints differ from release to release and refuse sound calls.
+av: Any = import_module("av")
+av.logging.set_level(None)
+
+
+def reason(error: BaseException) -> str:
+    """The bare reason of an error, without the file name that libav appends."""
+    if isinstance(error, av.error.ExitError):
+        return "no answer in time"
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())

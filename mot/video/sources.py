@@ -1,0 +1,191 @@
+"""Where frames come from: one call opens a file, stream, camera, folder, sequence or pipe."""
+
+from __future__ import annotations
+
+import re
+import weakref
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from mot.errors import MotError
+from mot.types import Frame
+from mot.video.background import in_background
+from mot.video.reader import Picture, Reader
+
+DEPTH = 4  # frames decoded ahead; at 1080p each takes 6 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which frames are wanted: start <= time < end, and index 1, 1 + every, ..."""
+
+    start: float | None = None  # seconds
+    end: float | None = None  # seconds, exclusive
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise MotError(f"every = {self.every}: give 1 for every frame, 2 for every second one")
+        if self.end is not None and self.end <= (self.start or 0.0):
+            raise MotError(f"end = {self.end:g} s leaves no frame: it must be after the start")
+
+    def wants(self, index: int, time: float) -> bool:
+        early = self.start is not None and time < self.start
+        return not early and (index - 1) % self.every == 0
+
+    def is_past(self, time: float) -> bool:
+        return self.end is not None and time >= self.end
+
+    def expected(self, count: int, fps: float) -> int:
+        """How many of `count` frames at this rate it lets through."""
+        first = round((self.start or 0.0) * fps)
+        last = count if self.end is None else min(count, round(self.end * fps))
+        return max(0, -(-last // self.every) - -(-first // self.every))
+
+
+class Source:
+    """The frames of an opened source, decoded in their own thread; it can be read once."""
+
+    def __init__(self, reader: Reader, window: Window | None = None) -> None:
+        self._reader = reader
+        self._window = window or Window()
+        # Weak, so that leaving a loop over an unnamed source ends its thread at once.
+        self._reading: weakref.ref[Generator[Frame, None, None]] | None = None
+        facts = reader.facts
+        self.name = facts.name
+        self.fps = facts.fps
+        self.size = facts.size  # width, height of the first frame
+        self.frame_count = facts.frame_count  # as the header has it; headers lie
+        self.is_live = facts.is_live
+        self.warnings: list[str] = []  # one line each, complete when the reading has ended
+
+    @property
+    def expected(self) -> int | None:
+        """About how many frames will come, with start, end and every taken into account."""
+        if self.frame_count is None:
+            return None
+        return self._window.expected(self.frame_count, self.fps)
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self._reading is not None:
+            raise RuntimeError(f"{self.name} has been read: open it again to read it again")
+        reading = self._ahead()
+        self._reading = weakref.ref(reading)
+        return reading
+
+    def _ahead(self) -> Generator[Frame, None, None]:
+        try:
+            with closing(in_background(self._frames(), DEPTH)) as frames:
+                try:
+                    for frame in frames:  # noqa: UP028 (yield from would close them first)
+                        yield frame
+                finally:
+                    self._reader.stopped.set()
+        finally:
+            self.warnings += self._reader.notes()
+
+    def _frames(self) -> Iterator[Frame]:
+        with closing(self._reader):
+            picture, found = None, False
+            for picture in self._reader.pictures():
+                if self._window.is_past(picture.time):
+                    break
+                wanted = self._window.wants(picture.index, picture.time)
+                image = picture.image() if wanted else None
+                if image is not None:
+                    found = True
+                    yield Frame(image, picture.index, picture.time)
+            if picture and not found:
+                self.warnings.append(_nothing(self.name, picture, self._window))
+
+    def close(self) -> None:
+        reading = self._reading() if self._reading else None
+        if self._reading is None:
+            self._reading = weakref.ref(self._ahead())
+            self._reader.close()
+        elif reading is not None:
+            reading.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _nothing(name: str, last: Picture, window: Window) -> str:
+    return (
+        f"{name}: no frame was chosen (start {window.start or 0:g} s, every {window.every}); "
+        f"the last one read is number {last.index} at {last.time:.2f} s"
+    )
+
+
+def open_source(
+    source: str | Path | int,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+    every: int = 1,
+) -> Source:
+    """Open a video file, image, folder or glob of images, MOT sequence, camera, URL or `-`.
+
+    Indices are those of the whole source, whatever `start` and `every` leave out: a file is
+    decoded from its beginning, because a seek cannot tell the number of the frame it lands on.
+    """
+    window = Window(start, end, every)
+    return Source(_open(source), window)
+
+
+def _open(source: str | Path | int) -> Reader:
+    text = str(source)
+    path = Path(text).expanduser()
+    camera = _camera_index(text)
+    if camera is not None and not (text.isdigit() and path.exists()):
+        from mot.video.camera import CameraReader
+
+        return CameraReader(camera)
+    if text == "-":
+        from mot.video.decode import open_stdin
+
+        return open_stdin()
+    if isinstance(source, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+        from mot.video.stream import StreamReader
+
+        return StreamReader(text)
+    return _open_path(path)
+
+
+def _camera_index(text: str) -> int | None:
+    device = re.fullmatch(r"(?:/dev/video)?(\d+)", text)
+    return int(device[1]) if device else None
+
+
+def _open_path(path: Path) -> Reader:
+    from mot.video import images
+
+    if path.is_dir():
+        return images.open_folder(path)
+    if path.exists():
+        return _open_file(path)
+    if any(letter in path.name or letter in str(path.parent) for letter in "*?["):
+        return images.open_glob(str(path))
+    raise MotError(f"{path}: not found: check the path")
+
+
+def _open_file(path: Path) -> Reader:
+    from mot.video import decode, images
+
+    if path.is_file() and path.stat().st_size == 0:
+        raise MotError(f"{path}: the file is empty: copy or record it again")
+    if path.suffix.lower() in images.SUFFIXES:
+        return images.ImagesReader.from_paths([path], path.stem, str(path))
+    return decode.open_file(path)

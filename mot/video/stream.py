@@ -1,0 +1,135 @@
+"""Network streams: opened again, with growing pauses, when they break off."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from mot.errors import MotError
+from mot.video.decode import Decoder, open_container
+from mot.video.libav import reason
+from mot.video.reader import Facts, Picture, Reader
+
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each try to open it again
+TIMEOUT = (10.0, 10.0)  # seconds to open, and to wait for data
+# Interleaved in the one TCP connection: UDP loses packets, which shows as grey smears.
+OPTIONS = {"rtsp": {"rtsp_transport": "tcp"}, "rtsps": {"rtsp_transport": "tcp"}}
+
+
+class StreamReader(Reader):
+    """A URL. Indices and times go on rising over a break."""
+
+    def __init__(
+        self,
+        url: str,
+        pauses: Sequence[float] = PAUSES,
+        pause: Callable[[float], object] | None = None,
+    ) -> None:
+        self._url = url
+        self._label = _without_password(url)
+        self._pauses = pauses
+        self._decoder = self._connect()
+        # A recording served over HTTP starts again from its beginning, a live stream does not.
+        self._recorded = bool(self._decoder.container.duration)
+        super().__init__(self._facts())
+        self._pause = pause or self.stopped.wait
+        self._last = Picture(0, 0.0, lambda: None)  # the last one handed out
+        self._breaks = 0
+
+    def _connect(self) -> Decoder:
+        scheme = urlsplit(self._url).scheme.lower()
+        container = open_container(
+            self._url,
+            self._label,
+            mend="check the address and that it can be reached",
+            timeout=TIMEOUT,
+            options=OPTIONS.get(scheme, {}),
+        )
+        return Decoder(container, self._label)
+
+    def _facts(self) -> Facts:
+        decoder = self._decoder
+        count = decoder.stream.frames if self._recorded else None
+        return Facts(_name(self._url), decoder.fps, decoder.size, count or None, not self._recorded)
+
+    def pictures(self) -> Iterator[Picture]:
+        """Raises MotError when all tries in a row brought no new picture."""
+        yield from self._continue(0.0)
+        tries, paused = 0, 0.0
+        while self._broken():
+            self._give_up(tries)
+            self._pause(self._pauses[tries])
+            if self.stopped.is_set():
+                return
+            paused, tries = paused + self._pauses[tries], tries + 1
+            for picture in self._reconnect(paused):
+                tries, paused = 0, 0.0
+                yield picture
+
+    def _give_up(self, tries: int) -> None:
+        if tries < len(self._pauses):
+            return
+        why = reason(self._decoder.failure) if self._decoder.failure else "it ended"
+        raise MotError(
+            f"{self._label}: broke off after frame {self._last.index} ({why}) and could not be "
+            f"opened again in {tries} tries: check the network and the camera"
+        )
+
+    def _broken(self) -> bool:
+        """An error breaks a stream; so does an end, where there is none in sight."""
+        endless = not self._url.lower().startswith("http") or self._is_camera()
+        return bool(self._decoder.failure) or (endless and not self._recorded)
+
+    def _is_camera(self) -> bool:
+        return "mpjpeg" in self._decoder.container.format.name
+
+    def _reconnect(self, paused: float) -> Iterator[Picture]:
+        self._decoder.close()
+        try:
+            decoder = self._connect()
+        except MotError:
+            return
+        self._decoder = decoder
+        self._breaks += 1
+        yield from self._continue(paused)
+
+    def _continue(self, paused: float) -> Iterator[Picture]:
+        """The new pictures of the present connection, numbered and timed after the last."""
+        before, period = self._last, 1 / self._decoder.fps
+        origin = None
+        for picture in self._decoder.pictures():
+            if self._recorded:
+                if picture.index <= before.index:
+                    continue
+            else:
+                origin = picture.time if origin is None else origin
+                start = before.time + paused + period if before.index else 0.0
+                picture = replace(
+                    picture,
+                    index=before.index + picture.index,
+                    time=start + picture.time - origin,
+                )
+            self._last = picture
+            yield picture
+
+    def notes(self) -> list[str]:
+        if not self._breaks:
+            return []
+        times = "once" if self._breaks == 1 else f"{self._breaks} times"
+        return [f"{self._label}: broke off and was opened again {times}"]
+
+    def close(self) -> None:
+        self._decoder.close()
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"(?<=://)[^/@\s]*@", "", url)
+
+
+def _name(url: str) -> str:
+    parts = urlsplit(url)
+    last = parts.path.rstrip("/").rpartition("/")[2].rpartition(".")
+    stem = last[0] or last[2] or parts.hostname or "stream"
+    return re.sub(r"[^\w.-]+", "_", stem)

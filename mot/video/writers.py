@@ -1,0 +1,227 @@
+"""Where frames go: a video or a folder of images, complete under its name or not there at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from abc import ABC, abstractmethod
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from mot.errors import MotError
+from mot.types import Frame, Image
+from mot.video.background import Worker
+
+if TYPE_CHECKING:
+    from mot.video.encode import Encoder, Planes
+
+DEPTH = 8  # frames waiting for the encoder; at 1080p each takes 3 MB
+
+
+class Writer(Protocol):
+    """Takes frames in order; a context, so that an interruption leaves what there is."""
+
+    path_written: Path | None  # set on leaving: the final name, the partial one, or None
+
+    def write(self, frame: Frame) -> None: ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+class _PartialWriter(ABC):
+    """Writes beside the final name, in its own thread, and renames on a clean close.
+
+    Left by an exception, it completes the partial file and keeps it under its partial name.
+    """
+
+    def __init__(self, path: str | Path, partial: str) -> None:
+        self.path = Path(path)
+        self.partial = self.path.with_name(partial)
+        self.path_written: Path | None = None
+        self.frames = 0
+        self._worker: Worker[Any] | None = None
+        self._closed = False
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Make the partial file or folder."""
+
+    @abstractmethod
+    def _convert(self, frame: Frame, image: Image) -> Any:
+        """What `_put` takes: made before `write` returns, so the caller may reuse the image."""
+
+    @abstractmethod
+    def _put(self, item: Any) -> None:
+        """Store one frame; runs in the worker's thread."""
+
+    @abstractmethod
+    def _finish(self) -> None:
+        """Complete the partial file or folder; let go of it even when that fails."""
+
+    def write(self, frame: Frame) -> None:
+        """Queue the frame; raises what went wrong with an earlier one."""
+        if self._closed:
+            raise ValueError(f"{self.path}: is closed")
+        if frame.image is None:
+            raise ValueError(f"frame {frame.index} has no image to write")
+        try:
+            if self._worker is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._begin()
+                self._worker = Worker(self._put, DEPTH)
+            self._worker.put(self._convert(frame, frame.image))
+        except Exception as error:
+            raise _told(error, self.path) from error
+        self.frames += 1
+
+    def close(self) -> None:
+        """Complete the file and give it its final name."""
+        if self._closed:
+            return
+        try:
+            if self._complete():
+                os.replace(self.partial, self.path)
+                self.path_written = self.path
+        except Exception as error:
+            self._remove()
+            raise _told(error, self.path) from error
+
+    def _complete(self) -> bool:
+        """Whether there is anything; all that was written is in the partial file then."""
+        self._closed = True
+        if self._worker is None:
+            return False
+        try:
+            self._worker.finish()
+        finally:
+            self._finish()
+        return True
+
+    def _abandon(self) -> None:
+        """Keep what can be kept; the exception under way is the one to be seen."""
+        if self._closed:
+            return
+        try:
+            if self._complete():
+                self.path_written = self.partial
+        except Exception:
+            self._remove()
+
+    def _remove(self) -> None:
+        if self.partial.is_dir() and not self.partial.is_symlink():
+            shutil.rmtree(self.partial, ignore_errors=True)
+        else:
+            self.partial.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._abandon()
+
+
+class VideoWriter(_PartialWriter):
+    """H.264 video at the frames' own times; the first frame's size is that of the video."""
+
+    def __init__(
+        self, path: str | Path, fps: float = 30.0, size: tuple[int, int] | None = None
+    ) -> None:
+        path = Path(path)
+        super().__init__(path, f"{path.stem}.partial{path.suffix}")
+        self._fps = fps  # for frames without a time of their own, and as a hint in the header
+        self._size = size  # width, height
+        self._start: float | None = None  # time of the first frame
+        self._ticks = -1  # of the last frame
+        self._encoder: Encoder | None = None
+
+    def _begin(self) -> None:
+        from mot.video.encode import Encoder
+
+        self._encoder = Encoder(self.partial, self._fps)
+
+    def _convert(self, frame: Frame, image: Image) -> Planes:
+        from mot.video.encode import fit, to_planes
+
+        self._size = self._size or (image.shape[1], image.shape[0])
+        self._ticks = self._next_ticks(frame.time)
+        return to_planes(fit(image, self._size), self._ticks)
+
+    def _next_ticks(self, time: float) -> int:
+        """Rising strictly, as a file must have it."""
+        from mot.video.encode import TICKS
+
+        self._start = time if self._start is None else self._start
+        return max(round((time - self._start) * TICKS), self._ticks + 1)
+
+    def _put(self, item: Planes) -> None:
+        assert self._encoder is not None
+        self._encoder.encode(item)
+
+    def _finish(self) -> None:
+        assert self._encoder is not None
+        self._encoder.close()
+
+
+class ImageFolderWriter(_PartialWriter):
+    """Images named by the frame's index: 000001.jpg, 000002.jpg, ..."""
+
+    def __init__(self, path: str | Path, ext: str = ".jpg") -> None:
+        path = Path(path)
+        super().__init__(path, f"{path.name}.partial")
+        self._ext = ext if ext.startswith(".") else f".{ext}"
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise MotError(f"{path}: exists and is not empty: choose another folder, or remove it")
+
+    def _begin(self) -> None:
+        self._remove()
+        self.partial.mkdir()
+
+    def _convert(self, frame: Frame, image: Image) -> tuple[int, Image]:
+        return frame.index, image.copy()
+
+    def _put(self, item: tuple[int, Image]) -> None:
+        from mot.opencv import cv2
+
+        index, image = item
+        sound, data = cv2.imencode(self._ext, image)
+        if not sound:
+            raise MotError(f"{self.path}: OpenCV cannot write {self._ext}: use .jpg or .png")
+        (self.partial / f"{index:06d}{self._ext}").write_bytes(data)
+
+    def _finish(self) -> None:
+        """Each image was complete when it was written."""
+
+
+def open_writer(path: str | Path, fps: float = 30.0) -> Writer:
+    """A video for a name with a suffix, else a folder of images."""
+    return VideoWriter(path, fps) if Path(path).suffix else ImageFolderWriter(path)
+
+
+def _told(error: Exception, path: Path) -> Exception:
+    """The user's mistakes and the machine's limits in one line; other errors as they are."""
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return MotError(f"{path}: disk full: free some space or write elsewhere")
+    reason = getattr(error, "strerror", None)  # of the system's errors and of libav's
+    if isinstance(error, MotError) or not reason:
+        return error
+    return MotError(f"{path}: cannot be written: {reason}")
