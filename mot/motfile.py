@@ -7,6 +7,7 @@ A row is `frame,id,left,top,width,height,conf,class,visibility,...`: detections 
 from __future__ import annotations
 
 import configparser
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -209,7 +210,7 @@ def read_sequence(folder: str | Path) -> Sequence:
     detections = {path.stem: path for path in sorted((folder / "det").glob("*.txt"))}
     known = [ground_truth] if ground_truth.is_file() else list(detections.values())[:1]
     return Sequence(
-        name=folder.resolve().name,
+        name=Path(os.path.abspath(folder)).name,  # a link keeps its own name
         folder=folder,
         fps=_number(folder, info, "framerate") or DEFAULT_FPS,
         length=int(_number(folder, info, "seqlength") or _count_frames(images, known)),

@@ -58,24 +58,24 @@ def sight(moment: Moment) -> Array:
 
 @pytest.fixture(scope="module")
 def crowd() -> list[Moment]:
-    return take("crowd", 60, seed=3)
+    return take("crowd", 40, seed=3)
 
 
 @pytest.fixture(scope="module")
 def long() -> list[Moment]:
     """40 seconds of motion, not drawn."""
-    return take("crowd", 1200, seed=5, render=False)
+    return take("crowd", 900, seed=5, render=False)
 
 
 @pytest.mark.parametrize("name", ["crowd", "night", "camera"])
 def test_the_same_seed_gives_the_same_bytes(name: str) -> None:
-    first = digest(take(name, 8, seed=7))
+    first = digest(take(name, 5, seed=7))
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1 if threads != 1 else 2)
-    again = digest(take(name, 8, seed=7))
+    again = digest(take(name, 5, seed=7))
     cv2.setNumThreads(threads)
     assert first == again
-    assert first != digest(take(name, 8, seed=8))
+    assert first != digest(take(name, 5, seed=8))
 
 
 def test_one_world_can_be_run_twice() -> None:
@@ -112,10 +112,10 @@ def test_boxes_are_tight_around_the_drawn_pixels(crowd: list[Moment]) -> None:
     checked = 0
     for moment in crowd[::5]:
         assert moment.owners is not None
-        for person, box, visible in zip(moment.ids, moment.boxes, moment.visibility, strict=True):
+        for row, (box, visible) in enumerate(zip(moment.boxes, moment.visibility, strict=True)):
             if visible < 0.999:
                 continue
-            rows, columns = np.nonzero(moment.owners == person)
+            rows, columns = np.nonzero(moment.owners == row)
             drawn = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
             assert np.abs(np.array(drawn) - box).max() <= max(2.0, 0.03 * (box[3] - box[1]))
             checked += 1
@@ -125,8 +125,8 @@ def test_boxes_are_tight_around_the_drawn_pixels(crowd: list[Moment]) -> None:
 def test_nobody_is_drawn_outside_their_box(crowd: list[Moment]) -> None:
     for moment in crowd[::10]:
         assert moment.owners is not None
-        for person, box in zip(moment.ids, moment.boxes, strict=True):
-            rows, columns = np.nonzero(moment.owners == person)
+        for row, box in enumerate(moment.boxes):
+            rows, columns = np.nonzero(moment.owners == row)
             if len(rows):
                 assert box[0] - 1.5 <= columns.min() and columns.max() + 1 <= box[2] + 1.5
                 assert box[1] - 1.5 <= rows.min() and rows.max() + 1 <= box[3] + 1.5
@@ -136,7 +136,7 @@ def test_visibility_falls_for_whoever_stands_behind() -> None:
     """Where only people hide people: the more of a box is covered, the less is visible."""
     world = World(replace(SCENES["crossing"], poles=0), 3)
     covered, visible = [], []
-    for moment in list(world.moments(40))[::4]:
+    for moment in list(world.moments(25))[::4]:
         boxes, feet = moment.boxes, moment.boxes[:, 3]
         for row, box in enumerate(boxes):
             if box[0] < 0 or box[2] > 640:
@@ -159,19 +159,20 @@ def test_visibility_is_the_share_of_the_silhouette_that_is_drawn() -> None:
     crowd, painter, camera = Crowd(layout, 3), Painter(layout, 3), layout.camera
     figures = see_people(crowd.people, camera)
     together = painter.paint(crowd.people, figures, camera, 0.0)
-    for row, box in enumerate(figures.boxes):
+    for place, row in enumerate(np.flatnonzero(figures.inside)):
+        box = figures.boxes[row]
         if box[0] < 0 or box[2] > 640 or box[3] > 360:
             continue
         only = np.arange(len(figures.boxes)) == row
         alone = painter.paint(crowd.people, replace(figures, inside=only), camera, 0.0)
-        whole = np.count_nonzero(alone.owners == row)
-        seen = np.count_nonzero(together.owners == row)
-        assert alone.visibility[row] == 1
-        assert together.visibility[row] == pytest.approx(seen / whole)
+        whole = np.count_nonzero(alone.owners == 0)
+        seen = np.count_nonzero(together.owners == place)
+        assert alone.visibility[0] == 1
+        assert together.visibility[place] == pytest.approx(seen / whole)
 
 
 def test_the_approximate_visibility_follows_the_drawn_one(crowd: list[Moment]) -> None:
-    sketched = take("crowd", 60, seed=3, render=False)
+    sketched = take("crowd", 40, seed=3, render=False)
     drawn = np.concatenate([moment.visibility for moment in crowd])
     judged = np.concatenate([moment.visibility for moment in sketched])
     assert np.corrcoef(drawn, judged)[0, 1] > 0.85
@@ -253,7 +254,7 @@ def test_people_come_and_go_and_ids_are_never_used_again(long: list[Moment]) -> 
             seen.setdefault(person, []).append(moment.frame.index)
     first, last = set(long[0].ids.tolist()), set(long[-1].ids.tolist())
     assert min(seen) >= 1
-    assert len(seen) > len(first) + 20
+    assert len(seen) > len(first) + 12
     assert len(first - last) > 10
     assert all(entered > 1 for person, (entered, *_) in seen.items() if person not in first)
 
@@ -319,6 +320,15 @@ def test_the_background_moves_as_the_ground_does() -> None:
     told = cv2.perspectiveTransform(before[:, None].astype(np.float64), move)[:, 0]
     assert np.abs(told - before).max() > 3
     assert np.median(np.abs(told - after)) < 0.5
+
+
+@pytest.mark.parametrize("render", [True, False])
+def test_an_empty_street(render: bool) -> None:
+    nobody = replace(SCENES["easy"], people=0, false_alarms=0.0)
+    for moment in World(nobody, 1, (320, 240), render).moments(5):
+        assert len(moment.ids) == len(moment.detections) == 0
+        assert moment.boxes.shape == (0, 4)
+        assert moment.visibility.shape == (0,)
 
 
 def test_memory_stays_flat() -> None:

@@ -48,6 +48,10 @@ class Camera:
         seen[1] += self.size[1] / 2
         return seen.reshape(points.shape)
 
+    def depth(self, x: float, y: float) -> float:
+        """How far away a place on the ground is, along the ground, straight ahead."""
+        return (y - self.y) * math.cos(self.yaw) - (x - self.x) * math.sin(self.yaw)
+
     def plane(self, origin: Array, across: Array, along: Array) -> Array:
         """The homography from plane coordinates (a, b), at origin + a across + b along."""
         columns = np.stack([across, along, origin - self.position()], axis=1)

@@ -67,6 +67,8 @@ class Crowd:
         self._next_id = 1
         self._wait = 0.0  # seconds until the next may enter
         self.people = self._newcomers(make_route(layout, self._entries))
+        if self._scene.people < 1:
+            self.people.keep(np.zeros(len(self.people.ids), np.bool_))
         self._fill()
 
     def _fill(self) -> None:

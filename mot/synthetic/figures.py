@@ -89,7 +89,8 @@ def prop_boxes(props: list[Prop], camera: Camera) -> Array:
     low = np.array([[p.x - p.width / 2, p.y, 0.0] for p in props])
     high = np.array([[p.x + p.width / 2, p.y, p.height] for p in props])
     foot, top = camera.project(low.T), camera.project(high.T)
-    return np.stack([foot[0], top[1], top[0], foot[1], foot[2]], axis=1)
+    depth = np.array([camera.depth(p.x, p.y) for p in props])
+    return np.stack([foot[0], top[1], top[0], foot[1], depth], axis=1)
 
 
 def estimate_visibility(figures: Figures, hidden: Array, props: Array, camera: Camera) -> Array:

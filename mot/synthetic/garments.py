@@ -184,7 +184,7 @@ def _hat(look: Look, right: float, away: float, base: float) -> list[Part]:
 
 
 def _bag(look: Look, away: float, depth: Array) -> list[Part]:
-    if look.bag_kind in ("none", "hand"):
+    if look.bag_kind == "none":
         return []
     chest = float(depth[body.CHEST])
     bag = (body.BAG, body.BAG + 1)

@@ -90,12 +90,13 @@ def _sky(rng: np.random.Generator, height: int, width: int) -> Image:
 def _trees(sheet: _Sheet, rng: np.random.Generator, reach: float) -> None:
     """Far foliage that shows where there is a gap between houses: crowns of many leaves."""
     height = sheet.image.shape[0]
+    sheet.box(-reach, 0, 2 * reach, 2.0, (48, 58, 44))
     for x in np.arange(-reach, reach, 2.3):
         middle, radius = float(x + rng.uniform(-0.8, 0.8)), float(rng.uniform(1.3, 2.4))
         rise, hue = float(rng.uniform(1.4, 3.4)), rng.uniform(0.85, 1.1, 3)
-        for index in range(150):
+        for index in range(260):
             angle, away = rng.uniform(0, 2 * np.pi), radius * np.sqrt(rng.uniform())
-            light = 0.5 + 0.3 * index / 150 + 0.28 * np.sin(angle) * away / radius
+            light = 0.5 + 0.3 * index / 260 + 0.28 * np.sin(angle) * away / radius
             tone = light * hue * rng.uniform(0.8, 1.15) * np.array([62.0, 106.0, 92.0])
             z = rise + 0.9 * away * np.sin(angle)
             place = (

@@ -18,12 +18,12 @@ _SKIN = (
 )  # fmt: skip
 _HAIR = (
     (30, 26, 24), (44, 34, 28), (66, 48, 36), (92, 66, 46), (130, 98, 62), (176, 144, 98),
-    (120, 116, 112), (178, 174, 168), (104, 54, 34),
+    (120, 116, 112), (178, 174, 168), (92, 60, 44),
 )  # fmt: skip
 _TOPS = (
     (36, 40, 50), (52, 56, 66), (74, 82, 98), (204, 202, 196), (228, 226, 220), (122, 44, 44),
     (146, 70, 58), (58, 78, 66), (96, 106, 78), (150, 132, 104), (186, 166, 134), (70, 90, 126),
-    (112, 134, 164), (104, 92, 112), (168, 158, 150), (88, 60, 48), (196, 150, 70), (160, 108, 108),
+    (112, 134, 164), (104, 92, 112), (168, 158, 150), (88, 60, 48), (174, 146, 94), (160, 108, 108),
     (28, 30, 34), (60, 96, 108),
 )  # fmt: skip
 _TROUSERS = (
@@ -59,7 +59,7 @@ class Look:
     jacket: bool
     sleeves: str  # long, short
     bottom: str  # trousers, shorts, skirt, coat
-    bag_kind: str  # none, backpack, shoulder, hand
+    bag_kind: str  # none, backpack, shoulder
     hat_kind: str  # none, cap, beanie, hood
     hair_kind: str  # short, long, bun, bald
     grain: int  # which fabric texture
@@ -84,7 +84,7 @@ def make_look(rng: np.random.Generator) -> Look:
     jacket = bottom == "coat" or rng.random() < 0.4
     hats = {"none": 0.76, "cap": 0.09, "beanie": 0.09, "hood": 0.06}
     hairs = {"long": 0.7, "bun": 0.2, "short": 0.1} if longer else {"short": 0.9, "bald": 0.1}
-    bags = {"none": 0.5, "backpack": 0.2, "shoulder": 0.17, "hand": 0.13}
+    bags = {"none": 0.56, "backpack": 0.24, "shoulder": 0.2}
     prints = {"plain": 0.6, "stripes": 0.14, "checks": 0.09, "block": 0.09, "print": 0.08}
     short = not jacket and rng.random() < 0.45
     return Look(

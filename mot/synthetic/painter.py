@@ -19,14 +19,14 @@ from mot.synthetic.sprites import Sprite, Wardrobe, view_of
 from mot.synthetic.weather import Weather
 from mot.types import Image
 
-Owners = npt.NDArray[np.int16]  # (H, W): whose pixel it is, a row of the figures; -1: nobody's
+Owners = npt.NDArray[np.int16]  # (H, W): whose pixel it is, of the people inside; -1: nobody's
 
 
 @dataclass(frozen=True, slots=True)
 class Painting:
     image: Image
     owners: Owners
-    visibility: Array  # (N,) the share of each silhouette's pixels that can be seen
+    visibility: Array  # (N,) of the people inside: the share of the silhouette that can be seen
 
 
 class Painter:
@@ -42,11 +42,11 @@ class Painter:
         rows = np.flatnonzero(figures.inside)
         cast_shadows(image, figures.world[..., rows], self._stage.props, camera, self._scene.sun)
         owners = np.full(image.shape[:2], -1, np.int16)
-        whole = np.ones(len(figures.depth))
-        for row, patch in self._in_order(people, figures, rows, camera):
-            count = lay(image, owners, patch, row)
-            if row >= 0:
-                whole[row] = max(count, 1)
+        whole = np.ones(len(rows))
+        for place, patch in self._in_order(people, figures, rows, camera):
+            count = lay(image, owners, patch, place)
+            if place >= 0:
+                whole[place] = max(count, 1)
         seen = np.bincount((owners + 1).ravel(), minlength=len(whole) + 1)[1:]
         image = self._weather.apply(image, camera, time)
         return Painting(image, owners, seen / whole)
@@ -54,17 +54,15 @@ class Painter:
     def _in_order(
         self, people: People, figures: Figures, rows: npt.NDArray[np.intp], camera: Camera
     ) -> list[tuple[int, Patch]]:
-        """People (with their row) and props (with -1), the farthest first."""
-        right = camera.rotation()[2]
+        """People (with their place in `rows`) and props (with -1), the farthest first."""
         items: list[tuple[float, int, Patch]] = []
         for prop, patch in zip(self._stage.props, self._stage.patches(camera), strict=True):
             if patch is not None:
-                away = np.array([prop.x - camera.x, prop.y - camera.y])
-                items.append((float(away @ right[:2]), -1, patch))
-        for row in rows.tolist():
-            items.append((float(figures.depth[row]), row, self._dressed(people, figures, row)))
+                items.append((camera.depth(prop.x, prop.y), -1, patch))
+        for place, row in enumerate(rows.tolist()):
+            items.append((float(figures.depth[row]), place, self._dressed(people, figures, row)))
         items.sort(key=lambda item: -item[0])
-        return [(row, patch) for _, row, patch in items]
+        return [(place, patch) for _, place, patch in items]
 
     def _dressed(self, people: People, figures: Figures, row: int) -> Patch:
         box = figures.boxes[row]

@@ -109,6 +109,7 @@ def _tree(prop: Prop, scale: float, rng: np.random.Generator) -> Image:
     _speckle(picture, rng, 0.1)
     height, width = picture.shape[:2]
     crown_foot = 3.0  # metres
+    picture[: height // 4] = 0  # the trunk ends within the crown
     high = prop.height - crown_foot
     for index in range(_LEAVES):
         layer = index / _LEAVES

@@ -50,11 +50,20 @@ def _fell_prop(cast: Image, prop: Prop, camera: Camera, tone: int) -> None:
     outline = np.round(_fallen(np.array(corners).T, camera)[:2].T * 4).astype(np.int32)
     cv2.fillConvexPoly(cast, cv2.convexHull(outline), tone, cv2.LINE_8, 3)
     if prop.kind == "tree":
-        crown = _fallen(np.array([prop.x, prop.y, 0.75 * prop.height]), camera)
-        wide = 1.9 * camera.focal / 2 / crown[2]
-        middle = (round(crown[0] * 4), round(crown[1] * 4))
-        axes = (round(wide * 8), round(wide * 8 * camera.height / crown[2] * 1.2))
-        cv2.ellipse(cast, middle, axes, 0, 0, 360, tone * 3 // 4, cv2.FILLED, cv2.LINE_8, 3)
+        _fell_crown(cast, prop, camera, tone * 3 // 4)
+
+
+def _fell_crown(cast: Image, prop: Prop, camera: Camera, tone: int) -> None:
+    """A crown is a heap of leaves: round blots side by side, more of them in the middle."""
+    turns = np.arange(23) * 2.4
+    away = 0.36 * np.sqrt(np.arange(23))
+    heap = np.array([prop.x + away * np.cos(turns), prop.y + away * np.sin(turns), 0 * turns])
+    heap[2] = 0.72 * prop.height
+    for x, y, depth in _fallen(heap, camera).T.tolist():
+        wide = 0.55 * camera.focal / 2 / depth
+        axes = (round(wide * 8), round(wide * 8 * min(camera.height / depth, 1.0)))
+        spot = (round(x * 4), round(y * 4))
+        cv2.ellipse(cast, spot, axes, 0, 0, 360, tone, cv2.FILLED, cv2.LINE_8, 3)
 
 
 def _fell(cast: Image, spots: list[list[int]], pixels: float, tone: int) -> None:

@@ -79,8 +79,8 @@ class Spotter:
         """(N, 64): each person's vector with noise, and with a share of whoever stands before."""
         rng = self._rng
         count = len(vectors)
-        noise = rng.standard_normal((count, _SIZE)) / 8.0  # of length 1
-        mixed = vectors + (0.3 + 0.4 * (1 - visibility[:, None])) * noise
+        noise = rng.standard_normal((count, _SIZE), np.float32)  # of length 8
+        mixed = vectors + (0.0375 + 0.05 * (1 - visibility[:, None])) * noise
         if count:
             front = hidden.argmax(axis=1)
             share = hidden[np.arange(count), front] * (1 - visibility)

@@ -81,24 +81,26 @@ def _light_map(layout: Layout, camera: Camera) -> Image:
     light = np.empty((height, width, 3), np.float32)
     light[:] = (44, 36, 33)
     rows, columns = np.mgrid[0:height, 0:width] * 4.0
-    for x, y in _lamp_places(layout):
-        foot, top = camera.project(np.array([[x, y, 0.4], [x, y, 3.4]]).T).T
+    for x, y, top in _lamps(layout):
+        foot, head = camera.project(np.array([[x, y, 0.4], [x, y, top]]).T).T
         reach = camera.focal * 4.2 / foot[2]
         down = (rows - foot[1]) / np.where(rows > foot[1], 0.42, 0.8)
-        pool = np.exp(-((columns - foot[0]) ** 2 + down**2) / (reach * reach) * 1.6)
-        bulb = np.exp(-((columns - top[0]) ** 2 + (rows - top[1]) ** 2) / (reach * 0.12) ** 2)
-        light += (pool * 0.9 + bulb * 0.8)[..., None] * np.array([52.0, 76.0, 92.0])
+        glow = 0.9 * np.exp(-((columns - foot[0]) ** 2 + down**2) / (reach * reach) * 1.6)
+        if top:
+            away = (columns - head[0]) ** 2 + (rows - head[1]) ** 2
+            glow += 1.5 * np.exp(-away / (0.12 * reach) ** 2)
+        light += glow[..., None] * np.array([52.0, 76.0, 92.0])
     shop = camera.project(np.array([[0.0, 0.0], [layout.house_line] * 2, [2.7, 0.4]]))[1]
     between = (rows > shop[0]) & (rows < shop[1])
-    light += between[..., None] * np.array([34.0, 52.0, 62.0])
+    light += between[..., None] * np.array([22.0, 34.0, 42.0])
     large = cv2.resize(np.clip(light, 0, 250), camera.size, interpolation=cv2.INTER_CUBIC)
     return np.asarray(np.clip(large, 0, 255), np.uint8)
 
 
-def _lamp_places(layout: Layout) -> list[tuple[float, float]]:
-    """The lamp posts, and lights of the houses that are there in every street."""
+def _lamps(layout: Layout) -> list[tuple[float, float, float]]:
+    """x, y and height of the lamp posts; those of height 0 hang out of sight, in every street."""
     near, far = layout.scene.near, layout.scene.far
-    posts = [(prop.x, prop.y) for prop in layout.props if prop.kind == "lamp"]
+    posts = [(prop.x, prop.y, 0.95 * prop.height) for prop in layout.props if prop.kind == "lamp"]
     reach = float(layout.half_width(far))
-    fixed = [(-0.5 * reach, far), (0.55 * reach, far), (0.1 * reach, (near + far) / 2)]
-    return posts + fixed
+    hidden = ((-0.5 * reach, far), (0.55 * reach, far), (0.1 * reach, (near + far) / 2))
+    return posts + [(x, y, 0.0) for x, y in hidden]

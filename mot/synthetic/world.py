@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from mot.errors import MotError, nearest
 from mot.synthetic.camera import Array, Camera, CameraPath
 from mot.synthetic.crowd import Crowd
 from mot.synthetic.figures import cover, estimate_visibility, prop_boxes, see_people
 from mot.synthetic.layout import make_layout
-from mot.synthetic.painter import Painter
+from mot.synthetic.painter import Owners, Painter
 from mot.synthetic.scenes import SCENES, Scene
 from mot.synthetic.spotter import Spotter
 from mot.types import Detections, FloatArray, Frame, IntArray
@@ -29,7 +28,7 @@ class Moment:
     visibility: FloatArray  # (N,) share of the person that can be seen, 0..1
     detections: Detections  # with embeddings (M, 64)
     identities: IntArray  # (M,) whom each detection shows, 0 for a false alarm
-    owners: npt.NDArray[np.int64] | None = None  # (H, W) id of the person at each pixel, or 0
+    owners: Owners | None = None  # (H, W) the row of `ids` whose pixel it is, -1: nobody's
 
 
 class World:
@@ -72,15 +71,15 @@ class World:
         people = crowd.people
         figures = see_people(people, camera)
         hidden = cover(figures)
+        rows = np.flatnonzero(figures.inside)
+        ids, boxes = people.ids[rows], figures.boxes[rows]
         if painter is None:
-            visibility = estimate_visibility(figures, hidden, self._prop_boxes(camera), camera)
+            props = self._prop_boxes(camera)
+            visibility = estimate_visibility(figures, hidden, props, camera)[rows]
             image = owners = None
         else:
             painting = painter.paint(people, figures, camera, time)
-            visibility, image = painting.visibility, painting.image
-            owners = np.concatenate([people.ids, [0]])[painting.owners]
-        rows = np.flatnonzero(figures.inside)
-        ids, boxes, visibility = people.ids[rows], figures.boxes[rows], visibility[rows]
+            visibility, image, owners = painting.visibility, painting.image, painting.owners
         detections, identities = spotter.detect(
             ids, boxes, visibility, people.vector[rows], hidden[np.ix_(rows, rows)]
         )

@@ -15,7 +15,9 @@ from mot.types import Frame, Image
 from mot.video.background import Worker
 
 if TYPE_CHECKING:
-    from mot.video.encode import Encoder, Planes
+    from av.video.frame import VideoFrame
+
+    from mot.video.encode import Encoder
 
 DEPTH = 8  # frames waiting for the encoder; at 1080p each takes 3 MB
 
@@ -158,12 +160,12 @@ class VideoWriter(_PartialWriter):
 
         self._encoder = Encoder(self.partial, self._fps)
 
-    def _convert(self, frame: Frame, image: Image) -> Planes:
-        from mot.video.encode import fit, to_planes
+    def _convert(self, frame: Frame, image: Image) -> VideoFrame:
+        from mot.video.encode import fit, to_frame
 
         self._size = self._size or (image.shape[1], image.shape[0])
         self._ticks = self._next_ticks(frame.time)
-        return to_planes(fit(image, self._size), self._ticks)
+        return to_frame(fit(image, self._size), self._ticks)
 
     def _next_ticks(self, time: float) -> int:
         """Rising strictly, as a file must have it."""
@@ -172,7 +174,7 @@ class VideoWriter(_PartialWriter):
         self._start = time if self._start is None else self._start
         return max(round((time - self._start) * TICKS), self._ticks + 1)
 
-    def _put(self, item: Planes) -> None:
+    def _put(self, item: VideoFrame) -> None:
         assert self._encoder is not None
         self._encoder.encode(item)
 

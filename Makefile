@@ -1,0 +1,43 @@
+# make track                      people tracked in a rendered demo clip
+# make track VIDEO=my.mp4         in a video of your own (DETECTIONS=det.txt for a network's)
+# make test                       the tests
+# make check                      the linter and the type checker
+
+PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+DEMO := runs/synth/demo
+
+.PHONY: track test check clean
+
+track: .venv/base
+ifdef VIDEO
+	$(BIN)/mot track "$(VIDEO)" $(if $(DETECTIONS),--detections "$(DETECTIONS)") --overwrite
+else
+	$(BIN)/mot synth --scene crowd --size 960x540 --frames 300 -o $(DEMO).mp4 --overwrite
+	$(BIN)/mot track $(DEMO).mp4 --detections $(DEMO).det.txt --overwrite
+endif
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+
+check: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and was not found"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/base: .venv/bin/python pyproject.toml
+	$(PIP) -e .
+	@touch $@
+
+.venv/dev: .venv/bin/python pyproject.toml
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv build dist runs *.egg-info
