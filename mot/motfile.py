@@ -76,14 +76,15 @@ def _column(table: Table, index: int, default: float) -> Table:
 
 def _check_rows(path: Path, table: Table) -> None:
     """Refuse what no sequence can hold, naming the first line that does."""
-    frames, ids, sizes = table[:, 0], table[:, 1], table[:, 4:6]
-    checks = (
-        (~np.isfinite(table[:, :7].sum(axis=1)), "a number is not finite"),
+    frames, ids, width, height = table[:, 0], table[:, 1], table[:, 4], table[:, 5]
+    checks: tuple[tuple[npt.NDArray[np.bool_], str], ...] = (
         (frames < 1, "frames count from 1"),
         (frames != np.floor(frames), "the frame is not a whole number"),
         (ids != np.floor(ids), "the id is not a whole number"),
-        ((sizes < 0).any(axis=1), "the width or height is negative"),
+        ((width < 0) | (height < 0), "the width or height is negative"),
     )
+    if not np.isfinite(table.sum()):
+        checks = ((~np.isfinite(table.sum(axis=1)), "a number is not finite"), *checks)
     for bad, fault in checks:
         if bad.any():
             row = int(bad.argmax())

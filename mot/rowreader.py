@@ -89,25 +89,29 @@ def _parse_plain(block: bytes) -> Table | None:
     is_digit, value, five = _digit_values(text)
     is_end = text < _MINUS
     is_end[: len(_PADDING)] = False
-    ends, dots, minuses = (np.flatnonzero(m) for m in (is_end, text == _DOT, text == _MINUS))
+    ends, dots = np.flatnonzero(is_end), np.flatnonzero(text == _DOT)
+    minuses = np.flatnonzero(text == _MINUS) if b"-" in block else dots[:0]
     owner = np.searchsorted(ends, dots)  # the number that each dot stands in
     if not (
         _is_plain(text, is_digit, ends, dots, minuses)
         and not (five[4:] & five[:-4]).any()  # nine digits in a row
-        and (np.diff(owner) > 0).all()
+        and (owner[1:] > owner[:-1]).all()
     ):
         return None
 
     def number_before(at: Positions) -> Table:
         return value[at - 1] + 1e4 * (five[at - 1] * value[at - 5])
 
-    numbers: Table = value.take(ends - 1).astype(np.float64)
-    long = np.flatnonzero(five[:-1] & is_end[1:]) + 1
-    numbers[np.searchsorted(ends, long)] = number_before(long)
-    whole, scale = number_before(dots), _POWERS[ends[owner] - dots - 1]
+    numbers: Table = value.take(ends - 1).astype(np.float64)  # of at most four digits
+    whole, fraction, decimals = number_before(dots), number_before(ends[owner]), ends[owner] - dots
+    long = five[:-1] & is_end[1:]
+    if np.count_nonzero(long) > np.count_nonzero(decimals > 5):
+        at = np.flatnonzero(long) + 1
+        numbers[np.searchsorted(ends, at)] = number_before(at)
     if (whole > _MAX_WHOLE).any():
         return None
-    numbers[owner] = (whole * scale + numbers[owner]) / scale
+    scale = _POWERS[decimals - 1]
+    numbers[owner] = (whole * scale + fraction) / scale
     numbers[np.searchsorted(ends, minuses)] *= -1
     return _fold(numbers, text, ends)
 
@@ -137,10 +141,16 @@ def _is_plain(
     others = len(text) - np.count_nonzero(is_digit) - len(dots) - len(minuses)
     return (
         separators == others == len(ends) + len(_PADDING)
-        and bool(is_digit[ends - 1].all())
+        and not _any_adjacent(text)
         and bool((is_digit[dots - 1] & is_digit[dots + 1]).all())
         and bool((is_digit[minuses + 1] & (text[minuses - 1] < _MINUS)).all())
     )
+
+
+def _any_adjacent(text: Bytes) -> bool:
+    """Two separators with no number between."""
+    is_end = text[len(_PADDING) - 1 :] < _MINUS
+    return bool((is_end[1:] & is_end[:-1]).any())
 
 
 def _fold(numbers: Table, text: Bytes, ends: Positions) -> Table | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -125,7 +126,7 @@ class Tracker(Protocol):
 
 def _set(owner: object, name: str, array: npt.NDArray[Any]) -> None:
     view = array.view()
-    view.flags.writeable = False
+    view.setflags(write=False)
     object.__setattr__(owner, name, view)
 
 
@@ -134,7 +135,7 @@ def _boxes(values: npt.ArrayLike, what: str) -> FloatArray:
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"{what} boxes must have the shape (N, 4), not {boxes.shape}")
     # NaN fails the comparison too; an infinite corner is caught by the sum.
-    sound = (boxes[:, 2:] >= boxes[:, :2]).all() and np.isfinite(boxes.sum())
+    sound = (boxes[:, 2:] >= boxes[:, :2]).all() and math.isfinite(boxes.sum())
     if not sound:
         _name_bad_row(boxes, what)
     return boxes
@@ -153,7 +154,7 @@ def _column(values: npt.ArrayLike, count: int, dtype: Any, what: str) -> npt.NDA
     column = np.asarray(values, dtype)
     if column.shape != (count,):
         raise ValueError(f"{what} must have the shape ({count},), not {column.shape}")
-    if dtype is np.float32 and not np.isfinite(column.sum()):
+    if dtype is np.float32 and not math.isfinite(column.sum()):
         bad: npt.NDArray[np.bool_] = ~np.isfinite(column)
         raise ValueError(f"{what}: row {int(bad.argmax())} is not finite")
     return column

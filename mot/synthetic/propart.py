@@ -146,7 +146,7 @@ def _wall(prop: Prop, scale: float, rng: np.random.Generator) -> Image:
         columns = (np.arange(width) + shift) // max(int(course * 2.2), 1)
         part = picture[y : round(y + course), :, :3]
         part[:] = np.clip(part * tone[columns % len(tone)][None, :, None], 0, 255)
-        if course >= 3:
+        if course >= 6:
             picture[y : y + max(round(course * 0.14), 1), :, :3] = (140, 148, 152)
     coping = max(round(0.1 * scale), 1)
     picture[:coping, :, :3] = (164, 170, 172)

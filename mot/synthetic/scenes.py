@@ -54,7 +54,7 @@ SCENES: dict[str, Scene] = {
         pairs=0.1,
         stops=0.0,
     ),
-    "camera": Scene(people=14, poles=3, walls=1, camera_motion=1.0, light_change=0.12),
+    "camera": Scene(people=22, poles=3, walls=1, camera_motion=1.0, light_change=0.12),
     "night": Scene(
         people=14,
         poles=3,

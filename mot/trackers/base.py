@@ -51,7 +51,7 @@ class Tracker(ABC):
         self._table.step(elapsed)
         self._filter.predict(self._table.state, elapsed)
         reported = self._associate(self._candidates(detections), elapsed)
-        return self._report(np.flatnonzero(reported))
+        return self._report(reported.nonzero()[0])
 
     @abstractmethod
     def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
@@ -69,7 +69,7 @@ class Tracker(ABC):
 
     def _candidates(self, detections: Detections) -> Candidates:
         """Best first, equal scores by place; only those that any stage can use."""
-        order = np.flatnonzero(detections.scores >= self._least_score)
+        order = (detections.scores >= self._least_score).nonzero()[0]
         left, top, right, bottom = detections.boxes[order].T
         order = order[np.lexsort((bottom, right, top, left, -detections.scores[order]))]
         xyxy = detections.boxes[order]
@@ -110,7 +110,7 @@ class Tracker(ABC):
     def _confirm(self, tracks: npt.NDArray[np.bool_]) -> None:
         """Confirm these; an id is given once, in order of birth."""
         self._table.phases[tracks] = CONFIRMED
-        nameless = np.flatnonzero(tracks & (self._table.ids == 0))
+        nameless = (tracks & (self._table.ids == 0)).nonzero()[0]
         if len(nameless):
             self._table.ids[nameless] = self._last_id + 1 + np.arange(len(nameless))
             self._last_id += len(nameless)

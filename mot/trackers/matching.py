@@ -26,4 +26,4 @@ def unmatched(count: int, matched: npt.NDArray[np.int64]) -> npt.NDArray[np.int6
     """Which of `count` were left apart."""
     free = np.ones(count, np.bool_)
     free[matched] = False
-    return np.flatnonzero(free)
+    return free.nonzero()[0]
