@@ -69,16 +69,16 @@ def kalman() -> None:
     for count in (10, 100, 300):
         ours = KalmanFilter(XYAH_MODEL)
         boxes = np.random.default_rng(0).uniform(50, 500, (4, count))
-        state, everyone = ours.initiate(boxes), np.arange(count)
+        state = ours.initiate(boxes)
         plain = [Filterpy(dim_x=8, dim_z=4) for _ in range(count)]
         for one, box in zip(plain, boxes.T, strict=True):
             one.x[:4, 0] = box
             one.F[:4, 4:] = np.eye(4)
             one.H[:, :4] = np.eye(4)
 
-        def step_ours(ours=ours, state=state, everyone=everyone, boxes=boxes) -> None:
+        def step_ours(ours=ours, state=state, boxes=boxes) -> None:
             ours.predict(state)
-            ours.update(state, everyone, boxes)
+            ours.update(state, boxes)
 
         def step_plain(plain=plain, boxes=boxes) -> None:
             for one, box in zip(plain, boxes.T, strict=True):

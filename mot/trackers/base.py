@@ -97,7 +97,9 @@ class Tracker(ABC):
 
     def _hit(self, tracks: IntArray, found: Candidates, chosen: IntArray) -> None:
         """Correct the tracks with the candidates matched to them."""
-        self._filter.update(self._table.state, tracks, found.measurements[:, chosen])
+        state = self._table.state.take(tracks, axis=2)
+        self._filter.update(state, found.measurements[:, chosen])
+        self._table.state[:, :, tracks] = state
         self._table.hit(tracks, found.rows[chosen], found.scores[chosen])
 
     def _bear(self, found: Candidates, chosen: IntArray, **extra: npt.NDArray[Any]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ State = npt.NDArray[np.float64]  # (5, 4, N): x, v, xx, xv, vv
 Measurement = npt.NDArray[np.float64]  # (4, N)
 Weights = tuple[float, float, float, float]
 
-_LEAST_SQUARE_SCALE = 1e-6  # pixels squared
+_LEAST = 1e-12  # variance
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,48 +79,47 @@ class KalmanFilter:
     """Predicts and corrects states in place, under one box model."""
 
     def __init__(self, model: BoxModel) -> None:
-        self._axes = np.array(model.scale_axis)
-        self._absolute = np.flatnonzero(self._axes < 0)
-        self._measurement = _variances(model.measurement)[0]
-        self._process = _variances(model.position, model.velocity)
-        self._initial = _variances(model.initial_position, model.initial_velocity)
+        self._measurement = _Variance(model.scale_axis, model.measurement)
+        self._process = _Variance(model.scale_axis, model.position, model.velocity)
+        self._initial = _Variance(
+            model.scale_axis, model.initial_position, model.initial_velocity
+        )
 
     def initiate(self, measurement: Measurement) -> State:
         """States at rest at the measured boxes."""
         state = np.zeros((5, *measurement.shape))
         state[0] = measurement
-        state[2::2] = self._initial * self._square_scale(measurement)
+        state[2::2] = self._initial.at(measurement)
         return state
 
     def predict(self, state: State, time: float = 1.0) -> None:
         """Move the states on by `time`."""
-        noise = self._process * self._square_scale(state[0])
-        noise *= time
-        xx, xv = state[2], state[3]
-        xx += time * xv
-        state[::3] += time * state[1::3]  # x by v, and xv by vv
-        xx += time * xv
+        noise = self._process.at(state[0])
+        if time != 1:
+            noise *= time
+        planes = state.reshape(5, -1)
+        planes[...] = _transition(time) @ planes
         state[2::2] += noise
 
     def update(
         self,
         state: State,
-        tracks: npt.NDArray[np.int64],
         measurement: Measurement,
-        noise_factor: float | npt.NDArray[np.float64] = 1.0,
+        noise_factor: npt.NDArray[np.float64] | None = None,
     ) -> None:
-        """Correct the named tracks; `noise_factor` scales the variance of the measurement."""
-        chosen = state.take(tracks, axis=2)
-        x, xv, vv = chosen[0], chosen[3], chosen[4]
-        covariance = chosen[2:4]  # xx and xv: of both with what is measured
-        gain = covariance / (chosen[2] + self.measurement_variance(x) * noise_factor)
-        vv -= gain[1] * xv
-        chosen[:2] += gain * (measurement - x)
+        """Correct each state; `noise_factor` scales the variance of each measurement."""
+        total = self.measurement_variance(state[0])
+        if noise_factor is not None:
+            total *= noise_factor
+        total += state[2]
+        covariance = state[2:4]  # xx and xv: of both with what is measured
+        gain = covariance / total
+        state[4] -= gain[1] * state[3]
+        state[:2] += gain * (measurement - state[0])
         covariance *= 1 - gain[0]
-        state[:, :, tracks] = chosen
 
     def measurement_variance(self, position: Measurement) -> npt.NDArray[np.float64]:
-        variance: Measurement = self._measurement * self._square_scale(position)
+        variance: Measurement = self._measurement.at(position)[0]
         return variance
 
     def squared_mahalanobis(
@@ -132,18 +132,29 @@ class KalmanFilter:
         distance: Measurement = np.einsum("an,anm->nm", precision, residual)
         return distance
 
-    def _square_scale(self, position: Measurement) -> npt.NDArray[np.float64]:
-        """(4, N) or (4, 1). An empty box still has some noise: no gain is ever 0 / 0."""
-        if len(self._absolute) == len(self._axes):
-            return np.ones((4, 1))
-        scale = position.take(self._axes, axis=0)
-        scale[self._absolute] = 1
-        scale *= scale
-        square: Measurement = np.maximum(scale, _LEAST_SQUARE_SCALE, out=scale)
-        return square
+
+class _Variance:
+    """Variances of the axes: linear in the squares of a box's numbers."""
+
+    def __init__(self, scale_axis: tuple[int, ...], *deviations: Weights) -> None:
+        scaled = np.array([np.arange(4) == axis for axis in scale_axis], np.float64)
+        squares = np.square(np.array(deviations))  # (K, 4)
+        self._shape = (len(deviations), 4)
+        self._linear = (squares[:, :, None] * scaled).reshape(-1, 4)
+        # An empty box still has some noise: no gain is ever 0 / 0.
+        self._constant = (squares * (1 - scaled.sum(axis=1)) + _LEAST).reshape(-1, 1)
+
+    def at(self, position: Measurement) -> npt.NDArray[np.float64]:
+        """(K, 4, N) for K deviations and N boxes."""
+        variance: npt.NDArray[np.float64] = self._linear @ np.square(position)
+        variance += self._constant
+        return variance.reshape(*self._shape, -1)
 
 
-def _variances(*deviations: Weights) -> npt.NDArray[np.float64]:
-    """(number of deviations, 4, 1)"""
-    variances: npt.NDArray[np.float64] = np.square(np.array(deviations))
-    return variances[:, :, None]
+@lru_cache(maxsize=64)
+def _transition(time: float) -> npt.NDArray[np.float64]:
+    """What a step of `time` makes of x, v, xx, xv and vv: F P F' of each 2x2 filter, spelt out."""
+    step = np.eye(5)
+    step[0, 1] = step[3, 4] = time
+    step[2, 3:] = 2 * time, time * time
+    return step
