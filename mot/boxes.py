@@ -74,9 +74,9 @@ def xyxy_to_xysr(xyxy: Boxes) -> Boxes:
 
 def xysr_to_xyxy(xysr: Boxes) -> Boxes:
     planes = xysr.T.copy()
-    area = np.maximum(planes[2], 0)
-    planes[2] = np.sqrt(np.maximum(area * planes[3], 0))
-    planes[3] = _ratio(area, planes[2])
+    area, aspect = np.maximum(planes[2:], 0)
+    width = np.sqrt(area * aspect, out=planes[2])
+    planes[3] = _ratio(area, width)
     return cxcywh_to_xyxy(planes.T)
 
 
@@ -138,9 +138,9 @@ def _intersection(a: FloatArray, b: FloatArray) -> FloatArray:
 
 
 def _union(a: FloatArray, b: FloatArray, shared: FloatArray) -> FloatArray:
-    union = np.add.outer(_planar_area(a), _planar_area(b))
+    union: FloatArray = (_planar_area(a) + _TINY)[:, None] + _planar_area(b)
     union -= shared
-    return np.maximum(union, _TINY, out=union)
+    return union
 
 
 def _iou(a: FloatArray, b: FloatArray) -> FloatArray:

@@ -119,11 +119,14 @@ class Tracker(ABC):
 
     def _outlived(self, buffer: float, elapsed: float) -> npt.NDArray[np.bool_]:
         """Tracks idle for longer than `buffer` seconds, which is never less than one frame."""
-        return self._table.idle > max(buffer * FRAMES_PER_SECOND, elapsed) + _SAME_TIME
+        outlived: npt.NDArray[np.bool_] = (
+            self._table.idle > max(buffer * FRAMES_PER_SECOND, elapsed) + _SAME_TIME
+        )
+        return outlived
 
     def _report(self, tracks: IntArray) -> Tracks:
         table = self._table
-        corners = self._model.to_xyxy(table.state[0][:, tracks].T).astype(np.float32)
+        corners = self._model.to_xyxy(table.state[0].take(tracks, axis=1).T).astype(np.float32)
         np.maximum(corners[:, 2:], corners[:, :2], out=corners[:, 2:])
         return Tracks(
             table.ids[tracks],

@@ -38,7 +38,7 @@ class Sort(Tracker):
         table.hits[table.idle > elapsed] = 1  # missed a frame: the count starts again
         self._hit(tracks, candidates, taken)
         self._bear(candidates, unmatched(len(candidates.rows), taken))
-        reported = table.rows >= 0
+        reported: npt.NDArray[np.bool_] = table.rows >= 0
         if self._frames > settings.min_hits:
             reported &= table.hits > settings.min_hits
         self._confirm(reported)

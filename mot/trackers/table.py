@@ -12,25 +12,34 @@ from mot.trackers.kalman import State
 Column = npt.NDArray[Any]
 
 # The life of a track; one that is removed leaves the table.
-TENTATIVE, CONFIRMED, LOST = np.int8(0), np.int8(1), np.int8(2)
+TENTATIVE, CONFIRMED, LOST = 0, 1, 2
 
 
 class TrackTable:
     """Every array's last axis is the track; `extra` holds what one method alone needs."""
 
     def __init__(self, **extra: Column) -> None:
-        self.state: State = np.zeros((5, 4, 0))
-        self.phases = np.zeros(0, np.int8)
-        self.ids = np.zeros(0, np.int64)  # 0 until confirmed
-        self.hits = np.zeros(0, np.int64)  # detections in a row
-        self.idle = np.zeros(0)  # frames of 1/30 s since the last detection
-        self.scores = np.zeros(0, np.float32)  # of the last detection
-        self.labels = np.zeros(0, np.int64)
-        self.rows = np.zeros(0, np.int64)  # of this frame's detection, or -1
-        self.extra = extra
+        self._bind(np.zeros((5, 4, 0)), np.zeros((5, 0), np.int64), np.zeros((2, 0)), extra)
+
+    def _bind(
+        self,
+        state: State,
+        whole: npt.NDArray[np.int64],
+        real: npt.NDArray[np.float64],
+        extra: dict[str, Column],
+    ) -> None:
+        """The columns are views of two arrays, so that births and deaths copy few."""
+        self.state, self._whole, self._real, self.extra = state, whole, real, extra
+        self.ids = whole[0]  # 0 until confirmed
+        self.phases = whole[1]
+        self.hits = whole[2]  # detections in a row
+        self.labels = whole[3]
+        self.rows = whole[4]  # of this frame's detection, or -1
+        self.idle = real[0]  # frames of 1/30 s since the last detection
+        self.scores = real[1]  # of the last detection
 
     def __len__(self) -> int:
-        return len(self.phases)
+        return len(self.ids)
 
     def step(self, elapsed: float) -> None:
         """A new frame, in which no track has a detection yet."""
@@ -48,27 +57,28 @@ class TrackTable:
         self, state: State, rows: Column, scores: Column, labels: Column, **extra: Column
     ) -> None:
         """Tentative tracks born of these detections."""
-        count = len(rows)
-        born = {
-            "state": state,
-            "phases": np.full(count, TENTATIVE),
-            "ids": np.zeros(count, np.int64),
-            "hits": np.ones(count, np.int64),
-            "idle": np.zeros(count),
-            "scores": scores,
-            "labels": labels,
-            "rows": rows,
-        }
-        for name, column in born.items():
-            setattr(self, name, np.concatenate([getattr(self, name), column], axis=-1))
-        for name, column in extra.items():
-            self.extra[name] = np.concatenate([self.extra[name], column], axis=-1)
+        whole = np.zeros((5, len(rows)), np.int64)
+        whole[1], whole[2], whole[3], whole[4] = TENTATIVE, 1, labels, rows
+        real = np.zeros((2, len(rows)))
+        real[1] = scores
+        self._bind(
+            np.concatenate([self.state, state], axis=2),
+            np.concatenate([self._whole, whole], axis=1),
+            np.concatenate([self._real, real], axis=1),
+            {
+                name: np.concatenate([column, extra[name]], axis=-1)
+                for name, column in self.extra.items()
+            },
+        )
 
     def keep(self, alive: npt.NDArray[np.bool_]) -> None:
         """Remove the others."""
         if alive.all():
             return
-        for name, column in vars(self).items():
-            if name != "extra":
-                setattr(self, name, column[..., alive])
-        self.extra = {name: column[..., alive] for name, column in self.extra.items()}
+        kept = alive.nonzero()[0]
+        self._bind(
+            self.state.take(kept, axis=2),
+            self._whole.take(kept, axis=1),
+            self._real.take(kept, axis=1),
+            {name: column.take(kept, axis=-1) for name, column in self.extra.items()},
+        )
