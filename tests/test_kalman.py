@@ -122,6 +122,13 @@ def start(model: BoxModel, noise: Callable[[Array], Noise], seed: int = 0):
     return walk, ours, ours.initiate(first), [Matrices(noise, box) for box in first.T]
 
 
+def correct(ours: KalmanFilter, state: Array, tracks: Array, boxes: Array, *factors: Array) -> None:
+    """Update some of the tracks."""
+    chosen = state[:, :, tracks]
+    ours.update(chosen, boxes[:, tracks], *(factor[tracks] for factor in factors))
+    state[:, :, tracks] = chosen
+
+
 def agree(state: Array, theirs: list[Matrices]) -> None:
     expected = np.stack([track.planes() for track in theirs], axis=-1)
     np.testing.assert_allclose(state, expected, rtol=1e-9, atol=1e-9)
@@ -141,21 +148,29 @@ def test_equals_filterpy_over_a_long_walk(model, noise, clock) -> None:
         # Some tracks are seen, in any order; now and then for long none is.
         seen = walk.rng.permutation(TRACKS)[: walk.rng.integers(0, TRACKS + 1)]
         seen = seen[: 0 if 100 < step < 115 else TRACKS]
-        boxes, factor = walk.step(), 1.0 if step % 2 else float(walk.rng.uniform(0.1, 4))
-        ours.update(state, seen, boxes[:, seen], factor)
+        boxes, factors = walk.step(), walk.rng.uniform(0.1, 4, TRACKS)
+        if step % 2:
+            factors[:] = 1
+            correct(ours, state, seen, boxes)
+        else:
+            correct(ours, state, seen, boxes, factors)
         for track in seen:
-            theirs[track].update(boxes[:, track], factor)
+            theirs[track].update(boxes[:, track], factors[track])
         agree(state, theirs)
 
 
 @pytest.mark.parametrize(("model", "noise"), MODELS)
-def test_a_noise_factor_for_each_measurement(model, noise) -> None:
-    walk, ours, state, theirs = start(model, noise)
-    boxes, factors = walk.step(), np.linspace(0.1, 3, TRACKS)
-    ours.update(state, np.arange(TRACKS), boxes, factors)
-    for track, box, factor in zip(theirs, boxes.T, factors, strict=True):
-        track.update(box, factor)
-    agree(state, theirs)
+def test_chosen_tracks_are_filtered_like_the_whole(model, noise) -> None:
+    """The choice of tracks by a mask is not contiguous in memory."""
+    walk, ours, whole, _ = start(model, noise)
+    ours.predict(whole)
+    chosen = np.arange(TRACKS) % 2 == 0
+    part, boxes = whole[..., chosen], walk.step()
+    assert not part.flags.c_contiguous
+    for state, seen in ((whole, boxes), (part, boxes[:, chosen])):
+        ours.update(state, seen)
+        ours.predict(state)
+    np.testing.assert_allclose(part, whole[..., chosen], rtol=1e-12)
 
 
 @pytest.mark.parametrize(("model", "noise"), MODELS)
@@ -189,13 +204,11 @@ def test_no_tracks_and_no_measurements(model, _noise) -> None:
     ours = KalmanFilter(model)
     state = ours.initiate(np.zeros((4, 0)))
     ours.predict(state)
-    ours.update(state, np.zeros(0, np.int64), np.zeros((4, 0)))
+    ours.update(state, np.zeros((4, 0)))
     assert state.shape == (5, 4, 0)
     assert ours.squared_mahalanobis(state, np.zeros((4, 3))).shape == (0, 3)
-    assert ours.squared_mahalanobis(ours.initiate(np.ones((4, 2))), np.zeros((4, 0))).shape == (
-        2,
-        0,
-    )
+    two = ours.initiate(np.ones((4, 2)))
+    assert ours.squared_mahalanobis(two, np.zeros((4, 0))).shape == (2, 0)
 
 
 @pytest.mark.parametrize(("model", "_noise"), MODELS)
@@ -205,7 +218,7 @@ def test_a_box_without_area_is_filtered_without_a_division_by_zero(model, _noise
     state = ours.initiate(empty)
     for _ in range(20):
         ours.predict(state)
-        ours.update(state, np.array([0]), empty)
+        ours.update(state, empty)
     np.testing.assert_allclose(state[0], empty)
     assert np.isfinite(state).all()
 
@@ -215,5 +228,5 @@ def test_measurements_are_unchanged(model, _noise) -> None:
     ours, boxes = KalmanFilter(model), np.full((4, 2), 7.0)
     state = ours.initiate(boxes)
     ours.predict(state)
-    ours.update(state, np.arange(2), boxes)
+    ours.update(state, boxes)
     assert (boxes == 7).all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -657,6 +658,58 @@ def test_an_address_that_cannot_be_reached() -> None:
         open_source("rtsp://user:secret@127.0.0.1:9/yard")
 
 
+INTERRUPTED = """
+import sys
+from mot.video import VideoWriter, open_source
+try:
+    with open_source(sys.argv[1]) as source, VideoWriter(sys.argv[2], source.fps) as writer:
+        for frame in source:
+            writer.write(frame)
+            if frame.index == 5:
+                print("going", flush=True)
+                sys.stdin.read()  # until the signal comes
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+SILENT = """
+import mot.video.decode
+from mot.video import open_source
+try:
+    print("going", flush=True)
+    open_source("-")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def interrupt(code: str, *arguments: str) -> str:
+    """Run the code, and press Ctrl-C when it has said a line; what it says then."""
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    with run:
+        assert run.stdout is not None and run.stdout.readline() == "going\n"
+        run.send_signal(signal.SIGINT)
+        return run.stdout.read()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_ctrl_c_leaves_a_playable_partial_video(clip: Path, tmp_path: Path) -> None:
+    assert interrupt(INTERRUPTED, str(clip), str(tmp_path / "out.mp4")) == "interrupted\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.partial.mp4"]
+    assert numbers(read(tmp_path / "out.partial.mp4")[0]) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_ctrl_c_while_a_pipe_is_silent() -> None:
+    assert interrupt(SILENT) == "interrupted\n"
+
+
 # Threads.
 
 
@@ -920,6 +973,8 @@ def test_a_full_disk_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_name_chooses_the_writer(tmp_path: Path) -> None:
+    with pytest.raises(MotError, match=r"out\.webm: .* use \.mp4"):
+        open_writer(tmp_path / "out.webm")
     assert isinstance(open_writer(tmp_path / "out.mp4", 25), VideoWriter)
     assert isinstance(open_writer(tmp_path / "out", 25), ImageFolderWriter)
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mot import boxes
 from mot.trackers.kalman import BoxModel, KalmanFilter, Measurement
+from mot.trackers.stages import Stage, Stages
 from mot.trackers.table import CONFIRMED, TrackTable
 from mot.types import Detections, FloatArray, Frame, IntArray, Tracks
 
@@ -33,6 +34,7 @@ class Tracker(ABC):
 
     def __init__(self, model: BoxModel, least_score: float) -> None:
         self._model = model
+        self.trace: list[Stage] | None = None  # a list here collects the stages of each frame
         self._least_score = least_score
         self._filter = KalmanFilter(model)
         self.reset()
@@ -49,6 +51,7 @@ class Tracker(ABC):
         elapsed = self._elapsed(frame.time)
         self._frames += 1
         self._table.step(elapsed)
+        self._before_prediction()
         self._filter.predict(self._table.state, elapsed)
         reported = self._associate(self._candidates(detections), elapsed)
         return self._report(reported.nonzero()[0])
@@ -56,6 +59,12 @@ class Tracker(ABC):
     @abstractmethod
     def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
         """Match, give birth, remove; which tracks of the table to report."""
+
+    def _before_prediction(self) -> None:
+        """What a method changes of the states first."""
+
+    def _stages(self, found: Candidates) -> Stages:
+        return Stages(len(self._table), len(found.rows), self.trace)
 
     def _new_table(self) -> TrackTable:
         return TrackTable()

@@ -19,7 +19,7 @@ class TrackTable:
     """Every array's last axis is the track; `extra` holds what one method alone needs."""
 
     def __init__(self, **extra: Column) -> None:
-        self._bind(np.zeros((5, 4, 0)), np.zeros((5, 0), np.int64), np.zeros((2, 0)), extra)
+        self._bind(np.zeros((5, 4, 0)), np.zeros((5, 0), np.int64), np.zeros((3, 0)), extra)
 
     def _bind(
         self,
@@ -37,6 +37,7 @@ class TrackTable:
         self.rows = whole[4]  # of this frame's detection, or -1
         self.idle = real[0]  # frames of 1/30 s since the last detection
         self.scores = real[1]  # of the last detection
+        self.age = real[2]  # frames of 1/30 s since birth
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -44,6 +45,7 @@ class TrackTable:
     def step(self, elapsed: float) -> None:
         """A new frame, in which no track has a detection yet."""
         self.idle += elapsed
+        self.age += elapsed
         self.rows.fill(-1)
 
     def hit(self, tracks: Column, rows: Column, scores: Column) -> None:
@@ -59,7 +61,7 @@ class TrackTable:
         """Tentative tracks born of these detections."""
         whole = np.zeros((5, len(rows)), np.int64)
         whole[1], whole[2], whole[3], whole[4] = TENTATIVE, 1, labels, rows
-        real = np.zeros((2, len(rows)))
+        real = np.zeros((3, len(rows)))
         real[1] = scores
         self._bind(
             np.concatenate([self.state, state], axis=2),

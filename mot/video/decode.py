@@ -164,21 +164,54 @@ class FileReader(Reader):
         self._decoder.close()
 
 
+class Pipe:
+    """What libav needs of a file that cannot be rewound.
+
+    An interruption while libav waits for data ends the data: PyAV would keep the exception for
+    later, while libav goes on asking. `check` raises it.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._error: BaseException | None = None
+
+    def read(self, size: int) -> bytes:
+        try:
+            return b"" if self._error else bytes(self._file.read(size))
+        except BaseException as error:
+            self._error = error
+            return b""
+
+    def check(self) -> None:
+        if self._error:
+            raise self._error
+
+
 def open_file(path: Path) -> FileReader:
     container = open_container(str(path), str(path))
     return FileReader(Decoder(container, str(path)), path.stem, path.name)
 
 
 def open_stdin() -> FileReader:
-    """A video piped in. It cannot be rewound, so it needs its index first."""
-    pipe: Any = sys.stdin.buffer
-    # The raw file, since a thread that hangs in the buffered one blocks the interpreter's exit.
-    container = open_container(
-        getattr(pipe, "raw", pipe),
-        "stdin",
-        mend="pipe a format that streams: MPEG-TS, Matroska, or MP4 with +faststart",
-    )
-    return FileReader(Decoder(container, "stdin"), "stdin", "stdin")
+    """A video piped in. A pipe cannot be rewound, so the video needs its index first."""
+    buffered: Any = sys.stdin.buffer
+    # A thread that hangs in the buffered file would block the interpreter's exit.
+    file = getattr(buffered, "raw", buffered)
+    if file.seekable():
+        return _read_stdin(file)
+    pipe = Pipe(file)
+    try:
+        reader = _read_stdin(pipe)
+    except MotError:
+        pipe.check()
+        raise
+    pipe.check()
+    return reader
+
+
+def _read_stdin(file: Any) -> FileReader:
+    mend = "pipe a format that streams: MPEG-TS, Matroska, or MP4 with +faststart"
+    return FileReader(Decoder(open_container(file, "stdin", mend), "stdin"), "stdin", "stdin")
 
 
 def open_container(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from mot.video.encode import Encoder
 
+SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".ts")  # containers of H.264
 DEPTH = 8  # frames waiting for the encoder; at 1080p each takes 3 MB
 
 
@@ -148,6 +149,8 @@ class VideoWriter(_PartialWriter):
         self, path: str | Path, fps: float = 30.0, size: tuple[int, int] | None = None
     ) -> None:
         path = Path(path)
+        if path.suffix.lower() not in SUFFIXES:
+            raise MotError(f"{path}: not a kind of video that is written: use {SUFFIXES[0]}")
         super().__init__(path, f"{path.stem}.partial{path.suffix}")
         self._fps = fps  # for frames without a time of their own, and as a hint in the header
         self._size = size  # width, height

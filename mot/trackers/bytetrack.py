@@ -1,0 +1,91 @@
+"""ByteTrack: associating every detection box (Zhang et al., ECCV 2022).
+
+Departures from the authors' code: unconfirmed tracks are predicted like all others; the buffer is
+in seconds and the filter steps by the real time between frames; ids are given when a track is
+confirmed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mot import boxes
+from mot.trackers.base import Candidates, Tracker
+from mot.trackers.kalman import XYAH_MODEL
+from mot.trackers.stages import Cost, Stages
+from mot.trackers.table import CONFIRMED, LOST, TENTATIVE
+
+_HEIGHT = 3  # axis of the filter
+
+
+@dataclass(frozen=True, slots=True)
+class ByteTrackSettings:
+    """The values of the paper's code."""
+
+    track_high_thresh: float = 0.6  # detections from this score on are matched first
+    track_low_thresh: float = 0.1  # those from this score on may keep a track alive
+    new_track_thresh: float = 0.7  # and those from this score on may begin one
+    match_thresh: float = 0.9  # of the first stage: 1 - IoU * score
+    second_match_thresh: float = 0.5  # of the stage of low scores: 1 - IoU
+    unconfirmed_match_thresh: float = 0.7  # of tracks seen once: 1 - IoU * score
+    track_buffer: float = 1.0  # seconds that a track lives without a detection
+    duplicate_iou: float = 0.85  # a lost and a followed track that overlap more are one
+
+
+class ByteTrack(Tracker):
+    settings: ByteTrackSettings
+
+    def __init__(self, settings: ByteTrackSettings | None = None) -> None:
+        self.settings = settings or ByteTrackSettings()
+        super().__init__(XYAH_MODEL, self.settings.track_low_thresh)
+
+    def _before_prediction(self) -> None:
+        """A lost track no longer grows or shrinks."""
+        self._table.state[1, _HEIGHT, self._table.phases == LOST] = 0
+
+    def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
+        settings, table = self.settings, self._table
+        cost = self._iou_cost(self._boxes(), table.labels, candidates)
+        fused = fuse_score(cost, candidates.scores)
+        high = candidates.scores > settings.track_high_thresh
+        tentative, followed = table.phases == TENTATIVE, table.phases == CONFIRMED
+        stages = self._stages(candidates)
+        stages.match("high scores", fused, settings.match_thresh, ~tentative, high)
+        stages.match("low scores", cost, settings.second_match_thresh, followed, ~high)
+        stages.match("unconfirmed", fused, settings.unconfirmed_match_thresh, tentative, high)
+        tracks, found = stages.pairs()
+        self._hit(tracks, candidates, found)
+        table.phases[followed & stages.free_tracks] = LOST
+        self._confirm(table.rows >= 0)
+        born = stages.free_found & (candidates.scores >= settings.new_track_thresh)
+        dead = (tentative & stages.free_tracks) | self._outlived(settings.track_buffer, elapsed)
+        table.keep(~(dead | self._duplicates()))
+        self._bear(candidates, born.nonzero()[0])
+        if self._frames == 1:
+            self._confirm(table.rows >= 0)
+        reported: npt.NDArray[np.bool_] = (table.phases == CONFIRMED) & (table.rows >= 0)
+        return reported
+
+    def _duplicates(self) -> npt.NDArray[np.bool_]:
+        """Of a lost and a followed track on the same place, the one that is younger."""
+        table = self._table
+        double = np.zeros(len(table), np.bool_)
+        lost, followed = (table.phases == LOST).nonzero()[0], (table.rows >= 0).nonzero()[0]
+        if len(lost) and len(followed):
+            xyxy = self._boxes()
+            same = boxes.iou(xyxy[lost], xyxy[followed]) > self.settings.duplicate_iou
+            rows, columns = same.nonzero()
+            rows, columns = lost[rows], followed[columns]
+            older = table.age[rows] - table.idle[rows] > table.age[columns]
+            double[np.where(older, columns, rows)] = True
+        return double
+
+
+def fuse_score(cost: Cost, scores: npt.NDArray[np.floating]) -> Cost:
+    """1 - IoU * score: of two boxes that fit alike, the surer one."""
+    similarity = 1 - cost
+    similarity *= scores
+    return np.subtract(1, similarity, out=similarity)
