@@ -22,6 +22,8 @@ class Frame:
     image: Image | None  # (H, W, 3) uint8 BGR
     index: int  # from 1
     time: float  # seconds on the stream's own clock
+    # (2, 3) affine from the last frame's pixels to this one's, where the camera's motion is known
+    motion: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

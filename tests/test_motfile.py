@@ -362,7 +362,7 @@ def test_a_folder_without_sequences_is_named(tmp_path, make) -> None:
     root = tmp_path / "nowhere"
     if make:
         make(root)
-    with pytest.raises(MotError, match="nowhere: no (such folder|sequence in it)"):
+    with pytest.raises(MotError, match=r"nowhere: no (such folder|sequence in it)"):
         find_sequences(root)
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mot import boxes
 from mot.trackers.kalman import BoxModel, KalmanFilter, Measurement
 from mot.trackers.stages import Stage, Stages
-from mot.trackers.table import CONFIRMED, TrackTable
+from mot.trackers.table import CONFIRMED, LOST, Column, TrackTable
 from mot.types import Detections, FloatArray, Frame, IntArray, Tracks
 
 FRAMES_PER_SECOND = 30.0  # the filter's time unit is 1/30 s, the rate the papers tune for
@@ -53,6 +53,8 @@ class Tracker(ABC):
         self._table.step(elapsed)
         self._before_prediction()
         self._filter.predict(self._table.state, elapsed)
+        if frame.motion is not None:
+            self._follow_camera(frame.motion)
         reported = self._associate(self._candidates(detections), elapsed)
         return self._report(reported.nonzero()[0])
 
@@ -62,6 +64,10 @@ class Tracker(ABC):
 
     def _before_prediction(self) -> None:
         """What a method changes of the states first."""
+
+    def _follow_camera(self, motion: npt.NDArray[np.float64]) -> None:
+        """Move everything as the picture moved since the last frame."""
+        self._filter.warp(self._table.state, motion)
 
     def _stages(self, found: Candidates) -> Stages:
         return Stages(len(self._table), len(found.rows), self.trace)
@@ -88,9 +94,13 @@ class Tracker(ABC):
             detections.scores[order],
             detections.labels[order],
             order,
-            np.asarray(self._model.from_xyxy(xyxy.astype(np.float64)).T, np.float64),
+            self._measure(xyxy),
             None if embeddings is None else embeddings[order],
         )
+
+    def _measure(self, xyxy: boxes.Boxes) -> Measurement:
+        """(4, M) in the filter's axes."""
+        return np.asarray(self._model.from_xyxy(xyxy.astype(np.float64)).T, np.float64)
 
     def _boxes(self) -> boxes.Boxes:
         """(N, 4) xyxy of all tracks, as filtered."""
@@ -107,15 +117,25 @@ class Tracker(ABC):
     def _hit(self, tracks: IntArray, found: Candidates, chosen: IntArray) -> None:
         """Correct the tracks with the candidates matched to them."""
         state = self._table.state.take(tracks, axis=2)
-        self._filter.update(state, found.measurements[:, chosen])
+        factor = self._noise_factor(found.scores[chosen])
+        self._filter.update(state, found.measurements[:, chosen], factor)
         self._table.state[:, :, tracks] = state
         self._table.hit(tracks, found.rows[chosen], found.scores[chosen])
 
-    def _bear(self, found: Candidates, chosen: IntArray, **extra: npt.NDArray[Any]) -> None:
+    def _noise_factor(self, scores: FloatArray) -> npt.NDArray[np.float64] | None:
+        """What the measurements' variance is multiplied with."""
+        return None
+
+    def _birth_columns(self, found: Candidates, chosen: IntArray) -> dict[str, Column]:
+        """The entries of new tracks in the table's `extra`."""
+        return {}
+
+    def _bear(self, found: Candidates, chosen: IntArray) -> None:
         """A tentative track for each of these candidates."""
         if len(chosen):
             state = self._filter.initiate(found.measurements[:, chosen])
             rows, scores, labels = found.rows[chosen], found.scores[chosen], found.labels[chosen]
+            extra = self._birth_columns(found, chosen)
             self._table.append(state, rows, scores, labels, **extra)
 
     def _confirm(self, tracks: npt.NDArray[np.bool_]) -> None:
@@ -133,9 +153,27 @@ class Tracker(ABC):
         )
         return outlived
 
+    def _duplicates(self, least_iou: float) -> npt.NDArray[np.bool_]:
+        """Of a lost and a followed track on the same place, the one that is younger."""
+        table = self._table
+        double = np.zeros(len(table), np.bool_)
+        lost, followed = (table.phases == LOST).nonzero()[0], (table.rows >= 0).nonzero()[0]
+        if len(lost) and len(followed):
+            xyxy = self._boxes()
+            same = boxes.iou(xyxy[lost], xyxy[followed]) > least_iou
+            rows, columns = same.nonzero()
+            rows, columns = lost[rows], followed[columns]
+            older = table.age[rows] - table.idle[rows] > table.age[columns]
+            double[np.where(older, columns, rows)] = True
+        return double
+
+    def _report_boxes(self, tracks: IntArray) -> boxes.Boxes:
+        """(K, 4) xyxy of the tracks to report: as filtered."""
+        return self._model.to_xyxy(self._table.state[0].take(tracks, axis=1).T)
+
     def _report(self, tracks: IntArray) -> Tracks:
         table = self._table
-        corners = self._model.to_xyxy(table.state[0].take(tracks, axis=1).T).astype(np.float32)
+        corners = self._report_boxes(tracks).astype(np.float32)
         np.maximum(corners[:, 2:], corners[:, :2], out=corners[:, 2:])
         return Tracks(
             table.ids[tracks],

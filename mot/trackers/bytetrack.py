@@ -12,13 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mot import boxes
 from mot.trackers.base import Candidates, Tracker
 from mot.trackers.kalman import XYAH_MODEL
 from mot.trackers.stages import Cost, Stages
 from mot.trackers.table import CONFIRMED, LOST, TENTATIVE
-
-_HEIGHT = 3  # axis of the filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,51 +34,46 @@ class ByteTrackSettings:
 
 class ByteTrack(Tracker):
     settings: ByteTrackSettings
+    model = XYAH_MODEL
+    still_axes_when_lost: tuple[int, ...] = (3,)  # of the filter: here the height
 
     def __init__(self, settings: ByteTrackSettings | None = None) -> None:
         self.settings = settings or ByteTrackSettings()
-        super().__init__(XYAH_MODEL, self.settings.track_low_thresh)
+        super().__init__(self.model, self.settings.track_low_thresh)
 
     def _before_prediction(self) -> None:
         """A lost track no longer grows or shrinks."""
-        self._table.state[1, _HEIGHT, self._table.phases == LOST] = 0
+        lost = (self._table.phases == LOST).nonzero()[0]
+        for axis in self.still_axes_when_lost:
+            self._table.state[1, axis, lost] = 0
 
     def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
         settings, table = self.settings, self._table
         cost = self._iou_cost(self._boxes(), table.labels, candidates)
-        fused = fuse_score(cost, candidates.scores)
+        first, unconfirmed = self._high_score_costs(cost, candidates)
         high = candidates.scores > settings.track_high_thresh
         tentative, followed = table.phases == TENTATIVE, table.phases == CONFIRMED
         stages = self._stages(candidates)
-        stages.match("high scores", fused, settings.match_thresh, ~tentative, high)
+        stages.match("high scores", first, settings.match_thresh, ~tentative, high)
         stages.match("low scores", cost, settings.second_match_thresh, followed, ~high)
-        stages.match("unconfirmed", fused, settings.unconfirmed_match_thresh, tentative, high)
+        stages.match("unconfirmed", unconfirmed, settings.unconfirmed_match_thresh, tentative, high)
         tracks, found = stages.pairs()
         self._hit(tracks, candidates, found)
         table.phases[followed & stages.free_tracks] = LOST
         self._confirm(table.rows >= 0)
         born = stages.free_found & (candidates.scores >= settings.new_track_thresh)
         dead = (tentative & stages.free_tracks) | self._outlived(settings.track_buffer, elapsed)
-        table.keep(~(dead | self._duplicates()))
+        table.keep(~(dead | self._duplicates(settings.duplicate_iou)))
         self._bear(candidates, born.nonzero()[0])
         if self._frames == 1:
             self._confirm(table.rows >= 0)
         reported: npt.NDArray[np.bool_] = (table.phases == CONFIRMED) & (table.rows >= 0)
         return reported
 
-    def _duplicates(self) -> npt.NDArray[np.bool_]:
-        """Of a lost and a followed track on the same place, the one that is younger."""
-        table = self._table
-        double = np.zeros(len(table), np.bool_)
-        lost, followed = (table.phases == LOST).nonzero()[0], (table.rows >= 0).nonzero()[0]
-        if len(lost) and len(followed):
-            xyxy = self._boxes()
-            same = boxes.iou(xyxy[lost], xyxy[followed]) > self.settings.duplicate_iou
-            rows, columns = same.nonzero()
-            rows, columns = lost[rows], followed[columns]
-            older = table.age[rows] - table.idle[rows] > table.age[columns]
-            double[np.where(older, columns, rows)] = True
-        return double
+    def _high_score_costs(self, cost: Cost, candidates: Candidates) -> tuple[Cost, Cost]:
+        """Of the first stage and of that for unconfirmed tracks."""
+        fused = fuse_score(cost, candidates.scores)
+        return fused, fused
 
 
 def fuse_score(cost: Cost, scores: npt.NDArray[np.floating]) -> Cost:

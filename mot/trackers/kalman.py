@@ -38,6 +38,7 @@ class BoxModel:
     velocity: Weights
     initial_position: Weights
     initial_velocity: Weights
+    size_power: tuple[int, int]  # of the last two axes: how they grow when the picture does
 
 
 # SORT filters centre, area and aspect; its aspect has no velocity.
@@ -50,6 +51,7 @@ SORT_MODEL = BoxModel(
     velocity=(0.1, 0.1, 0.01, 0.0),
     initial_position=(10.0**0.5,) * 4,
     initial_velocity=(100.0, 100.0, 100.0, 0.0),
+    size_power=(2, 0),
 )
 # DeepSORT and ByteTrack filter centre, aspect and height; deviations grow with the height.
 XYAH_MODEL = BoxModel(
@@ -61,6 +63,7 @@ XYAH_MODEL = BoxModel(
     velocity=(1 / 160, 1 / 160, 1e-5, 1 / 160),
     initial_position=(2 / 20, 2 / 20, 1e-2, 2 / 20),
     initial_velocity=(10 / 160, 10 / 160, 1e-5, 10 / 160),
+    size_power=(0, 1),
 )
 # BoT-SORT filters centre, width and height; horizontal deviations grow with the width.
 XYWH_MODEL = BoxModel(
@@ -72,6 +75,7 @@ XYWH_MODEL = BoxModel(
     velocity=(1 / 160,) * 4,
     initial_position=(2 / 20,) * 4,
     initial_velocity=(10 / 160,) * 4,
+    size_power=(1, 1),
 )
 
 
@@ -79,6 +83,7 @@ class KalmanFilter:
     """Predicts and corrects states in place, under one box model."""
 
     def __init__(self, model: BoxModel) -> None:
+        self._size_power = model.size_power
         self._measurement = _Variance(model.scale_axis, model.measurement)
         self._process = _Variance(model.scale_axis, model.position, model.velocity)
         self._initial = _Variance(
@@ -117,6 +122,21 @@ class KalmanFilter:
         state[4] -= gain[1] * state[3]
         state[:2] += gain * (measurement - state[0])
         covariance *= 1 - gain[0]
+
+    def warp(self, state: State, motion: npt.NDArray[np.float64]) -> None:
+        """Carry the states along with a picture that moved by a (2, 3) affine.
+
+        Centres follow it, sizes its scale. The covariance of x with y, which a rotation would
+        bring in, is left out: it keeps the axes apart.
+        """
+        linear, shift = motion[:, :2], motion[:, 2]
+        state[:2, :2] = np.einsum("ij,kjn->kin", linear, state[:2, :2])
+        state[0, :2] += shift[:, None]
+        state[2:, :2] = np.einsum("ij,kjn->kin", np.square(linear), state[2:, :2])
+        scale = abs(np.linalg.det(linear)) ** 0.5
+        growth = scale ** np.array(self._size_power)[:, None]
+        state[:2, 2:] *= growth
+        state[2:, 2:] *= growth * growth
 
     def measurement_variance(self, position: Measurement) -> npt.NDArray[np.float64]:
         variance: Measurement = self._measurement.at(position)[0]

@@ -16,7 +16,7 @@ TENTATIVE, CONFIRMED, LOST = 0, 1, 2
 
 
 class TrackTable:
-    """Every array's last axis is the track; `extra` holds what one method alone needs."""
+    """The last axis of a column is the track; of `extra`, what one method alone needs, the first."""
 
     def __init__(self, **extra: Column) -> None:
         self._bind(np.zeros((5, 4, 0)), np.zeros((5, 0), np.int64), np.zeros((3, 0)), extra)
@@ -68,7 +68,7 @@ class TrackTable:
             np.concatenate([self._whole, whole], axis=1),
             np.concatenate([self._real, real], axis=1),
             {
-                name: np.concatenate([column, extra[name]], axis=-1)
+                name: np.concatenate([column, extra[name]])
                 for name, column in self.extra.items()
             },
         )
@@ -82,5 +82,5 @@ class TrackTable:
             self.state.take(kept, axis=2),
             self._whole.take(kept, axis=1),
             self._real.take(kept, axis=1),
-            {name: column.take(kept, axis=-1) for name, column in self.extra.items()},
+            {name: column[kept] for name, column in self.extra.items()},
         )

@@ -1,0 +1,99 @@
+"""Appearance on the trackers' side: unit vectors, their distances, the memory of a track."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mot.errors import MotError
+from mot.trackers.base import Candidates, Tracker, gate_classes
+from mot.trackers.table import Column, TrackTable
+from mot.types import Detections, IntArray
+
+CHI2_95 = 9.4877  # of a squared Mahalanobis distance over four axes
+
+Vectors = npt.NDArray[np.float32]  # (N, D)
+
+
+def normalise(vectors: npt.NDArray[np.floating[Any]]) -> Vectors:
+    """Unit vectors; a zero vector, which knows nothing, stays zero."""
+    vectors = np.asarray(vectors, np.float32)
+    length = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))[:, None]
+    unit: Vectors = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    return unit
+
+
+def cosine_distance(tracks: Vectors, found: Vectors) -> npt.NDArray[np.float32]:
+    """(N, M) from 0, the same, to 2; 1 where either is unknown."""
+    distance: npt.NDArray[np.float32] = tracks @ found.T
+    return np.subtract(1, distance, out=distance)
+
+
+def moving_average(old: Vectors, new: Vectors, weight: float) -> Vectors:
+    """`weight` of the old; a track that knew nothing takes the new, and the other way round."""
+    known = new.any(axis=1, keepdims=True)
+    share = np.where(old.any(axis=1, keepdims=True), np.float32(weight), np.float32(0))
+    share = np.where(known, share, np.float32(1))
+    return normalise(share * old + (1 - share) * new)
+
+
+class AppearanceTracker(Tracker):
+    """A tracker that remembers what its people look like, where the detections say."""
+
+    needs_embeddings = False
+    _width = 0  # D of the embeddings of this stream, known from the first ones
+
+    def reset(self) -> None:
+        super().reset()
+        self._width = 0
+
+    def _candidates(self, detections: Detections) -> Candidates:
+        found = super()._candidates(detections)
+        if found.embeddings is None:
+            if self.needs_embeddings and len(detections):
+                raise MotError(
+                    f"{type(self).__name__} needs the embeddings of the detections: "
+                    "give --embeddings FILE or an embedder, or another tracker"
+                )
+            return found._replace(embeddings=np.zeros((len(found.rows), self._width), np.float32))
+        width = found.embeddings.shape[1]
+        if self._width and width != self._width:
+            raise MotError(
+                f"embeddings of {width} numbers after some of {self._width}: "
+                "use one embedder for the whole stream"
+            )
+        if width != self._width:
+            self._width = width
+            self._widen(width)
+        return found._replace(embeddings=normalise(found.embeddings))
+
+    def _widen(self, width: int) -> None:
+        """Tracks from before the first embeddings know nothing yet."""
+        self._table.extra["looks"] = np.zeros((len(self._table), width), np.float32)
+
+    def _new_table(self) -> TrackTable:
+        return TrackTable(looks=np.zeros((0, 0), np.float32))
+
+    def _birth_columns(self, found: Candidates, chosen: IntArray) -> dict[str, Column]:
+        assert found.embeddings is not None
+        return {"looks": found.embeddings[chosen]}
+
+    def _remember(self, tracks: IntArray, vectors: Vectors, weight: float) -> None:
+        if self._width:
+            looks = self._table.extra["looks"]
+            looks[tracks] = moving_average(looks[tracks], vectors, weight)
+
+    def _looks_and_motion(self, found: Candidates, weight: float) -> npt.NDArray[np.floating[Any]]:
+        """(N, M) cosine distances with a share of the filter's; infinite beyond its gate."""
+        motion = self._filter.squared_mahalanobis(self._table.state, found.measurements)
+        cost = weight * self._looks_cost(found) + (1 - weight) * motion
+        cost[motion > CHI2_95] = np.inf
+        return cost
+
+    def _looks_cost(self, found: Candidates) -> npt.NDArray[np.float32]:
+        """(N, M) cosine distances; infinite between classes."""
+        assert found.embeddings is not None
+        cost = cosine_distance(self._table.extra["looks"], found.embeddings)
+        return gate_classes(cost, self._table.labels, found.labels)

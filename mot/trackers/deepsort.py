@@ -1,0 +1,118 @@
+"""DeepSORT: SORT with a deep association metric (Wojke et al., ICIP 2017).
+
+Confirmed tracks are matched by appearance, those seen last first, among the detections that the
+filter's Mahalanobis gate lets through; what is left and all young tracks are matched by IoU.
+Departures from the paper: pairs beyond a limit are kept out of the assignment, not struck from it
+afterwards; times are in seconds; ids are given when a track is confirmed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mot.trackers.appearance import CHI2_95, AppearanceTracker, Vectors
+from mot.trackers.base import Candidates
+from mot.trackers.kalman import XYAH_MODEL
+from mot.trackers.stages import Cost, Stages
+from mot.trackers.table import CONFIRMED, TENTATIVE, Column, TrackTable
+from mot.types import IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class DeepSortSettings:
+    """The paper's values."""
+
+    track_high_thresh: float = 0.3  # detections below this score are not used
+    appearance_thresh: float = 0.2  # cosine distance to the nearest vector of the gallery
+    budget: int = 100  # vectors in the gallery of a track
+    max_iou_distance: float = 0.7  # 1 - IoU in the last stage
+    n_init: int = 3  # detections in a row before a track is confirmed
+    track_buffer: float = 1.0  # seconds that a confirmed track lives without a detection
+    report_missed: float = 1 / 30  # seconds that a track is reported without a detection
+
+
+class DeepSort(AppearanceTracker):
+    settings: DeepSortSettings
+    needs_embeddings = True
+
+    def __init__(self, settings: DeepSortSettings | None = None) -> None:
+        self.settings = settings or DeepSortSettings()
+        super().__init__(XYAH_MODEL, self.settings.track_high_thresh)
+
+    def _new_table(self) -> TrackTable:
+        return TrackTable(
+            gallery=np.zeros((0, self.settings.budget, 0), np.float32),  # (N, budget, D)
+            seen=np.zeros(0, np.int64),  # vectors ever put there; the oldest is overwritten
+        )
+
+    def _widen(self, width: int) -> None:
+        shape = (len(self._table), self.settings.budget, width)
+        self._table.extra["gallery"] = np.zeros(shape, np.float32)
+
+    def _birth_columns(self, found: Candidates, chosen: IntArray) -> dict[str, Column]:
+        assert found.embeddings is not None
+        gallery = np.zeros((len(chosen), self.settings.budget, self._width), np.float32)
+        gallery[:, 0] = found.embeddings[chosen]
+        seen = np.array(gallery[:, 0].any(axis=1), np.int64)
+        return {"gallery": gallery, "seen": seen}
+
+    def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
+        settings, table = self.settings, self._table
+        tentative = table.phases == TENTATIVE
+        just_seen = table.idle <= elapsed
+        everything = np.ones(len(candidates.rows), np.bool_)
+        stages = self._stages(candidates)
+        self._cascade(stages, self._gated_looks(candidates), ~tentative)
+        overlap = self._iou_cost(self._boxes(), table.labels, candidates)
+        stages.match("IoU", overlap, settings.max_iou_distance, tentative | just_seen, everything)
+        tracks, found = stages.pairs()
+        self._hit(tracks, candidates, found)
+        self._confirm((table.rows >= 0) & (table.hits >= settings.n_init))
+        dead = (tentative & stages.free_tracks) | self._outlived(settings.track_buffer, elapsed)
+        table.keep(~dead)
+        self._bear(candidates, stages.free_found.nonzero()[0])
+        recent = ~self._outlived(settings.report_missed, elapsed)
+        reported: npt.NDArray[np.bool_] = (table.phases == CONFIRMED) & recent
+        return reported
+
+    def _gated_looks(self, candidates: Candidates) -> Cost:
+        """(N, M) cosine distances to the galleries; infinite where the filter rules it out."""
+        assert candidates.embeddings is not None
+        cost = self._gallery_distance(candidates.embeddings)
+        distance = self._filter.squared_mahalanobis(self._table.state, candidates.measurements)
+        cost[distance > CHI2_95] = np.inf
+        cost[self._table.labels[:, None] != candidates.labels] = np.inf
+        return cost
+
+    def _gallery_distance(self, found: Vectors) -> npt.NDArray[np.float32]:
+        """(N, M) to the nearest vector of each track; infinite for a track without any."""
+        gallery, seen = self._table.extra["gallery"], self._table.extra["seen"]
+        filled = min(self.settings.budget, int(seen.max(initial=0)))
+        count, width = len(seen), found.shape[1]
+        if not filled or not width:
+            return np.full((count, len(found)), np.inf, np.float32)
+        vectors = gallery[:, :filled].reshape(-1, width)
+        likeness = (vectors @ found.T).reshape(count, filled, -1)
+        likeness[np.arange(filled) >= seen[:, None]] = -np.inf
+        nearest: npt.NDArray[np.float32] = likeness.max(axis=1)
+        return np.subtract(1, nearest, out=nearest)
+
+    def _cascade(self, stages: Stages, cost: Cost, confirmed: npt.NDArray[np.bool_]) -> None:
+        """Tracks seen last choose first."""
+        everything = np.ones(cost.shape[1], np.bool_)
+        idle = self._table.idle
+        for age in np.unique(idle[confirmed]):
+            same = confirmed & (idle == age)
+            stages.match("appearance", cost, self.settings.appearance_thresh, same, everything)
+
+    def _hit(self, tracks: IntArray, found: Candidates, chosen: IntArray) -> None:
+        super()._hit(tracks, found, chosen)
+        assert found.embeddings is not None
+        extra, vectors = self._table.extra, found.embeddings[chosen]
+        known = vectors.any(axis=1)
+        tracks, vectors = tracks[known], vectors[known]
+        extra["gallery"][tracks, extra["seen"][tracks] % self.settings.budget] = vectors
+        extra["seen"][tracks] += 1

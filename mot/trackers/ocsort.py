@@ -1,0 +1,177 @@
+"""OC-SORT: observation-centric SORT (Cao et al., CVPR 2023).
+
+SORT that trusts observations over predictions: the direction of motion between observations joins
+the cost (momentum), a track found again is filtered anew along a straight path through the gap
+(re-update), and what is left is compared with the last observations (recovery). Departures from
+the authors' code: pairs below the IoU limit are kept out of the assignment; the last box of the
+straight path is applied once, not twice; the buffer is in seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mot import boxes
+from mot.trackers.base import Candidates, Tracker
+from mot.trackers.kalman import SORT_MODEL
+from mot.trackers.stages import Cost
+from mot.trackers.table import Column, TrackTable
+from mot.types import FloatArray, IntArray
+
+Directions = npt.NDArray[np.float64]  # (..., 2) unit vectors, or 0 where nothing has moved
+
+
+@dataclass(frozen=True, slots=True)
+class OcSortSettings:
+    """The paper's values."""
+
+    track_high_thresh: float = 0.6  # detections from this score on are matched first
+    track_low_thresh: float = 0.1  # with `use_low_scores`, those from this score on come second
+    use_low_scores: bool = False  # the ByteTrack stage
+    iou_threshold: float = 0.3  # the least overlap of a track and its detection, in each stage
+    min_hits: int = 3  # detections in a row after the first, before a track is reported
+    track_buffer: float = 1.0  # seconds that a track lives without a detection
+    delta_t: int = 3  # frames over which a direction is measured
+    inertia: float = 0.2  # weight of the direction in the cost
+
+
+class OcSort(Tracker):
+    settings: OcSortSettings
+
+    def __init__(self, settings: OcSortSettings | None = None) -> None:
+        self.settings = settings or OcSortSettings()
+        low = self.settings.use_low_scores
+        least = self.settings.track_low_thresh if low else self.settings.track_high_thresh
+        super().__init__(SORT_MODEL, least)
+
+    def _new_table(self) -> TrackTable:
+        return TrackTable(
+            past=np.zeros((0, self.settings.delta_t, 4)),  # observed 1, 2, ... frames ago, or NaN
+            last=np.zeros((0, 4)),  # the last observation
+            direction=np.zeros((0, 2)),
+            missed=np.zeros(0, np.int64),  # frames since the last observation
+            frozen=np.zeros((0, 5, 4)),  # the filter as the last observation left it
+        )
+
+    def _birth_columns(self, found: Candidates, chosen: IntArray) -> dict[str, Column]:
+        count, last = len(chosen), found.boxes[chosen].astype(np.float64)
+        past = np.full((count, self.settings.delta_t, 4), np.nan)
+        past[:, 0] = last
+        return {
+            "past": past,
+            "last": last,
+            "direction": np.zeros((count, 2)),
+            "missed": np.zeros(count, np.int64),
+            "frozen": self._filter.initiate(found.measurements[:, chosen]).transpose(2, 0, 1),
+        }
+
+    def _before_prediction(self) -> None:
+        """An area does not shrink below nothing."""
+        state = self._table.state
+        state[1, 2, state[0, 2] + state[1, 2] <= 0] = 0
+
+    def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
+        settings, table, extra = self.settings, self._table, self._table.extra
+        extra["missed"] += 1
+        everyone = np.ones(len(table), np.bool_)
+        high = candidates.scores > settings.track_high_thresh
+        limit = 1 - settings.iou_threshold
+        cost = self._iou_cost(self._boxes(), table.labels, candidates)
+        stages = self._stages(candidates)
+        near = np.where(cost < limit, cost - self._momentum(candidates), np.inf)
+        stages.match("momentum", near, 1.0, everyone, high)
+        if settings.use_low_scores:
+            stages.match("low scores", cost, limit, everyone, ~high)
+        if stages.free_tracks.any() and stages.free_found.any():
+            last = self._iou_cost(extra["last"], table.labels, candidates)
+            stages.match("recovery", last, limit, everyone, high)
+        table.hits[table.idle > elapsed] = 1  # missed a frame: the count starts again
+        tracks, found = stages.pairs()
+        self._reupdate(tracks, candidates.boxes[found], elapsed)
+        self._hit(tracks, candidates, found)
+        self._observe(tracks, candidates.boxes[found])
+        return self._live_and_report(candidates, stages.free_found & high, elapsed)
+
+    def _live_and_report(
+        self, candidates: Candidates, born: npt.NDArray[np.bool_], elapsed: float
+    ) -> npt.NDArray[np.bool_]:
+        settings, table = self.settings, self._table
+        self._bear(candidates, born.nonzero()[0])
+        reported: npt.NDArray[np.bool_] = table.rows >= 0
+        if self._frames > settings.min_hits:
+            reported &= table.hits > settings.min_hits
+        self._confirm(reported)
+        alive = ~self._outlived(settings.track_buffer, elapsed)
+        table.keep(alive)
+        return reported[alive]
+
+    def _momentum(self, candidates: Candidates) -> Cost:
+        """(N, M) the weight of moving on as before, from -1/2 to 1/2 of the inertia."""
+        extra = self._table.extra
+        way = direction(_centres(self._earlier())[:, None], _centres(candidates.boxes))
+        angle = np.arccos(np.clip(np.einsum("nmk,nk->nm", way, extra["direction"]), -1, 1))
+        cost: Cost = (0.5 - angle / np.pi) * self.settings.inertia * candidates.scores
+        cost[~extra["direction"].any(axis=1)] = 0
+        return cost
+
+    def _earlier(self) -> npt.NDArray[np.float64]:
+        """(N, 4) the observation of `delta_t` frames ago, else the next later one."""
+        past, chosen = self._table.extra["past"], self._table.extra["last"].copy()
+        for age in range(past.shape[1]):
+            seen = ~np.isnan(past[:, age, 0])
+            chosen[seen] = past[seen, age]
+        return chosen
+
+    def _observe(self, tracks: IntArray, observed: FloatArray) -> None:
+        """Shift the memory by a frame and take in what was matched."""
+        extra = self._table.extra
+        moved = direction(_centres(self._earlier()[tracks]), _centres(observed))
+        extra["direction"][tracks] = moved
+        extra["past"][:, 1:] = extra["past"][:, :-1].copy()
+        extra["past"][:, 0] = np.nan
+        extra["past"][tracks, 0] = observed
+        extra["last"][tracks] = observed
+        extra["missed"][tracks] = 0
+        extra["frozen"][tracks] = self._table.state[:, :, tracks].transpose(2, 0, 1)
+
+    def _reupdate(self, tracks: IntArray, observed: FloatArray, elapsed: float) -> None:
+        """Filter tracks found again along the straight path from their last observation."""
+        extra, table = self._table.extra, self._table
+        gap = extra["missed"][tracks]
+        again = gap > 1
+        if not again.any():
+            return
+        tracks, gap, observed = tracks[again], gap[again], observed[again]
+        state = extra["frozen"][tracks].transpose(1, 2, 0).copy()
+        start = boxes.xyxy_to_cxcywh(extra["last"][tracks])
+        path = boxes.xyxy_to_cxcywh(observed.astype(np.float64)) - start
+        step_time = table.idle[tracks] / gap
+        for step in range(1, int(gap.max())):
+            going = (step < gap).nonzero()[0]
+            part = state[:, :, going]
+            self._filter.predict(part, float(step_time[going].mean()))
+            virtual = boxes.cxcywh_to_xyxy(start[going] + path[going] * (step / gap[going])[:, None])
+            self._filter.update(part, self._measure(virtual))
+            state[:, :, going] = part
+        self._filter.predict(state, elapsed)
+        table.state[:, :, tracks] = state
+
+    def _report_boxes(self, tracks: IntArray) -> boxes.Boxes:
+        """The observations themselves."""
+        last: boxes.Boxes = self._table.extra["last"][tracks]
+        return last
+
+
+def direction(start: Directions, end: Directions) -> Directions:
+    """Unit vectors from `start` to `end`."""
+    way = end - start
+    length = np.sqrt(np.square(way).sum(axis=-1, keepdims=True))
+    unit: Directions = np.divide(way, length, out=np.zeros_like(way), where=length > 0)
+    return unit
+
+
+def _centres(xyxy: boxes.Boxes) -> Directions:
+    return (xyxy[..., :2] + xyxy[..., 2:]).astype(np.float64) / 2

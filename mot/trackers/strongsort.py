@@ -1,0 +1,71 @@
+"""StrongSORT: make DeepSORT great again (Du et al., IEEE TMM 2023).
+
+DeepSORT with one smoothed vector a track in place of the gallery, motion mixed into the appearance
+cost, all confirmed tracks matched at once, measurements trusted by their confidence (NSA Kalman)
+and the camera's motion, which comes with the frames. Departures are those of `deepsort.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mot.trackers.appearance import AppearanceTracker
+from mot.trackers.base import Candidates
+from mot.trackers.kalman import XYAH_MODEL
+from mot.trackers.table import CONFIRMED, TENTATIVE
+from mot.types import FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class StrongSortSettings:
+    """The paper's values."""
+
+    track_high_thresh: float = 0.6  # detections below this score are not used
+    appearance_thresh: float = 0.4  # of the mixed cost
+    looks_weight: float = 0.98  # of the cosine distance, the rest is the Mahalanobis distance
+    looks_memory: float = 0.9  # weight of the old in the moving average of the looks
+    max_iou_distance: float = 0.7  # 1 - IoU in the last stage
+    n_init: int = 3  # detections in a row before a track is confirmed
+    track_buffer: float = 1.0  # seconds that a confirmed track lives without a detection
+    report_missed: float = 1 / 30  # seconds that a track is reported without a detection
+
+
+class StrongSort(AppearanceTracker):
+    settings: StrongSortSettings
+    needs_embeddings = True
+
+    def __init__(self, settings: StrongSortSettings | None = None) -> None:
+        self.settings = settings or StrongSortSettings()
+        super().__init__(XYAH_MODEL, self.settings.track_high_thresh)
+
+    def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
+        settings, table = self.settings, self._table
+        tentative = table.phases == TENTATIVE
+        just_seen = table.idle <= elapsed
+        everything = np.ones(len(candidates.rows), np.bool_)
+        looks = self._looks_and_motion(candidates, settings.looks_weight)
+        overlap = self._iou_cost(self._boxes(), table.labels, candidates)
+        stages = self._stages(candidates)
+        stages.match("appearance", looks, settings.appearance_thresh, ~tentative, everything)
+        stages.match("IoU", overlap, settings.max_iou_distance, tentative | just_seen, everything)
+        tracks, found = stages.pairs()
+        self._hit(tracks, candidates, found)
+        self._confirm((table.rows >= 0) & (table.hits >= settings.n_init))
+        dead = (tentative & stages.free_tracks) | self._outlived(settings.track_buffer, elapsed)
+        table.keep(~dead)
+        self._bear(candidates, stages.free_found.nonzero()[0])
+        recent = ~self._outlived(settings.report_missed, elapsed)
+        reported: npt.NDArray[np.bool_] = (table.phases == CONFIRMED) & recent
+        return reported
+
+    def _noise_factor(self, scores: FloatArray) -> npt.NDArray[np.float64]:
+        """Variance in proportion to the doubt: NSA scales the deviation's square by 1 - score."""
+        return np.maximum(1.0 - scores.astype(np.float64), 1e-3)
+
+    def _hit(self, tracks: IntArray, found: Candidates, chosen: IntArray) -> None:
+        super()._hit(tracks, found, chosen)
+        assert found.embeddings is not None
+        self._remember(tracks, found.embeddings[chosen], self.settings.looks_memory)

@@ -1,0 +1,172 @@
+"""What is drawn on a frame."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from mot.render import Pen, Renderer, RenderSettings, colour_of
+from mot.types import Frame, Image, Tracks
+
+SIZES = [(320, 240), (3840, 2160)]
+GREY = 90
+PLAIN = RenderSettings(trail=0, labels=False)
+
+
+def canvas(width: int, height: int) -> Image:
+    return np.full((height, width, 3), GREY, np.uint8)
+
+
+def tracks(boxes: npt.ArrayLike, *, ids: list[int] | None = None, row: int = 0) -> Tracks:
+    array = np.asarray(boxes, np.float32).reshape(-1, 4)
+    count = len(array)
+    numbers = np.arange(1, count + 1) if ids is None else np.array(ids)
+    zeros = np.zeros(count, np.int64)
+    return Tracks(numbers, array, np.ones(count, np.float32), zeros, zeros + row)
+
+
+def draw(image: Image, found: Tracks, settings: RenderSettings = PLAIN, time: float = 0) -> Image:
+    return Renderer(settings).draw(Frame(image, 1, time), found)
+
+
+def changed(image: Image) -> npt.NDArray[np.bool_]:
+    return (image != GREY).any(axis=2)
+
+
+def border_boxes(width: int, height: int) -> list[list[int]]:
+    """At, over and beyond every border and corner."""
+    across = [-200, -20, 0, width // 2, width - 40, width - 10, width, width + 500]
+    down = [-300, -40, 0, height // 2, height - 80, height - 10, height, height + 500]
+    return [[x, y, x + 40, y + 80] for x in across for y in down]
+
+
+def test_colours_are_stable_and_distinct() -> None:
+    colours = [colour_of(number) for number in range(1, 51)]
+    assert colours == [colour_of(number) for number in range(1, 51)]
+    assert len(set(colours)) == 50
+    assert all(0 <= part <= 255 and isinstance(part, int) for c in colours for part in c)
+
+
+def test_neighbours_in_number_differ_clearly() -> None:
+    for one, other in itertools.pairwise(colour_of(number) for number in range(1, 200)):
+        assert np.abs(np.subtract(one, other)).max() >= 60
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_it_draws_on_the_frames_own_image(size) -> None:
+    image = canvas(*size)
+    assert draw(image, tracks([[50, 60, 150, 200]])) is image
+    assert image[60, 50].tolist() == list(colour_of(1))
+    assert image[199, 149].tolist() == list(colour_of(1))
+    assert image[130, 100].tolist() == [GREY] * 3
+    rows, columns = np.nonzero(changed(image))
+    assert (rows.min(), columns.min(), rows.max(), columns.max()) == pytest.approx(
+        (60, 50, 199, 149), abs=Pen.for_image(image).stroke / 2
+    )
+
+
+def test_a_predicted_box_is_drawn_thinner() -> None:
+    seen, predicted = (
+        changed(draw(canvas(1920, 1080), tracks([[500, 300, 700, 800]], row=row))).sum()
+        for row in (0, -1)
+    )
+    assert 0 < predicted < seen
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("text", ["1", "123456"])
+def test_labels_stay_whole_inside_the_picture(size, text) -> None:
+    width, height = size
+    middle = [width // 2, height // 2, width // 2 + 40, height // 2 + 80]
+    image = canvas(*size)
+    pen = Pen.for_image(image)
+    pen.label(image, text, middle, (0, 255, 0))
+    whole = int(changed(image).sum())
+    assert whole > 60
+    for box in border_boxes(*size)[:: 1 if width < 1000 else 7]:
+        image[:] = GREY
+        pen.label(image, text, box, (0, 255, 0))
+        assert changed(image).sum() == whole, box
+
+
+def test_a_label_is_above_its_box() -> None:
+    image = canvas(320, 240)
+    Pen.for_image(image).label(image, "7", [100, 100, 140, 180], (0, 255, 0))
+    rows, columns = np.nonzero(changed(image))
+    assert rows.max() < 100
+    assert columns.min() == 100
+
+
+def test_labels_have_ink_that_can_be_read() -> None:
+    light = np.array([0.114, 0.587, 0.299])
+    for number in range(1, 51):
+        image, colour = canvas(320, 240), colour_of(number)
+        Pen.for_image(image).label(image, "88", [100, 100, 140, 180], colour)
+        label = image[changed(image)]
+        assert np.abs(label @ light - np.dot(colour, light)).max() > 100, number
+
+
+@pytest.mark.parametrize("size", [*SIZES, (64, 2000), (1, 1), (8, 6)])
+def test_boxes_anywhere_are_drawn_without_harm(size) -> None:
+    boxes = [*border_boxes(*size), [0, 0, *size], [5, 5, 5, 5], [-1e6, -1e6, 1e6, 1e6]]
+    image = canvas(*size)
+    draw(image, tracks(boxes), RenderSettings())
+    assert changed(image).any()
+
+
+@pytest.mark.parametrize("far", [4e4, 1e6, 3e9, 1e12, 1e20])
+@pytest.mark.parametrize("trail", [0, 2])
+def test_boxes_far_away_are_drawn_without_harm(far, trail) -> None:
+    boxes = [[far, far, far * 2, far * 2], [-far, -far, far, far], [-far, 10, 20, far]]
+    near = [50, 60, 90, 140]
+    image = draw(canvas(320, 240), tracks([*boxes, near]), RenderSettings(trail=trail))
+    assert image[100, 50].tolist() == list(colour_of(4))
+
+
+@pytest.mark.parametrize("settings", [RenderSettings(), PLAIN])
+def test_no_tracks_leave_the_picture_as_it_is(settings) -> None:
+    assert not changed(draw(canvas(320, 240), Tracks.empty(), settings)).any()
+
+
+def test_a_frame_without_a_picture_is_refused() -> None:
+    with pytest.raises(ValueError, match="frame 9 has no image"):
+        Renderer().draw(Frame(None, 9, 0.3), Tracks.empty())
+
+
+def test_the_tracks_are_unchanged() -> None:
+    found = tracks([[1.4, 2.6, 30, 40]])
+    draw(canvas(320, 240), found, RenderSettings())
+    assert found.boxes.tolist() == tracks([[1.4, 2.6, 30, 40]]).boxes.tolist()
+
+
+def test_a_trail_follows_the_feet_and_is_forgotten() -> None:
+    renderer = Renderer(RenderSettings(trail=1.0, labels=False))
+    for index in range(10):
+        box = [20 + 20 * index, 50, 40 + 20 * index, 100]
+        renderer.draw(Frame(canvas(320, 240), index + 1, index / 10), tracks([box]))
+    marks = {
+        time: changed(renderer.draw(Frame(canvas(320, 240), 11, time), Tracks.empty()))
+        for time in (1.0, 1.5, 2.5)
+    }
+    assert marks[1.0][98:103, 60:200].any(axis=0).all()
+    assert 0 < marks[1.5].sum() < marks[1.0].sum()
+    assert not marks[2.5].any()
+
+
+def test_trails_of_two_streams_are_apart() -> None:
+    one, other = Renderer(), Renderer()
+    one.draw(Frame(canvas(320, 240), 1, 0.0), tracks([[0, 0, 50, 50]]))
+    image = canvas(320, 240)
+    other.draw(Frame(image, 2, 0.1), Tracks.empty())
+    assert not changed(image).any()
+
+
+def test_without_a_trail_only_the_present_is_drawn() -> None:
+    renderer = Renderer(PLAIN)
+    renderer.draw(Frame(canvas(320, 240), 1, 0.0), tracks([[0, 0, 50, 50]]))
+    image = canvas(320, 240)
+    renderer.draw(Frame(image, 2, 0.1), Tracks.empty())
+    assert not changed(image).any()
