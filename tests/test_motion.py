@@ -67,6 +67,13 @@ def test_nothing_is_found_in_a_still_picture(size) -> None:
     assert [len(detections) for detections in found] == [0] * 15
 
 
+@pytest.mark.parametrize("size", [(640, 360), (240, 320)])
+def test_black_bars_beside_a_still_picture_are_no_people(size) -> None:
+    image = street(*size)
+    image[:, : size[0] // 6] = image[:, -size[0] // 6 :] = 0
+    assert [len(detections) for detections in watch(MotionDetector(), [image] * 3)] == [0] * 3
+
+
 @pytest.mark.parametrize("size", [(64, 48), (1000, 334), (641, 361)])
 def test_boxes_lie_in_the_picture(size) -> None:
     background, detector = street(*size), MotionDetector()

@@ -141,7 +141,7 @@ def pictures(tmp_path):
 def test_track_with_detections_from_a_file(pictures, tmp_path) -> None:
     path = tmp_path / "det.txt"
     path.write_text("".join(f"{n},-1,{10 + n},10,20,50,0.9,-1,-1,-1\n" for n in (1, 2, 3, 5)))
-    found = list(mot.track(pictures, detections=path))
+    found = list(mot.track(pictures, detections=path, tracker="sort"))
     assert [frame.index for frame, _ in found] == [1, 2, 3, 4, 5]
     assert [tracks.ids.tolist() for _, tracks in found[:4]] == [[1], [1], [1], []]
     assert all(frame.image is not None and frame.image.shape == (48, 64, 3) for frame, _ in found)
