@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Protocol, Self
+from urllib.parse import urlsplit
 
 from mot.errors import MotError, nearest
 from mot.imagesize import IMAGE_SUFFIXES
@@ -150,13 +152,22 @@ def _video_job(source: str, window: Window) -> Job:
 
 def _name_of(source: str) -> str:
     """For files and folders of results."""
+    path = Path(os.path.abspath(Path(source).expanduser()))
+    if path.exists():
+        return path.name if path.is_dir() else path.stem
     if source == "-":
         return "stdin"
     if source.isdigit():
         return f"camera{source}"
-    path = Path(source.split("://")[-1].split("?")[0])
-    plain = not any(letter in path.name for letter in "*?[")
-    return (path.stem if plain else path.parent.name) or "stream"
+    if "://" in source:
+        return _name_of_url(source)
+    return path.stem if not glob.has_magic(path.name) else path.parent.name
+
+
+def _name_of_url(url: str) -> str:
+    """Its last part, else its host; never what stands before an @, which may be a password."""
+    parts = urlsplit(url)
+    return PurePosixPath(parts.path).stem or parts.hostname or "stream"
 
 
 def _sequence_job(sequence: Sequence, window: Window) -> Job:

@@ -213,8 +213,8 @@ def read_sequence(folder: str | Path) -> Sequence:
     return Sequence(
         name=Path(os.path.abspath(folder)).name,  # a link keeps its own name
         folder=folder,
-        fps=_number(folder, info, "framerate") or DEFAULT_FPS,
-        length=int(_number(folder, info, "seqlength") or _count_frames(images, known)),
+        fps=_number(folder, info, "frameRate") or DEFAULT_FPS,
+        length=int(_number(folder, info, "seqLength") or _count_frames(images, known)),
         size=_size(folder, info, images),
         images=images,
         ground_truth=ground_truth if ground_truth.is_file() else None,
@@ -238,19 +238,20 @@ def _read_seqinfo(path: Path) -> dict[str, str]:
 
 
 def _number(folder: Path, info: dict[str, str], key: str) -> float | None:
-    if key not in info:
+    text = info.get(key.lower())  # as configparser keeps its keys
+    if text is None:
         return None
     try:
-        value = float(info[key])
+        value = float(text)
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise MotError(f"{folder / 'seqinfo.ini'}: {key}={info[key]} is not a positive number")
+        raise MotError(f"{folder / 'seqinfo.ini'}: {key}={text} is not a positive number")
     return value
 
 
 def _size(folder: Path, info: dict[str, str], images: Path | None) -> tuple[int, int] | None:
-    width, height = _number(folder, info, "imwidth"), _number(folder, info, "imheight")
+    width, height = _number(folder, info, "imWidth"), _number(folder, info, "imHeight")
     if width and height:
         return int(width), int(height)
     first = next(iter(list_images(images)), None) if images else None

@@ -137,6 +137,15 @@ def test_rows_keep_the_order_and_the_numbers_of_the_file(tmp_path) -> None:
     assert [(frame, index.tolist()) for frame, index in rows.by_frame()] == [(2, [1]), (7, [0, 2])]
 
 
+def test_frames_in_any_order_keep_the_order_of_their_rows(tmp_path) -> None:
+    frames = np.random.default_rng(1).integers(1, 9, 3000).tolist()
+    text = "".join(f"{frame},{number},0,0,5,5,1\n" for number, frame in enumerate(frames, 1))
+    found = read_tracks(write(tmp_path, text))
+    assert list(found) == [*range(1, 9)]
+    for frame, tracks in found.items():
+        assert tracks.ids.tolist() == [n for n, one in enumerate(frames, 1) if one == frame]
+
+
 @pytest.mark.parametrize("end", ["", ",", " ", ", "])
 def test_missing_columns_have_their_defaults(tmp_path, end) -> None:
     rows = read_rows_of(write(tmp_path, f"1,-1,1,2,3,4{end}\n2,-1,1,2,3,4{end}\n"))

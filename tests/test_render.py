@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 
 import numpy as np
 import numpy.typing as npt
@@ -154,6 +155,17 @@ def test_a_trail_follows_the_feet_and_is_forgotten() -> None:
     assert marks[1.0][98:103, 60:200].any(axis=0).all()
     assert 0 < marks[1.5].sum() < marks[1.0].sum()
     assert not marks[2.5].any()
+
+
+def test_nothing_grows_over_a_long_stream() -> None:
+    """A new person in every frame, and each remembered for a second."""
+    renderer, image = Renderer(RenderSettings(trail=1.0)), canvas(64, 48)
+    sizes = []
+    for index in range(600):
+        person = tracks([[5, 5, 25, 45]], ids=[index + 1])
+        renderer.draw(Frame(image, index + 1, index / 10), person)
+        sizes.append(len(pickle.dumps(renderer)))
+    assert max(sizes) < max(sizes[:100]) * 1.5
 
 
 def test_trails_of_two_streams_are_apart() -> None:

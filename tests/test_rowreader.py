@@ -94,6 +94,17 @@ def test_a_long_file_crosses_blocks(tmp_path, newline, odd) -> None:
     assert table.tolist() == numbers(rows, 7)
 
 
+@pytest.mark.parametrize("decimals", range(4, 13, 2))
+def test_many_digits_are_not_rounded_twice(tmp_path, decimals) -> None:
+    rng = np.random.default_rng(decimals)
+    whole = rng.integers(89_000_000, 100_000_000, (300, 6))
+    fraction = rng.integers(0, 10**decimals, (300, 6))
+    cells = np.char.add(np.char.add(whole.astype(str), "."), fraction.astype(str))
+    rows = cells.tolist()
+    table = read_rows(write(tmp_path, "\n".join(map(",".join, rows))), 6, 10)
+    assert table.tolist() == numbers(rows, 6)
+
+
 def test_all_the_real_files_are_read_as_numpy_reads_them(shared) -> None:
     paths = [path for part in ("gt", "det") for path in shared.glob(f"data/mot1*/*/{part}/*.txt")]
     assert paths

@@ -481,7 +481,7 @@ def write_sequence(home: Path, names: Sequence[str], rate: str = "14") -> Path:
 def test_a_mot_sequence_has_its_rate_and_its_file_numbers(tmp_path: Path) -> None:
     home = write_sequence(tmp_path / "seq", ["000001.jpg", "000002.jpg", "000004.jpg"])
     with open_source(home) as source:
-        assert (source.name, source.fps, source.frame_count) == ("MOT-1", 14.0, 4)
+        assert (source.name, source.fps, source.frame_count) == ("seq", 14.0, 4)
         frames = list(source)
     assert [frame.index for frame in frames] == [1, 2, 4]
     assert [frame.time for frame in frames] == pytest.approx([0, 1 / 14, 3 / 14])

@@ -22,7 +22,7 @@ State = npt.NDArray[np.float64]  # (5, 4, N): x, v, xx, xv, vv
 Measurement = npt.NDArray[np.float64]  # (4, N)
 Weights = tuple[float, float, float, float]
 
-_LEAST = 1e-12  # variance
+_LEAST = 1e-24  # variance
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import configparser
 import glob
-import re
+import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,13 +11,12 @@ from typing import Self
 
 import numpy as np
 
+from mot import motfile
 from mot.errors import MotError
+from mot.imagesize import IMAGE_SUFFIXES
 from mot.opencv import cv2
 from mot.types import Image
 from mot.video.reader import Facts, Picture, Reader
-
-DEFAULT_FPS = 30.0
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2"}
 
 
 class ImagesReader(Reader):
@@ -34,7 +32,7 @@ class ImagesReader(Reader):
 
     @classmethod
     def from_paths(cls, paths: Sequence[Path], name: str, label: str) -> Self:
-        facts = Facts(name, DEFAULT_FPS, frame_count=len(paths))
+        facts = Facts(name, motfile.DEFAULT_FPS, frame_count=len(paths))
         return cls(facts, list(enumerate(paths, 1)), label)
 
     def _first_size(self) -> tuple[int, int]:
@@ -77,62 +75,45 @@ def read_image(path: Path) -> Image | None:
 
 
 def open_folder(path: Path) -> ImagesReader:
-    """A folder of images in natural order; with seqinfo.ini, a MOTChallenge sequence."""
-    if (path / "seqinfo.ini").is_file():
-        return open_sequence(path)
+    """A MOTChallenge sequence, or any folder of images in natural order."""
+    if motfile.is_sequence(path):
+        return open_sequence(motfile.read_sequence(path))
     images = _images(path.iterdir())
     if not images:
         raise MotError(f"{path}: the folder holds no images: give a video file in it, or images")
-    return ImagesReader.from_paths(images, path.resolve().name, str(path))
+    return ImagesReader.from_paths(images, _folder_name(path), str(path))
 
 
 def open_glob(pattern: str) -> ImagesReader:
     images = _images(map(Path, glob.glob(pattern, recursive=True)))
     if not images:
         raise MotError(f"{pattern}: matches no image: check the pattern, and quote it")
-    name = images[0].resolve().parent.name
+    name = _folder_name(images[0].parent)
     return ImagesReader.from_paths(images, name, pattern)
 
 
-def open_sequence(folder: Path) -> ImagesReader:
-    """Image file number N is frame N."""
-    info = _seqinfo(folder / "seqinfo.ini")
-    home = folder / info.get("imDir", "img1")
-    images = _images(home.iterdir()) if home.is_dir() else []
-    numbered = sorted((int(path.stem), path) for path in images if path.stem.isdigit())
-    if not numbered:
-        raise MotError(f"{home}: the sequence has no images: download them, or give detections")
-    facts = Facts(info.get("name", folder.name), _frame_rate(folder, info))
-    facts.frame_count = numbered[-1][0]
-    return ImagesReader(facts, numbered, str(home))
+def open_sequence(sequence: motfile.Sequence) -> ImagesReader:
+    """Image file number N is frame N, and N + 1 where the files count from 0."""
+    folder = sequence.images
+    numbers = (
+        [(int(path.stem), path) for path in _images(folder.iterdir()) if path.stem.isdigit()]
+        if folder
+        else []
+    )
+    if not folder or not numbers:
+        raise MotError(
+            f"{sequence.folder}: the sequence has no images: download them, or give detections"
+        )
+    shift = 1 if min(numbers)[0] == 0 else 0
+    numbered = sorted((number + shift, path) for number, path in numbers)
+    facts = Facts(sequence.name, sequence.fps, frame_count=numbered[-1][0])
+    return ImagesReader(facts, numbered, str(folder))
 
 
-def _seqinfo(path: Path) -> configparser.SectionProxy:
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read_string(path.read_text(encoding="utf-8-sig"))
-        return parser["Sequence"]
-    except (configparser.Error, KeyError, UnicodeDecodeError) as error:
-        raise MotError(f"{path}: not a MOTChallenge seqinfo.ini with a [Sequence] part") from error
-
-
-def _frame_rate(folder: Path, info: configparser.SectionProxy) -> float:
-    text = info.get("frameRate", str(DEFAULT_FPS))
-    try:
-        fps = float(text)
-    except ValueError:
-        fps = 0.0
-    if not 0 < fps < float("inf"):
-        raise MotError(f"{folder / 'seqinfo.ini'}: frameRate={text}: give frames per second")
-    return fps
+def _folder_name(path: Path) -> str:
+    return Path(os.path.abspath(path)).name
 
 
 def _images(paths: Iterator[Path]) -> list[Path]:
-    found = (path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file())
-    return sorted(found, key=_natural)
-
-
-def _natural(path: Path) -> list[tuple[int, int, str]]:
-    """A key by which img2 comes before img10."""
-    parts = re.split(r"(\d+)", str(path))
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
+    found = (path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    return sorted(found, key=lambda path: motfile.natural_key(str(path)))

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from mot.errors import MotError
+from mot.imagesize import IMAGE_SUFFIXES
 from mot.types import Frame
 from mot.video.background import in_background
 from mot.video.reader import Picture, Reader
@@ -186,6 +187,6 @@ def _open_file(path: Path) -> Reader:
 
     if path.is_file() and path.stat().st_size == 0:
         raise MotError(f"{path}: the file is empty: copy or record it again")
-    if path.suffix.lower() in images.SUFFIXES:
+    if path.suffix.lower() in IMAGE_SUFFIXES:
         return images.ImagesReader.from_paths([path], path.stem, str(path))
     return decode.open_file(path)

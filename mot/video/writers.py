@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from abc import ABC, abstractmethod
@@ -10,7 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from mot.errors import MotError
+from mot.errors import MotError, explain
+from mot.files import partial_path
 from mot.types import Frame, Image
 from mot.video.background import Worker
 
@@ -48,9 +48,9 @@ class _PartialWriter(ABC):
     Left by an exception, it completes the partial file and keeps it under its partial name.
     """
 
-    def __init__(self, path: str | Path, partial: str) -> None:
-        self.path = Path(path)
-        self.partial = self.path.with_name(partial)
+    def __init__(self, path: Path, partial: Path) -> None:
+        self.path = path
+        self.partial = partial
         self.path_written: Path | None = None
         self.frames = 0
         self._worker: Worker[Any] | None = None
@@ -85,7 +85,7 @@ class _PartialWriter(ABC):
                 self._worker = Worker(self._put, DEPTH)
             self._worker.put(self._convert(frame, frame.image))
         except Exception as error:
-            raise _told(error, self.path) from error
+            raise explain(error, self.path) from error
         self.frames += 1
 
     def close(self) -> None:
@@ -98,7 +98,7 @@ class _PartialWriter(ABC):
                 self.path_written = self.path
         except Exception as error:
             self._remove()
-            raise _told(error, self.path) from error
+            raise explain(error, self.path) from error
 
     def _complete(self) -> bool:
         """Whether there is anything; all that was written is in the partial file then."""
@@ -151,7 +151,7 @@ class VideoWriter(_PartialWriter):
         path = Path(path)
         if path.suffix.lower() not in SUFFIXES:
             raise MotError(f"{path}: not a kind of video that is written: use {SUFFIXES[0]}")
-        super().__init__(path, f"{path.stem}.partial{path.suffix}")
+        super().__init__(path, partial_path(path))
         self._fps = fps  # for frames without a time of their own, and as a hint in the header
         self._size = size  # width, height
         self._start: float | None = None  # time of the first frame
@@ -191,7 +191,7 @@ class ImageFolderWriter(_PartialWriter):
 
     def __init__(self, path: str | Path, ext: str = ".jpg") -> None:
         path = Path(path)
-        super().__init__(path, f"{path.name}.partial")
+        super().__init__(path, path.with_name(f"{path.name}.partial"))
         self._ext = ext if ext.startswith(".") else f".{ext}"
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise MotError(f"{path}: exists and is not empty: choose another folder, or remove it")
@@ -219,14 +219,3 @@ class ImageFolderWriter(_PartialWriter):
 def open_writer(path: str | Path, fps: float = 30.0) -> Writer:
     """A video for a name with a suffix, else a folder of images."""
     return VideoWriter(path, fps) if Path(path).suffix else ImageFolderWriter(path)
-
-
-def _told(error: Exception, path: Path) -> Exception:
-    """The user's mistakes and the machine's limits in one line; other errors as they are."""
-    number = getattr(error, "errno", None)
-    if number in (errno.ENOSPC, errno.EDQUOT):
-        return MotError(f"{path}: disk full: free some space or write elsewhere")
-    reason = getattr(error, "strerror", None)  # of the system's errors and of libav's
-    if isinstance(error, MotError) or not reason:
-        return error
-    return MotError(f"{path}: cannot be written: {reason}")
