@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import tomllib
 from collections.abc import Mapping
 from importlib import import_module, resources
@@ -42,8 +43,8 @@ def build(settings: type[Settings], values: Mapping[str, Any], place: str) -> Se
             raise MotError(
                 f"{place}: {key} = {value!r} must be {_NAMES.get(types[key], types[key])}"
             )
-    numbers = {key: types[key](value) for key, value in values.items() if types[key] is float}
     try:
+        numbers = {key: float(value) for key, value in values.items() if types[key] is float}
         return settings(**{**values, **numbers})
     except ValueError as error:
         raise MotError(f"{place}: {error}") from None
@@ -56,7 +57,8 @@ def _fits(value: object, wanted: Any) -> bool:
     if isinstance(value, bool):
         return wanted is bool
     if wanted is float:
-        return isinstance(value, int | float) and value == value  # NaN is not a setting
+        # NaN is no setting, nor is a number that no float holds.
+        return isinstance(value, int | float) and abs(value) <= sys.float_info.max
     return not isinstance(wanted, type) or isinstance(value, wanted)
 
 

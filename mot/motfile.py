@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +21,12 @@ from mot import boxes
 from mot.errors import MotError
 from mot.imagesize import IMAGE_SUFFIXES, image_size
 from mot.rowreader import Table, line_of_row, read_rows
-from mot.types import Detections, IntArray, Tracks
+from mot.types import FARTHEST, Detections, IntArray, Tracks
 
-MIN_COLUMNS, MAX_COLUMNS = 6, 10
+LEAST_COLUMNS = 6
+# Of frame, id, left, top, width, height, conf, class, visibility, unused: where there is no column.
+DEFAULTS = (0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0, -1.0, -1.0, -1.0)
+LARGEST = 1e15  # a whole number that a float64 still holds exactly
 DEFAULT_FPS = 30.0
 _SPLITS = ("train", "val", "test")
 _DETECTOR_SUFFIX = re.compile(r"^(?P<base>.+)-(?P<detector>DPM|FRCNN|SDP)$")
@@ -48,6 +52,8 @@ class MotRows:
 
     def by_frame(self) -> Iterator[tuple[int, IntArray]]:
         """(frame, its row numbers in the file's order), for each frame that has rows."""
+        if not len(self):
+            return
         order = np.argsort(self.frames, kind="stable")
         frames, starts = np.unique(self.frames[order], return_index=True)
         yield from zip(frames.tolist(), np.split(order, starts[1:]), strict=True)
@@ -56,35 +62,41 @@ class MotRows:
 def read_rows_of(path: str | Path) -> MotRows:
     """Read and check a det, gt or result file: 6 to 10 columns, comma or white space, any order."""
     path = Path(path)
-    table = read_rows(path, MIN_COLUMNS, MAX_COLUMNS)
+    table = read_rows(path, LEAST_COLUMNS, DEFAULTS)
     _check_rows(path, table)
     return MotRows(
         frames=table[:, 0].astype(np.int64),
         ids=table[:, 1].astype(np.int64),
         xywh=np.ascontiguousarray(table[:, 2:6]),
-        scores=_column(table, 6, 1.0),
-        classes=_column(table, 7, -1.0).astype(np.int64),
-        visibility=_column(table, 8, -1.0),
+        scores=_column(table, 6),
+        classes=_column(table, 7).astype(np.int64),
+        visibility=_column(table, 8),
     )
 
 
-def _column(table: Table, index: int, default: float) -> Table:
+def _column(table: Table, index: int) -> Table:
     if index < table.shape[1]:
         return table[:, index].copy()
-    return np.full(len(table), default)
+    return np.full(len(table), DEFAULTS[index])
 
 
 def _check_rows(path: Path, table: Table) -> None:
     """Refuse what no sequence can hold, naming the first line that does."""
     frames, ids, width, height = table[:, 0], table[:, 1], table[:, 4], table[:, 5]
-    checks: tuple[tuple[npt.NDArray[np.bool_], str], ...] = (
+    checks: tuple[tuple[Any, str], ...] = (
         (frames < 1, "frames count from 1"),
         (frames != np.floor(frames), "the frame is not a whole number"),
         (ids != np.floor(ids), "the id is not a whole number"),
         ((width < 0) | (height < 0), "the width or height is negative"),
     )
-    if not np.isfinite(table.sum()):
-        checks = ((~np.isfinite(table.sum(axis=1)), "a number is not finite"), *checks)
+    if not (table.min(initial=0) >= -FARTHEST and table.max(initial=0) <= FARTHEST):
+        far = np.abs(table[:, 2:6]).max(axis=1) > FARTHEST / 2
+        checks = (
+            (~np.isfinite(table).all(axis=1), "a number is not finite"),
+            (np.abs(table).max(axis=1) > LARGEST, "a number is too large"),
+            (far, f"the box is farther than {FARTHEST / 2:g} pixels away"),
+            *checks,
+        )
     for bad, fault in checks:
         if bad.any():
             row = int(bad.argmax())
@@ -273,7 +285,8 @@ def list_images(folder: Path) -> list[Path]:
 
 def natural_key(name: str) -> list[tuple[int, str]]:
     """Runs of digits compare as numbers."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _count_frames(images: Path | None, row_files: list[Path]) -> int:
@@ -283,8 +296,10 @@ def _count_frames(images: Path | None, row_files: list[Path]) -> int:
 
 
 def write_seqinfo(path: Path, sequence: Sequence, extension: str = ".jpg") -> None:
-    width, height = sequence.size or (0, 0)
-    path.write_text(
-        f"[Sequence]\nname={sequence.name}\nimDir=img1\nframeRate={sequence.fps:g}\n"
-        f"seqLength={sequence.length}\nimWidth={width}\nimHeight={height}\nimExt={extension}\n"
-    )
+    """What is not known is left out."""
+    lines = ["[Sequence]", f"name={sequence.name}", "imDir=img1", f"frameRate={sequence.fps:g}"]
+    if sequence.length:
+        lines.append(f"seqLength={sequence.length}")
+    if sequence.size:
+        lines += [f"imWidth={sequence.size[0]}", f"imHeight={sequence.size[1]}"]
+    path.write_text("\n".join([*lines, f"imExt={extension}\n"]))

@@ -17,6 +17,7 @@ Point = tuple[int, int]
 
 _GOLDEN = 0.618034  # successive ids lie far apart on the colour circle
 _SHADES = ((0.85, 1.0), (0.6, 0.85), (1.0, 0.7), (0.45, 1.0))  # saturation, value
+_FARTHEST = 1e6  # pixels; beyond it OpenCV loses count
 _FONT = 0  # cv2.FONT_HERSHEY_SIMPLEX
 _FONT_HEIGHT = 22  # pixels of its capitals at scale 1
 
@@ -48,7 +49,7 @@ class Renderer:
             raise ValueError(f"frame {frame.index} has no image to draw on")
         image = frame.image
         pen = Pen.for_image(image)
-        corners = np.rint(tracks.boxes).astype(np.int64)
+        corners = np.rint(np.clip(tracks.boxes, -_FARTHEST, _FARTHEST)).astype(np.int64)
         if self.settings.trail > 0:
             self._follow(frame.time, tracks.ids, corners)
             self._draw_trails(image, pen)

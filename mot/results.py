@@ -25,9 +25,9 @@ def _mot(frame: Frame, tracks: Tracks) -> str:
 def _csv(frame: Frame, tracks: Tracks) -> str:
     xywh = boxes.xyxy_to_xywh(tracks.boxes).tolist()
     columns = (tracks.ids.tolist(), xywh, tracks.scores.tolist(), tracks.labels.tolist())
+    start = f"{frame.index},{round(frame.time, 6)}"
     return "".join(
-        f"{frame.index},{frame.time:.6g},{number},{x:.2f},{y:.2f},{w:.2f},{h:.2f},{score:.4g},"
-        f"{label}\n"
+        f"{start},{number},{x:.2f},{y:.2f},{w:.2f},{h:.2f},{score:.4g},{label}\n"
         for number, (x, y, w, h), score, label in zip(*columns, strict=True)
     )
 

@@ -31,12 +31,16 @@ Flags = npt.NDArray[np.bool_]
 Positions = npt.NDArray[np.int64]
 
 
-def read_rows(path: Path, min_columns: int, max_columns: int) -> Table:
-    """(N, columns) numbers, comma or white space between them; blank lines are passed over."""
+def read_rows(path: Path, least: int, defaults: tuple[float, ...]) -> Table:
+    """(N, columns) numbers, comma or white space between them; blank lines are passed over.
+
+    Rows have `least` columns or more, up to one for each default; where rows differ in length,
+    the defaults fill the shorter ones.
+    """
     data = _read_bytes(path)
     table = _parse(_normalise(data))
-    if table is None or not min_columns <= table.shape[1] <= max_columns:
-        table = _parse_lines(path, data, min_columns, max_columns)
+    if table is None or not least <= table.shape[1] <= len(defaults):
+        table = _parse_lines(path, data, least, defaults)
     return table
 
 
@@ -48,7 +52,7 @@ def line_of_row(path: Path, row: int) -> int:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return path.read_bytes().removeprefix(b"\xef\xbb\xbf")  # a byte order mark
     except FileNotFoundError:
         raise MotError(f"{path}: no such file") from None
     except OSError as error:
@@ -165,25 +169,27 @@ def _fold(numbers: Table, text: Bytes, ends: Positions) -> Table | None:
 
 
 def _parse_general(block: bytes) -> Table | None:
+    if block.isspace():
+        return None
     try:
         return np.loadtxt(io.BytesIO(block), delimiter=",", comments=None, ndmin=2)
     except ValueError:
         return None
 
 
-def _parse_lines(path: Path, data: bytes, min_columns: int, max_columns: int) -> Table:
+def _parse_lines(path: Path, data: bytes, least: int, defaults: tuple[float, ...]) -> Table:
     """The slow way, for rows of unlike length and for the message about a bad one."""
     rows = []
     for number, line in enumerate(_lines(data), 1):
         if line:
             row = _parse_line(line, f"{path}:{number}")
-            if not min_columns <= len(row) <= max_columns:
+            if not least <= len(row) <= len(defaults):
                 raise MotError(
                     f"{path}:{number}: {len(row)} columns, where "
-                    f"{min_columns} to {max_columns} are expected"
+                    f"{least} to {len(defaults)} are expected"
                 )
-            rows.append(row + [-1.0] * (max_columns - len(row)))
-    return np.array(rows, np.float64).reshape(len(rows), max_columns)
+            rows.append([*row, *defaults[len(row) :]])
+    return np.array(rows, np.float64).reshape(len(rows), len(defaults))
 
 
 def _lines(data: bytes) -> list[str]:

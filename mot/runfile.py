@@ -45,12 +45,14 @@ def _versions() -> dict[str, str]:
 
 
 def _earlier(path: Path) -> list[dict[str, Any]]:
+    """The records in the file that is there; one that is broken holds none."""
     try:
         last = json.loads(path.read_text("utf-8"))
-        return [*last.pop("earlier", []), last]
-    except (OSError, ValueError, AttributeError):
+        records = [*last.pop("earlier", []), last]
+        return [record for record in records if _names_in(record)]
+    except (OSError, ValueError, AttributeError, TypeError):
         return []
 
 
 def _names_in(record: dict[str, Any]) -> set[str]:
-    return {source.get("name", "") for source in record.get("sources", [])}
+    return {source["name"] for source in record.get("sources", []) if "name" in source}

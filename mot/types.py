@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ import numpy.typing as npt
 Image = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
+FARTHEST = 1e9  # pixels; areas of boxes within it are sound in float32
 IndexArray = npt.NDArray[np.int64] | npt.NDArray[np.bool_] | slice
 
 
@@ -52,8 +52,12 @@ class Detections:
         labels: npt.ArrayLike | None = None,
         embeddings: npt.ArrayLike | None = None,
     ) -> Detections:
-        """From anything array-like; scores default to 1, labels to 0."""
-        array: Any = np.asarray(boxes, np.float32).reshape(-1, 4)
+        """From anything array-like, one box too; scores default to 1, labels to 0."""
+        array: Any = np.asarray(boxes, np.float32)
+        if array.size == 0:
+            array = np.zeros((0, 4), np.float32)
+        elif array.shape == (4,):
+            array = array[None]
         count = len(array)
         return cls(
             array,
@@ -136,29 +140,31 @@ def _boxes(values: npt.ArrayLike, what: str) -> FloatArray:
     boxes = np.asarray(values, np.float32)
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"{what} boxes must have the shape (N, 4), not {boxes.shape}")
-    # NaN fails the comparison too; an infinite corner is caught by the sum.
-    sound = (boxes[:, 2:] >= boxes[:, :2]).all() and math.isfinite(boxes.sum())
-    if not sound:
+    # NaN fails both comparisons.
+    in_order = (boxes[:, 2:] >= boxes[:, :2]).all()
+    if not (in_order and np.abs(boxes).max(initial=0) <= FARTHEST):
         _name_bad_row(boxes, what)
     return boxes
 
 
-def _name_bad_row(boxes: FloatArray, what: str) -> None:
-    finite: npt.NDArray[np.bool_] = np.isfinite(boxes.sum(axis=1))
-    bad = ~finite | (boxes[:, 2:] < boxes[:, :2]).any(axis=1)
-    if bad.any():
-        row = int(bad.argmax())
-        fault = "reversed (x2 < x1 or y2 < y1)" if finite[row] else "not finite"
-        raise ValueError(f"{what} box in row {row} is {fault}: {boxes[row].tolist()}")
+def _name_bad_row(boxes: FloatArray, what: str) -> NoReturn:
+    near = np.abs(boxes).max(axis=1) <= FARTHEST
+    row = int((near & (boxes[:, 2:] >= boxes[:, :2]).all(axis=1)).argmin())
+    fault = "reversed (x2 < x1 or y2 < y1)"
+    if not np.isfinite(boxes[row]).all():
+        fault = "not finite"
+    elif not near[row]:
+        fault = f"farther than {FARTHEST:g} pixels away"
+    raise ValueError(f"{what} box in row {row} is {fault}: {boxes[row].tolist()}")
 
 
 def _column(values: npt.ArrayLike, count: int, dtype: Any, what: str) -> npt.NDArray[Any]:
     column = np.asarray(values, dtype)
     if column.shape != (count,):
         raise ValueError(f"{what} must have the shape ({count},), not {column.shape}")
-    if dtype is np.float32 and not math.isfinite(column.sum()):
-        bad: npt.NDArray[np.bool_] = ~np.isfinite(column)
-        raise ValueError(f"{what}: row {int(bad.argmax())} is not finite")
+    if dtype is np.float32 and not np.isfinite(column).all():
+        row = np.flatnonzero(~np.isfinite(column))[0]
+        raise ValueError(f"{what}: row {row} is not finite")
     return column
 
 

@@ -341,11 +341,11 @@ def test_seqinfo_as_other_tools_write_it(tmp_path, content) -> None:
         (b"[Sequence]\nname=a\nname=b\n", ""),
         (b"\x00\xff\xfe\x81" * 9, ""),
         (b"\xff\xfe[\x00S\x00", ""),
-        (SEQINFO.replace("14", "fast").encode(), "framerate=fast is not a positive number"),
-        (SEQINFO.replace("14", "0").encode(), "framerate=0 is not a positive number"),
-        (SEQINFO.replace("837", "-1").encode(), "seqlength=-1 is not a positive number"),
-        (SEQINFO.replace("837", "nan").encode(), "seqlength=nan is not a positive number"),
-        (SEQINFO.replace("640", "inf").encode(), "imwidth=inf is not a positive number"),
+        (SEQINFO.replace("14", "fast").encode(), "frameRate=fast is not a positive number"),
+        (SEQINFO.replace("14", "0").encode(), "frameRate=0 is not a positive number"),
+        (SEQINFO.replace("837", "-1").encode(), "seqLength=-1 is not a positive number"),
+        (SEQINFO.replace("837", "nan").encode(), "seqLength=nan is not a positive number"),
+        (SEQINFO.replace("640", "inf").encode(), "imWidth=inf is not a positive number"),
     ],
 )
 def test_a_broken_seqinfo_is_named_in_one_line(tmp_path, content, fault) -> None:

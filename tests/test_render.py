@@ -118,7 +118,7 @@ def test_boxes_anywhere_are_drawn_without_harm(size) -> None:
     assert changed(image).any()
 
 
-@pytest.mark.parametrize("far", [4e4, 1e6, 3e9, 1e12, 1e20])
+@pytest.mark.parametrize("far", [4e4, 1e6, 4e8])
 @pytest.mark.parametrize("trail", [0, 2])
 def test_boxes_far_away_are_drawn_without_harm(far, trail) -> None:
     boxes = [[far, far, far * 2, far * 2], [-far, -far, far, far], [-far, 10, 20, far]]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mot import rowreader
 from mot.errors import MotError
+from mot.motfile import DEFAULTS
 from mot.rowreader import line_of_row, read_rows
 
 quick = settings(deadline=None, max_examples=150)
@@ -66,7 +67,7 @@ def tables(draw: st.DrawFn) -> Written:
 
 def numbers(rows: list[list[str]], width: int) -> list[list[float]]:
     """What `float` makes of every token; -1 for what a short row lacks."""
-    return [[float(token) for token in row] + [-1.0] * (width - len(row)) for row in rows]
+    return [[float(token) for token in row] + list(DEFAULTS[len(row) : width]) for row in rows]
 
 
 @pytest.mark.parametrize("block", [1 << 16, 64])
@@ -76,7 +77,7 @@ def test_every_layout_is_read_as_float_reads_it(tmp_path_factory, block, written
     path = write(tmp_path_factory.getbasetemp(), written.text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rowreader, "_BLOCK", block)
-        table = read_rows(path, 6, 10)
+        table = read_rows(path, 6, DEFAULTS)
     assert table.dtype == np.float64
     assert table.tolist() == numbers(written.rows, table.shape[1])
 
@@ -90,7 +91,7 @@ def test_a_long_file_crosses_blocks(tmp_path, newline, odd) -> None:
         for frame in range(1, 6000)
     ]
     rows[3000][4] = odd
-    table = read_rows(write(tmp_path, newline.join(map(",".join, rows))), 6, 10)
+    table = read_rows(write(tmp_path, newline.join(map(",".join, rows))), 6, DEFAULTS)
     assert table.tolist() == numbers(rows, 7)
 
 
@@ -101,7 +102,7 @@ def test_many_digits_are_not_rounded_twice(tmp_path, decimals) -> None:
     fraction = rng.integers(0, 10**decimals, (300, 6))
     cells = np.char.add(np.char.add(whole.astype(str), "."), fraction.astype(str))
     rows = cells.tolist()
-    table = read_rows(write(tmp_path, "\n".join(map(",".join, rows))), 6, 10)
+    table = read_rows(write(tmp_path, "\n".join(map(",".join, rows))), 6, DEFAULTS)
     assert table.tolist() == numbers(rows, 6)
 
 
@@ -110,19 +111,19 @@ def test_all_the_real_files_are_read_as_numpy_reads_them(shared) -> None:
     assert paths
     for path in paths:
         expected = np.loadtxt(path, delimiter=",", ndmin=2)
-        np.testing.assert_array_equal(read_rows(path, 6, 10), expected, str(path))
+        np.testing.assert_array_equal(read_rows(path, 6, DEFAULTS), expected, str(path))
 
 
 @pytest.mark.parametrize("content", ["", "\n", "\r\n\r\n", " \t\n  ", "\n" * 200_000])
 def test_an_empty_file_has_no_rows(tmp_path, content) -> None:
-    table = read_rows(write(tmp_path, content), 6, 10)
+    table = read_rows(write(tmp_path, content), 6, DEFAULTS)
     assert len(table) == 0
     assert 6 <= table.shape[1] <= 10
 
 
 def test_blank_lines_without_end_are_passed_over(tmp_path) -> None:
     path = write(tmp_path, f"{GOOD}\n" + "\n" * 200_000 + f"{GOOD}\n")
-    assert len(read_rows(path, 6, 10)) == 2
+    assert len(read_rows(path, 6, DEFAULTS)) == 2
     assert line_of_row(path, 1) == 200_002
 
 
@@ -150,7 +151,7 @@ def test_blank_lines_without_end_are_passed_over(tmp_path) -> None:
 def test_a_bad_line_is_named(tmp_path, bad, fault, newline) -> None:
     path = write(tmp_path, newline.join([GOOD, "", GOOD, bad, GOOD]))
     with pytest.raises(MotError) as caught:
-        read_rows(path, 6, 10)
+        read_rows(path, 6, DEFAULTS)
     assert str(caught.value).startswith(f"{path}:4: ")
     assert fault in str(caught.value)
 
@@ -158,7 +159,7 @@ def test_a_bad_line_is_named(tmp_path, bad, fault, newline) -> None:
 def test_a_bad_line_is_named_behind_many_good_ones(tmp_path) -> None:
     path = write(tmp_path, f"{GOOD}\n" * 9000 + "1,2,x,4,5,6\n")
     with pytest.raises(MotError, match=r"rows.txt:9001: column 3: 'x' is not a number"):
-        read_rows(path, 6, 10)
+        read_rows(path, 6, DEFAULTS)
 
 
 @pytest.mark.parametrize("make", [None, Path.mkdir], ids=["missing", "folder"])
@@ -167,7 +168,7 @@ def test_what_is_no_file_is_named(tmp_path, make) -> None:
     if make:
         make(path)
     with pytest.raises(MotError, match=r"det\.txt: (no such file|cannot be read)"):
-        read_rows(path, 6, 10)
+        read_rows(path, 6, DEFAULTS)
 
 
 rubbish = st.one_of(
@@ -184,7 +185,7 @@ rubbish = st.one_of(
 def test_rubbish_is_read_or_named_in_one_line(tmp_path_factory, content) -> None:
     path = write(tmp_path_factory.getbasetemp(), content)
     try:
-        table = read_rows(path, 6, 10)
+        table = read_rows(path, 6, DEFAULTS)
     except MotError as error:
         assert str(error).startswith(f"{path}:")
         assert "\n" not in str(error)

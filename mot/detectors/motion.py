@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mot import boxes
 from mot.opencv import cv2
 from mot.types import Detections, FloatArray, Image
 
@@ -31,6 +32,7 @@ class MotionDetector:
 
     def __init__(self, settings: MotionSettings | None = None) -> None:
         self.settings = settings or MotionSettings()
+        self._frames = 0
         self._background = cv2.createBackgroundSubtractorMOG2(
             history=self.settings.history, detectShadows=True
         )
@@ -43,12 +45,15 @@ class MotionDetector:
         scale = min(1.0, self.settings.width / width)
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         mask = self._background.apply(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+        self._frames += 1
+        if self._frames == 1:  # everything is new
+            return Detections.empty()
         _, mask = cv2.threshold(mask, _SHADOW, 255, cv2.THRESH_BINARY)
         mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((13, 5), np.uint8))
         _, _, stats, _ = cv2.connectedComponentsWithStats(mask)
-        boxes, fill = self._people(stats[1:].astype(np.float32), size[1])
-        return Detections.from_boxes(boxes / np.float32(scale), fill)
+        xyxy, fill = self._people(stats[1:].astype(np.float32), size[1])
+        return Detections.from_boxes(boxes.clip(xyxy / np.float32(scale), width, height), fill)
 
     def _people(self, stats: FloatArray, picture_height: int) -> tuple[FloatArray, FloatArray]:
         """(N, 4) xyxy and how much of each box moves, from left, top, width, height, area."""

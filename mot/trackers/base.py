@@ -76,17 +76,20 @@ class Tracker(ABC):
         return TrackTable()
 
     def _elapsed(self, time: float) -> float:
-        """Filter time since the last frame; exactly 1 at 30 frames a second."""
+        """Filter time since the last frame; exactly 1 at 30 frames a second.
+
+        A clock that stands still or jumps back counts as one that ran so.
+        """
         last, self._time = self._time, time
-        if last is None:
-            return 1.0
-        return max(0.0, round((time - last) * FRAMES_PER_SECOND, 6))
+        elapsed = 0.0 if last is None else round((time - last) * FRAMES_PER_SECOND, 6)
+        return elapsed if elapsed > 0 else 1.0
 
     def _candidates(self, detections: Detections) -> Candidates:
         """Best first, equal scores by place; only those that any stage can use."""
         order = (detections.scores >= self._least_score).nonzero()[0]
         left, top, right, bottom = detections.boxes[order].T
-        order = order[np.lexsort((bottom, right, top, left, -detections.scores[order]))]
+        keys = (detections.labels[order], bottom, right, top, left, -detections.scores[order])
+        order = order[np.lexsort(keys)]
         xyxy = detections.boxes[order]
         embeddings = detections.embeddings
         return Candidates(

@@ -102,8 +102,7 @@ class KalmanFilter:
         noise = self._process.at(state[0])
         if time != 1:
             noise *= time
-        planes = state.reshape(5, -1)
-        planes[...] = _transition(time) @ planes
+        state[...] = (_transition(time) @ state.reshape(5, -1)).reshape(state.shape)
         state[2::2] += noise
 
     def update(
