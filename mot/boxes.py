@@ -108,6 +108,11 @@ def iou(a: Boxes, b: Boxes) -> FloatArray:
     return _blockwise(_iou, a, b)
 
 
+def height_iou(a: Boxes, b: Boxes) -> FloatArray:
+    """(N, M) intersection over union of the vertical extents alone."""
+    return _blockwise(_height_iou, a, b)
+
+
 def giou(a: Boxes, b: Boxes) -> FloatArray:
     """(N, M) generalised IoU in [-1, 1]: IoU less the empty share of the common hull."""
     return _blockwise(_giou, a, b)
@@ -146,6 +151,16 @@ def _union(a: FloatArray, b: FloatArray, shared: FloatArray) -> FloatArray:
 def _iou(a: FloatArray, b: FloatArray) -> FloatArray:
     shared = _intersection(a, b)
     shared /= _union(a, b, shared)
+    return shared
+
+
+def _height_iou(a: FloatArray, b: FloatArray) -> FloatArray:
+    shared: FloatArray = np.minimum(a[3][:, None], b[3])
+    shared -= np.maximum(a[1][:, None], b[1])
+    np.maximum(shared, 0, out=shared)
+    union = (a[3] - a[1] + _TINY)[:, None] + (b[3] - b[1])
+    union -= shared
+    shared /= union
     return shared
 
 

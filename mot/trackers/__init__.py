@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # Name -> module, class, settings. Nothing is imported before a tracker is built.
 TRACKERS: dict[str, tuple[str, str, str]] = {
+    "best": ("mot.trackers.best", "Best", "BestSettings"),
     "botsort": ("mot.trackers.botsort", "BotSort", "BotSortSettings"),
     "bytetrack": ("mot.trackers.bytetrack", "ByteTrack", "ByteTrackSettings"),
     "deepsort": ("mot.trackers.deepsort", "DeepSort", "DeepSortSettings"),
@@ -12,4 +13,4 @@ TRACKERS: dict[str, tuple[str, str, str]] = {
     "sort": ("mot.trackers.sort", "Sort", "SortSettings"),
     "strongsort": ("mot.trackers.strongsort", "StrongSort", "StrongSortSettings"),
 }
-DEFAULT_TRACKER = "sort"
+DEFAULT_TRACKER = "best"

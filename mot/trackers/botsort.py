@@ -38,13 +38,18 @@ class BotSort(ByteTrack, AppearanceTracker):
         super().__init__(settings or BotSortSettings())
 
     def _high_score_costs(self, cost: Cost, candidates: Candidates) -> tuple[Cost, Cost]:
-        fused = fuse_score(cost, candidates.scores)
-        if self._width:
-            settings = self.settings
-            looks = self._looks_cost(candidates) / 2
-            near = (cost <= settings.proximity_thresh) & (looks <= settings.appearance_thresh)
-            fused = np.where(near, np.minimum(fused, looks), fused)
+        fused = self._fuse_looks(fuse_score(cost, candidates.scores), cost, candidates)
         return fused, fused
+
+    def _fuse_looks(self, fused: Cost, cost: Cost, candidates: Candidates) -> Cost:
+        """The lesser of the two distances, where both gates are open; `cost` is 1 - IoU."""
+        if not self._width:
+            return fused
+        settings = self.settings
+        looks = self._looks_cost(candidates) / 2
+        near = (cost <= settings.proximity_thresh) & (looks <= settings.appearance_thresh)
+        both: Cost = np.where(near, np.minimum(fused, looks), fused)
+        return both
 
     def _hit(self, tracks: IntArray, found: Candidates, chosen: IntArray) -> None:
         super()._hit(tracks, found, chosen)
