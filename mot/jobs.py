@@ -52,6 +52,7 @@ class Job:
     name: str
     open: Callable[[bool], FrameSource]
     sequence: Sequence | None = None
+    can_be_read_again: bool = True
 
     @property
     def has_pictures(self) -> bool:
@@ -147,7 +148,8 @@ def _video_job(source: str, window: Window) -> Job:
     def open_it(pictures: bool) -> FrameSource:
         return open_source(source, start=window.start, end=window.end, every=window.every)
 
-    return Job(_name_of(source), open_it)
+    once = source == "-" or source.isdigit() or "://" in source
+    return Job(_name_of(source), open_it, can_be_read_again=not once)
 
 
 def _name_of(source: str) -> str:

@@ -21,7 +21,7 @@ from mot import boxes
 from mot.errors import MotError
 from mot.imagesize import IMAGE_SUFFIXES, image_size
 from mot.rowreader import Table, line_of_row, read_rows
-from mot.types import FARTHEST, Detections, IntArray, Tracks
+from mot.types import FARTHEST, Detections, FloatArray, IntArray, Tracks
 
 LEAST_COLUMNS = 6
 # Of frame, id, left, top, width, height, conf, class, visibility, unused: where there is no column.
@@ -104,17 +104,19 @@ def _check_rows(path: Path, table: Table) -> None:
             raise MotError(f"{path}:{line_of_row(path, row)}: {fault} ({shown})")
 
 
-def read_detections(
-    path: str | Path, embeddings: npt.NDArray[np.float32] | None = None
-) -> dict[int, Detections]:
-    """The detections of each frame that has any; `embeddings` has a row for each row of the file.
+def read_detections(path: str | Path) -> dict[int, Detections]:
+    """The detections of each frame that has any.
 
     A confidence of -1 in every row means that none was written, and is read as 1. Column 8 is the
     class where every row has a whole number from 1 in it; else all are of class 0.
     """
-    rows = read_rows_of(path)
-    if embeddings is not None and len(embeddings) != len(rows):
-        raise MotError(f"{path}: {len(rows)} detections, but {len(embeddings)} embeddings")
+    return detections_by_frame(read_rows_of(path))
+
+
+def detections_by_frame(
+    rows: MotRows, embeddings: FloatArray | None = None
+) -> dict[int, Detections]:
+    """`embeddings` has a row for each row of the file."""
     scores = np.ones(len(rows)) if (rows.scores == -1).all() else rows.scores
     labels = rows.classes if (rows.classes >= 1).all() else np.zeros(len(rows), np.int64)
     xyxy = boxes.xywh_to_xyxy(rows.xywh).astype(np.float32)

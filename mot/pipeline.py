@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def detections_of(
 
 def follow(
     detected: Iterable[tuple[Frame, Detections]], tracker: Tracker
-) -> Iterator[tuple[Frame, Tracks]]:
+) -> Generator[tuple[Frame, Tracks], None, None]:
     """Each frame with the tracks in it."""
     for frame, detections in detected:
         yield frame, tracker.update(detections, frame)

@@ -89,7 +89,7 @@ def test_track_a_video_with_detections(world, tmp_path):
     assert rows.ids.min() == 1
     assert len(np.unique(rows.ids)) > 5
     record = json.loads((folder / "run.json").read_text())
-    assert record["settings"]["tracker_settings"]["min_hits"] == 3
+    assert record["settings"]["tracker_settings"]["track_buffer"] == 1.5
     assert record["sources"][0]["frames"] == FRAMES
     assert {"python", "numpy"} <= set(record["versions"])
 
@@ -165,9 +165,9 @@ def test_conf_and_classes_leave_detections_out(world, tmp_path):
 
 
 def test_settings_reach_the_tracker(world, tmp_path):
-    setting = ("--set", "tracker.min_hits=0")
-    assert mot("track", world / "crowd", "--no-video", "-q", "-o", "a") == 0
-    assert mot("track", world / "crowd", "--no-video", "-q", *setting, "-o", "b") == 0
+    words = ("track", world / "crowd", "--tracker", "sort", "--no-video", "-q")
+    assert mot(*words, "-o", "a") == 0
+    assert mot(*words, "--set", "tracker.min_hits=0", "-o", "b") == 0
     few, more = (len(read_rows_of(tmp_path / name / "crowd.txt")) for name in "ab")
     assert more > few
 
@@ -218,8 +218,8 @@ def test_overwrite_is_asked_for(world, tmp_path, capsys):
         (["track", "{clip}", "--tracker", "srot"], "unknown tracker 'srot': did you mean 'sort'?"),
         (["track", "{clip}", "--tracker", "none.toml"], "none.toml: no such file"),
         (["track", "{clip}", "--detector", "moton"], "did you mean 'motion'?"),
-        (["track", "{clip}", "--set", "tracker.min_hit=1"], "did you mean 'min_hits'?"),
-        (["track", "{clip}", "--set", "tracker.min_hits=x"], "must be a whole number"),
+        (["track", "{clip}", "--set", "tracker.match_tresh=1"], "did you mean 'match_thresh'?"),
+        (["track", "{clip}", "--set", "tracker.match_thresh=x"], "must be a number"),
         (["track", "{clip}", "--set", "min_hits=1"], "write it as --set tracker.key=value"),
         (["track", "{clip}", "--format", "xml"], "'xml' is not one of mot, csv, jsonl"),
         (["track", "{clip}", "--every", "0"], "0 is not in the range"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from mot.detectors import DEFAULT_DETECTOR, DETECTORS
 from mot.trackers import DEFAULT_TRACKER, TRACKERS
 
 FORMATS = ("mot", "csv", "jsonl")
+POST = ("merge", "linear", "gsi", "short")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +21,11 @@ class Options:
 
     sources: tuple[str, ...]
     detections: str | None
+    embeddings: str | None
     detector: str | None
+    camera: str | None
     tracker: str
+    post: tuple[str, ...]
     settings: tuple[str, ...]
     out: str | None
     formats: tuple[str, ...]
@@ -35,12 +40,20 @@ class Options:
     quiet: bool
 
 
-def _parse_formats(context: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    wrong = [name for name in names if name not in FORMATS]
-    if wrong or not names:
-        raise click.BadParameter(f"{text!r} is not one of {', '.join(FORMATS)}, or several of them")
-    return names
+def _several_of(known: tuple[str, ...]) -> Callable[..., tuple[str, ...]]:
+    """A callback that reads names with commas between them."""
+
+    def parse(context: click.Context, option: click.Parameter, text: str | None) -> tuple[str, ...]:
+        if text is None:
+            return ()
+        names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+        if not names or any(name not in known for name in names):
+            raise click.BadParameter(
+                f"{text!r} is not one of {', '.join(known)}, or several of them"
+            )
+        return names
+
+    return parse
 
 
 def _parse_classes(
@@ -69,6 +82,7 @@ Examples:
 )
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("--detections", metavar="FILE|DIR|NAME", help="MOT detections, not a detector's.")
+@click.option("--embeddings", metavar="FILE", help="What the detections look like: .npy, .npz.")
 @click.option(
     "--detector",
     metavar="NAME",
@@ -81,6 +95,15 @@ Examples:
     show_default=True,
     help=f"What follows them: {', '.join(TRACKERS)}.",
 )
+@click.option(
+    "--camera", metavar="flow|ecc|orb|FILE", help="The camera's motion, seen or from a file."
+)
+@click.option(
+    "--post",
+    callback=_several_of(POST),
+    metavar="STEP,...",
+    help=f"Mend the finished tracks: {', '.join(POST)} (done in this order).",
+)
 @click.option("--set", "settings", multiple=True, metavar="tracker.KEY=VALUE", help="A setting.")
 @click.option(
     "-o", "--out", metavar="DIR", help="Folder of the results, or - for JSON lines to stdout."
@@ -89,7 +112,7 @@ Examples:
     "--format",
     "formats",
     default="mot",
-    callback=_parse_formats,
+    callback=_several_of(FORMATS),
     show_default=True,
     help=f"Of the tracks: {', '.join(FORMATS)}, or several with commas.",
 )

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from mot.cli.common import progress, refuse_existing, tell
 from mot.cli.track import Options
 from mot.config import build_detector, build_tracker, parse_overrides, settings_of
 from mot.detectors import DEFAULT_DETECTOR
+from mot.embeddings import read_embeddings
 from mot.errors import MotError
 from mot.files import partial_path, written_beside
 from mot.jobs import FrameSource, Job, detections_file, find_jobs
-from mot.motfile import read_detections
+from mot.motfile import detections_by_frame, read_rows_of
 from mot.pipeline import detections_of, follow, from_images, from_table, only
 from mot.results import FORMATS, Format
 from mot.runfile import write_run
 from mot.types import Detections, Frame, Tracker, Tracks
 from mot.video.background import in_background
 from mot.video.sources import Window
+
+if TYPE_CHECKING:
+    from mot.appearance.camera import CameraMotion, MotionFile
 
 Sink = Callable[[Frame, Tracks], None]
 STDOUT = "-"
@@ -64,6 +68,7 @@ def run(options: Options) -> None:
     plans = [_plan(job, folder, options) for job in jobs]
     for plan in plans:
         refuse_existing(_outputs(plan), options.overwrite)
+    _check_parts(tracker, plans, options)
     summaries = []
     for plan in plans:
         tracker.reset()
@@ -73,6 +78,17 @@ def run(options: Options) -> None:
         sources = [asdict(summary) for summary in summaries]
         path = write_run(folder, {"settings": settings, "sources": sources})
         tell(f"  {path}", options.quiet)
+
+
+def _check_parts(tracker: Tracker, plans: list[Plan], options: Options) -> None:
+    """Refuse what does not go together; say what is not used."""
+    if options.embeddings and (len(plans) > 1 or plans[0].detections is None):
+        raise MotError("--embeddings goes with one source and its --detections FILE")
+    if options.embeddings and not getattr(tracker, "uses_embeddings", True):
+        tell(f"{options.tracker} does not look at embeddings: they are not used", options.quiet)
+    once = [plan.job.name for plan in plans if not plan.job.can_be_read_again]
+    if options.post and once and any(_shows_pictures(plan, options) for plan in plans):
+        raise MotError(f"--post draws in a second pass, and {once[0]} has none: add --no-video")
 
 
 def _folder(jobs: list[Job], options: Options) -> Path:
@@ -107,13 +123,15 @@ def _track(plan: Plan, tracker: Tracker, options: Options) -> Summary:
     ids: set[int] = set()
     began = time.perf_counter()
     with ExitStack() as stack:
-        pictures = plan.detections is None or plan.video is not None or options.show
-        source = stack.enter_context(plan.job.open(pictures))
-        detected = stack.enter_context(closing(_detected(source, plan, options)))
+        source = stack.enter_context(plan.job.open(_needs_pictures(plan, options)))
+        followed = follow(_detected(source, plan, options), tracker)
+        if options.post:
+            followed = _mended(followed, plan, options)
+        followed = stack.enter_context(closing(followed))
         sinks = _sinks(stack, source, plan, options)
         tick = stack.enter_context(progress(source.name, source.expected, options.quiet))
         try:
-            for frame, tracks in follow(detected, tracker):
+            for frame, tracks in followed:
                 for sink in sinks:
                     sink(frame, tracks)
                 ids.update(tracks.ids.tolist())
@@ -132,32 +150,98 @@ def _track(plan: Plan, tracker: Tracker, options: Options) -> Summary:
     return summary
 
 
+def _needs_pictures(plan: Plan, options: Options) -> bool:
+    seen_by_camera = options.camera in ("flow", "ecc", "orb")
+    return plan.detections is None or _shows_pictures(plan, options) or seen_by_camera
+
+
+def _shows_pictures(plan: Plan, options: Options) -> bool:
+    return plan.video is not None or options.show
+
+
+def _mended(
+    followed: Iterable[tuple[Frame, Tracks]], plan: Plan, options: Options
+) -> Generator[tuple[Frame, Tracks], None, None]:
+    """The same once all is known and mended; the pictures are then read a second time."""
+    from mot.trackers.postprocess import STEPS, collect, spread
+
+    frames: list[Frame] = []
+    parts: list[tuple[int, Tracks]] = []
+    for frame, tracks in followed:
+        frames.append(replace(frame, image=None))
+        parts.append((frame.index, tracks))
+    result = collect(parts)
+    for name, mend in STEPS.items():
+        if name in options.post:
+            result = mend(result)
+    table, nobody = spread(result), Tracks.empty()
+    if not _shows_pictures(plan, options):
+        yield from ((frame, table.get(frame.index, nobody)) for frame in frames)
+        return
+    with plan.job.open(True) as again:
+        yield from ((frame, table.get(frame.index, nobody)) for frame in again)
+
+
 def _detector(options: Options) -> str:
     return options.detector or DEFAULT_DETECTOR
 
 
 def _detected(
     source: FrameSource, plan: Plan, options: Options
-) -> Generator[tuple[Frame, Detections], None, None]:
-    """Each frame with its detections; a detector works in a thread of its own."""
-    if plan.detections is None:
-        if options.detector is None:
-            tell(_MOTION_NOTE, options.quiet)
-        detect = only(
-            from_images(build_detector(_detector(options))), options.conf, options.classes
-        )
-        yield from in_background(detections_of(source, detect), depth=4)
+) -> Iterator[tuple[Frame, Detections]]:
+    """Each frame with its detections, and with the camera's motion where that is asked for."""
+    read = _from_file if plan.detections else _from_detector
+    detected = read(source, plan, options)
+    if options.camera is None:
+        yield from detected
         return
-    table = read_detections(plan.detections)
-    last_row = max(table, default=0)
+    from mot.appearance.camera import with_camera
+
+    estimate = _camera(options.camera, plan)
+    yield from with_camera(detected, estimate)
+    if estimate.failures:
+        source.warnings.append(
+            f"{source.name}: the camera's motion is not known in {estimate.failures} frames, "
+            "where it is taken to stand still"
+        )
+
+
+def _camera(name: str, plan: Plan) -> CameraMotion | MotionFile:
+    from mot.appearance.camera import METHODS, CameraMotion, MotionFile
+
+    if name in METHODS:
+        return CameraMotion(name)
+    beside = plan.job.sequence.folder / name if plan.job.sequence else None
+    return MotionFile(beside if beside and beside.is_file() else Path(name))
+
+
+def _from_detector(
+    source: FrameSource, plan: Plan, options: Options
+) -> Iterator[tuple[Frame, Detections]]:
+    """A detector works in a thread of its own."""
+    if options.detector is None:
+        tell(_MOTION_NOTE, options.quiet)
+    detector = build_detector(_detector(options))
+    detect = only(from_images(detector), options.conf, options.classes)
+    yield from in_background(detections_of(source, detect), depth=4)
+
+
+def _from_file(
+    source: FrameSource, plan: Plan, options: Options
+) -> Iterator[tuple[Frame, Detections]]:
+    """Detections that do not fit the video are refused: at once where its length is known."""
+    assert plan.detections is not None
+    rows = read_rows_of(plan.detections)
+    embeddings = read_embeddings(options.embeddings, rows) if options.embeddings else None
+    table = detections_by_frame(rows, embeddings)
     if source.frame_count is not None:
-        _check_fits(last_row, source.frame_count, plan)
+        _check_fits(rows.last_frame, source.frame_count, plan)
     detect, last_frame = only(from_table(table), options.conf, options.classes), 0
     for frame, detections in detections_of(source, detect):
         last_frame = frame.index
         yield frame, detections
     if not source.warnings and options.end is None:
-        _check_fits(last_row, last_frame + options.every - 1, plan)
+        _check_fits(rows.last_frame, last_frame + options.every - 1, plan)
 
 
 def _check_fits(last_row: int, last_frame: int, plan: Plan) -> None:

@@ -42,6 +42,7 @@ def moving_average(old: Vectors, new: Vectors, weight: float) -> Vectors:
 class AppearanceTracker(Tracker):
     """A tracker that remembers what its people look like, where the detections say."""
 
+    uses_embeddings = True
     needs_embeddings = False
     _width = 0  # D of the embeddings of this stream, known from the first ones
 

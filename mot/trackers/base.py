@@ -32,6 +32,8 @@ class Candidates(NamedTuple):
 class Tracker(ABC):
     """A method fills in `_associate`; everything else is shared."""
 
+    uses_embeddings = False
+
     def __init__(self, model: BoxModel, least_score: float) -> None:
         self._model = model
         self.trace: list[Stage] | None = None  # a list here collects the stages of each frame

@@ -32,7 +32,7 @@ class BotSortSettings(ByteTrackSettings):
 class BotSort(ByteTrack, AppearanceTracker):
     settings: BotSortSettings
     model = XYWH_MODEL
-    still_axes_when_lost = (2, 3)
+    still_axes_when_lost: tuple[int, ...] = (2, 3)
 
     def __init__(self, settings: BotSortSettings | None = None) -> None:
         super().__init__(settings or BotSortSettings())

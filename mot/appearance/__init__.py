@@ -1,0 +1,1 @@
+"""What is seen beside the boxes: the camera's motion, what people look like."""

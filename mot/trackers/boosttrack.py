@@ -1,0 +1,86 @@
+"""BoostTrack: boosting the similarity measure and detection confidence (Stanojevic and Todorovic,
+2024).
+
+One matching by the sum of IoU, IoU weighted by the confidence of both sides, closeness under the
+filter's covariance and likeness of shape; before it, the score of a detection where a track is
+expected is raised. Departures from the paper: the raised score is that of "likely objects" alone,
+the filter is DeepSORT's, and pairs below the IoU limit are kept out of the assignment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mot import boxes
+from mot.trackers.appearance import CHI2_95
+from mot.trackers.base import Candidates, Tracker
+from mot.trackers.kalman import XYAH_MODEL
+from mot.trackers.stages import Cost
+
+
+@dataclass(frozen=True, slots=True)
+class BoostTrackSettings:
+    """The paper's values."""
+
+    track_low_thresh: float = 0.1  # detections below this score cannot be boosted
+    track_high_thresh: float = 0.6  # those that reach this score, boosted or not, are matched
+    boost: float = 0.65  # a detection's score is at least this times its IoU with a track
+    iou_threshold: float = 0.3  # the least overlap of a track and its detection
+    confidence_weight: float = 0.5
+    distance_weight: float = 0.25
+    shape_weight: float = 0.25
+    min_hits: int = 3  # detections in a row after the first, before a track is reported
+    track_buffer: float = 1.0  # seconds that a track lives without a detection
+
+
+class BoostTrack(Tracker):
+    settings: BoostTrackSettings
+
+    def __init__(self, settings: BoostTrackSettings | None = None) -> None:
+        self.settings = settings or BoostTrackSettings()
+        super().__init__(XYAH_MODEL, self.settings.track_low_thresh)
+
+    def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
+        settings, table = self.settings, self._table
+        cost = self._iou_cost(self._boxes(), table.labels, candidates)
+        overlap = 1 - cost
+        expected = overlap.max(axis=0, initial=0)
+        scores = np.maximum(candidates.scores, settings.boost * expected)
+        high = scores >= settings.track_high_thresh
+        near = np.where(overlap >= settings.iou_threshold, self._cost(overlap, candidates), np.inf)
+        stages = self._stages(candidates)
+        stages.match("similarity", near, 1.0, np.ones(len(table), np.bool_), high)
+        table.hits[table.idle > elapsed] = 1  # missed a frame: the count starts again
+        tracks, found = stages.pairs()
+        self._hit(tracks, candidates, found)
+        born = stages.free_found & (candidates.scores >= settings.track_high_thresh)
+        self._bear(candidates, born.nonzero()[0])
+        reported: npt.NDArray[np.bool_] = table.rows >= 0
+        if self._frames > settings.min_hits:
+            reported &= table.hits > settings.min_hits
+        self._confirm(reported)
+        alive = ~self._outlived(settings.track_buffer, elapsed)
+        table.keep(alive)
+        return reported[alive]
+
+    def _cost(self, overlap: Cost, candidates: Candidates) -> Cost:
+        """(N, M) less than 1 wherever anything speaks for the pair."""
+        settings, table = self.settings, self._table
+        trust = table.scores[:, None] * candidates.scores
+        distance = self._filter.squared_mahalanobis(table.state, candidates.measurements)
+        closeness = np.clip(1 - distance / CHI2_95, 0, None)
+        similarity: Cost = overlap + settings.confidence_weight * trust * overlap
+        similarity += settings.distance_weight * closeness
+        similarity += settings.shape_weight * trust * self._shape_likeness(candidates)
+        return 1 - similarity
+
+    def _shape_likeness(self, candidates: Candidates) -> Cost:
+        """(N, M) 1 for the same width and height."""
+        ours = boxes.xyxy_to_cxcywh(self._boxes())[:, None, 2:]
+        theirs = boxes.xyxy_to_cxcywh(candidates.boxes)[:, 2:]
+        larger = np.maximum(np.maximum(ours, theirs), 1e-9)
+        likeness: Cost = np.exp(-(np.abs(ours - theirs) / larger).sum(axis=2))
+        return likeness
