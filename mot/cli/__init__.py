@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from mot import __version__
+from mot.cli.explain import explain
 from mot.cli.render import render
 from mot.cli.synth import synth
 from mot.cli.track import track
@@ -25,7 +26,7 @@ def cli() -> None:
     """Find the people in a video and follow them."""
 
 
-for _verb in (track, render, synth):
+for _verb in (track, render, synth, explain):
     cli.add_command(_verb)
 
 

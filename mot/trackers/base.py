@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mot import boxes
 from mot.trackers.kalman import BoxModel, KalmanFilter, Measurement
-from mot.trackers.stages import Stage, Stages
+from mot.trackers.stages import Stages, Trace
 from mot.trackers.table import CONFIRMED, LOST, Column, TrackTable
 from mot.types import Detections, FloatArray, Frame, IntArray, Tracks
 
@@ -36,7 +36,7 @@ class Tracker(ABC):
 
     def __init__(self, model: BoxModel, least_score: float) -> None:
         self._model = model
-        self.trace: list[Stage] | None = None  # a list here collects the stages of each frame
+        self.trace: list[Trace] | None = None  # a list here collects how each frame was matched
         self._least_score = least_score
         self._filter = KalmanFilter(model)
         self.reset()
@@ -72,7 +72,10 @@ class Tracker(ABC):
         self._filter.warp(self._table.state, motion)
 
     def _stages(self, found: Candidates) -> Stages:
-        return Stages(len(self._table), len(found.rows), self.trace)
+        if self.trace is None:
+            return Stages(len(self._table), len(found.rows))
+        self.trace.append(Trace(self._table.ids.copy(), found.rows, []))
+        return Stages(len(self._table), len(found.rows), self.trace[-1].stages)
 
     def _new_table(self) -> TrackTable:
         return TrackTable()

@@ -21,9 +21,3 @@ def match(cost: npt.NDArray[np.floating[Any]], limit: float) -> Pairs:
     worth = gain[rows, columns] < 0
     return rows[worth], columns[worth]
 
-
-def unmatched(count: int, matched: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Which of `count` were left apart."""
-    free = np.ones(count, np.bool_)
-    free[matched] = False
-    return free.nonzero()[0]

@@ -159,6 +159,19 @@ class OcSort(Tracker):
         self._filter.predict(state, elapsed)
         table.state[:, :, tracks] = state
 
+    def _follow_camera(self, motion: npt.NDArray[np.float64]) -> None:
+        """The observations move with the picture, and so does what the filter kept of them."""
+        super()._follow_camera(motion)
+        extra = self._table.extra
+        for name in ("past", "last"):
+            for corner in (slice(0, 2), slice(2, 4)):
+                moved = extra[name][..., corner] @ motion[:, :2].T + motion[:, 2]
+                extra[name][..., corner] = moved
+        extra["direction"] = direction(0 * extra["direction"], extra["direction"] @ motion[:, :2].T)
+        frozen = extra["frozen"].transpose(1, 2, 0).copy()
+        self._filter.warp(frozen, motion)
+        extra["frozen"] = frozen.transpose(2, 0, 1)
+
     def _report_boxes(self, tracks: IntArray) -> boxes.Boxes:
         """The observations themselves."""
         last: boxes.Boxes = self._table.extra["last"][tracks]

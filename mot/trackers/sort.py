@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from mot.trackers.base import Candidates, Tracker
 from mot.trackers.kalman import SORT_MODEL
-from mot.trackers.matching import match, unmatched
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +33,14 @@ class Sort(Tracker):
     def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
         settings, table = self.settings, self._table
         cost = self._iou_cost(self._boxes(), table.labels, candidates)
-        tracks, taken = match(cost, 1 - settings.iou_threshold)
+        everyone = np.ones(len(table), np.bool_)
+        everything = np.ones(len(candidates.rows), np.bool_)
+        stages = self._stages(candidates)
+        stages.match("IoU", cost, 1 - settings.iou_threshold, everyone, everything)
+        tracks, found = stages.pairs()
         table.hits[table.idle > elapsed] = 1  # missed a frame: the count starts again
-        self._hit(tracks, candidates, taken)
-        self._bear(candidates, unmatched(len(candidates.rows), taken))
+        self._hit(tracks, candidates, found)
+        self._bear(candidates, stages.free_found.nonzero()[0])
         reported: npt.NDArray[np.bool_] = table.rows >= 0
         if self._frames > settings.min_hits:
             reported &= table.hits > settings.min_hits

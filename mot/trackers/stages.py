@@ -24,28 +24,37 @@ class Stage(NamedTuple):
     pairs: Pairs
 
 
+class Trace(NamedTuple):
+    """How one frame was matched; row i of a stage's cost is the track `ids[i]`."""
+
+    ids: npt.NDArray[np.int64]  # (N,) 0 for a track that has none yet
+    rows: npt.NDArray[np.int64]  # (M,) of the frame's detections
+    stages: list[Stage]
+
+
 class Stages:
     """The matching of N tracks and M candidates."""
 
-    def __init__(self, tracks: int, found: int, trace: list[Stage] | None = None) -> None:
+    def __init__(self, tracks: int, found: int, record: list[Stage] | None = None) -> None:
         self.free_tracks = np.ones(tracks, np.bool_)
         self.free_found = np.ones(found, np.bool_)
         self._pairs: list[Pairs] = []
-        self._trace = trace
+        self._record = record
 
     def match(self, name: str, cost: Cost, limit: float, tracks: Mask, found: Mask) -> None:
         """Match the free ones of these tracks and candidates; `cost` is of all of them."""
         rows = (tracks & self.free_tracks).nonzero()[0]
         columns = (found & self.free_found).nonzero()[0]
-        if not (len(rows) and len(columns)):
-            return
-        chosen, taken = match(cost[rows[:, None], columns], limit)
-        pairs = rows[chosen], columns[taken]
-        self.free_tracks[pairs[0]] = False
-        self.free_found[pairs[1]] = False
-        self._pairs.append(pairs)
-        if self._trace is not None:
-            self._trace.append(Stage(name, cost, limit, rows, columns, pairs))
+        pairs: Pairs = rows[:0], columns[:0]
+        if len(rows) and len(columns):
+            whole = cost.shape == (len(rows), len(columns))
+            chosen, taken = match(cost if whole else cost[rows[:, None], columns], limit)
+            pairs = rows[chosen], columns[taken]
+            self.free_tracks[pairs[0]] = False
+            self.free_found[pairs[1]] = False
+            self._pairs.append(pairs)
+        if self._record is not None:
+            self._record.append(Stage(name, cost, limit, rows, columns, pairs))
 
     def pairs(self) -> Pairs:
         """All that were matched."""
