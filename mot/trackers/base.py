@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
@@ -154,11 +155,10 @@ class Tracker(ABC):
             self._table.ids[nameless] = self._last_id + 1 + np.arange(len(nameless))
             self._last_id += len(nameless)
 
-    def _outlived(self, buffer: float, elapsed: float) -> npt.NDArray[np.bool_]:
-        """Tracks idle for longer than `buffer` seconds, which is never less than one frame."""
-        outlived: npt.NDArray[np.bool_] = (
-            self._table.idle > max(buffer * FRAMES_PER_SECOND, elapsed) + _SAME_TIME
-        )
+    def _outlived(self, buffer: float, elapsed: float, frames: int = 1) -> npt.NDArray[np.bool_]:
+        """Tracks idle for longer than `buffer` seconds and than so many frames."""
+        longest = max(buffer * FRAMES_PER_SECOND, frames * elapsed) + _SAME_TIME
+        outlived: npt.NDArray[np.bool_] = self._table.idle > longest
         return outlived
 
     def _duplicates(self, least_iou: float) -> npt.NDArray[np.bool_]:
@@ -190,6 +190,12 @@ class Tracker(ABC):
             table.labels[tracks],
             table.rows[tracks],
         )
+
+
+def hits_needed(count: int, elapsed: float) -> int:
+    """As many detections in a row as `count` at 30 frames a second; at lower rates fewer, for
+    each then says more, but always two where more than one is asked for."""
+    return min(count, 2) if elapsed >= count else math.ceil(count / elapsed - _SAME_TIME)
 
 
 def gate_classes(cost: FloatArray, labels: IntArray, other: IntArray) -> FloatArray:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot.trackers.appearance import CHI2_95, AppearanceTracker, Vectors
-from mot.trackers.base import Candidates
+from mot.trackers.base import Candidates, hits_needed
 from mot.trackers.kalman import XYAH_MODEL
 from mot.trackers.stages import Cost, Stages
 from mot.trackers.table import CONFIRMED, TENTATIVE, Column, TrackTable
@@ -25,12 +25,13 @@ from mot.types import IntArray
 class DeepSortSettings:
     """The paper's values."""
 
-    track_high_thresh: float = 0.3  # detections below this score are not used
+    track_high_thresh: float = 0.0  # detections below this score are not used
     appearance_thresh: float = 0.2  # cosine distance to the nearest vector of the gallery
     budget: int = 100  # vectors in the gallery of a track
     max_iou_distance: float = 0.7  # 1 - IoU in the last stage
-    n_init: int = 3  # detections in a row before a track is confirmed
-    track_buffer: float = 1.0  # seconds that a confirmed track lives without a detection
+    n_init: int = 3  # detections in a row before a track is confirmed, at 30 frames a second
+    max_age: int = 30  # frames that a confirmed track lives without a detection
+    track_buffer: float = 1.0  # and seconds: it lives as long as the longer of the two
     report_missed: float = 1 / 30  # seconds that a track is reported without a detection
 
 
@@ -70,8 +71,9 @@ class DeepSort(AppearanceTracker):
         stages.match("IoU", overlap, settings.max_iou_distance, tentative | just_seen, everything)
         tracks, found = stages.pairs()
         self._hit(tracks, candidates, found)
-        self._confirm((table.rows >= 0) & (table.hits >= settings.n_init))
-        dead = (tentative & stages.free_tracks) | self._outlived(settings.track_buffer, elapsed)
+        self._confirm((table.rows >= 0) & (table.hits >= hits_needed(settings.n_init, elapsed)))
+        outlived = self._outlived(settings.track_buffer, elapsed, settings.max_age)
+        dead = (tentative & stages.free_tracks) | outlived
         table.keep(~dead)
         self._bear(candidates, stages.free_found.nonzero()[0])
         recent = ~self._outlived(settings.report_missed, elapsed)
