@@ -43,6 +43,8 @@ def build(settings: type[Settings], values: Mapping[str, Any], place: str) -> Se
             raise MotError(
                 f"{place}: {key} = {value!r} must be {_NAMES.get(types[key], types[key])}"
             )
+        if isinstance(value, int | float) and not 0 <= value <= _largest(key):
+            raise MotError(f"{place}: {key} = {value!r} must lie between 0 and {_largest(key):g}")
     try:
         numbers = {key: float(value) for key, value in values.items() if types[key] is float}
         return settings(**{**values, **numbers})
@@ -51,6 +53,11 @@ def build(settings: type[Settings], values: Mapping[str, Any], place: str) -> Se
 
 
 _NAMES = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
+
+
+def _largest(key: str) -> float:
+    """No setting is negative, and an overlap is a share."""
+    return 1.0 if "iou" in key else float("inf")
 
 
 def _fits(value: object, wanted: Any) -> bool:

@@ -125,6 +125,10 @@ def _jobs_of(source: str, window: Window) -> list[Job]:
     if path.is_dir():
         return _jobs_of_folder(path, window)
     matches = sorted(glob.glob(str(path), recursive=True))
+    if not source:
+        raise MotError("an empty SOURCE: name a video, a folder, a URL or a camera's number")
+    if not path.exists() and glob.has_magic(source) and not matches and "://" not in source:
+        raise MotError(f"{source}: matches nothing: check the pattern")
     if not path.exists() and matches and not _all_pictures(matches):
         return [job for match in matches for job in _jobs_of(match, window)]
     return [_video_job(source, window)]

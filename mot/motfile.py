@@ -292,9 +292,12 @@ def natural_key(name: str) -> list[tuple[int, str]]:
 
 
 def _count_frames(images: Path | None, row_files: list[Path]) -> int:
-    if images:
-        return len(list_images(images))
-    return max((read_rows_of(path).last_frame for path in row_files), default=0)
+    """The last number that a picture or a row has; pictures may count from 0."""
+    rows = max((read_rows_of(path).last_frame for path in row_files), default=0)
+    pictures = list_images(images) if images else []
+    numbers = [int(path.stem) for path in pictures if path.stem.isdecimal()]
+    last = max(numbers) + (min(numbers) == 0) if numbers else len(pictures)
+    return max(rows, last)
 
 
 def write_seqinfo(path: Path, sequence: Sequence, extension: str = ".jpg") -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mot.trackers.matching import match, unmatched
+from mot.trackers.matching import match
 
 Costs = npt.NDArray[np.floating]
 SHAPES = [(1, 1), (1, 6), (6, 1), (2, 3), (5, 5), (9, 4), (4, 9), (30, 31), (60, 20)]
@@ -88,11 +88,3 @@ def test_nothing_to_match(shape) -> None:
 def test_everything_gated() -> None:
     rows, columns = match(np.full((3, 4), np.inf, np.float32), 0.5)
     assert len(rows) == len(columns) == 0
-
-
-@pytest.mark.parametrize(
-    ("count", "matched", "left"),
-    [(0, [], []), (3, [], [0, 1, 2]), (4, [2, 0], [1, 3]), (2, [0, 1], [])],
-)
-def test_unmatched(count, matched, left) -> None:
-    assert unmatched(count, np.array(matched, np.int64)).tolist() == left

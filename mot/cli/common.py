@@ -57,9 +57,15 @@ def tell(message: str, quiet: bool = False) -> None:
         print(message, file=sys.stderr)
 
 
-def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
+def refuse_existing(
+    paths: Iterable[Path], overwrite: bool, inputs: Iterable[str | Path] = ()
+) -> None:
+    """Outputs that exist need --overwrite; those that are inputs are never replaced."""
     from mot.errors import MotError
 
+    files = [Path(file) for file in inputs]
     for path in paths:
+        if any(path.exists() and file.exists() and path.samefile(file) for file in files):
+            raise MotError(f"{path}: is what is read: choose another place with --out")
         if path.exists() and not overwrite:
             raise MotError(f"{path}: exists: give --overwrite, or another place with --out")

@@ -39,18 +39,21 @@ def render(
 
     table, nobody = read_tracks(tracks), Tracks.empty()
     renderer = Renderer(RenderSettings(trail=look["trail"], labels=bool(look["labels"])))
+    last = 0
     with open_source(source) as frames:
         out = out or Path("runs/render") / f"{frames.name}.mp4"
-        refuse_existing([out], overwrite)
+        refuse_existing([out], overwrite, [source, tracks])
         with (
-            open_writer(out, frames.fps) as writer,
+            open_writer(out, frames.fps, overwrite) as writer,
             progress(frames.name, frames.expected, quiet) as tick,
         ):
             for frame in frames:
-                shown = table.get(frame.index, nobody)
+                last, shown = frame.index, table.get(frame.index, nobody)
                 renderer.draw(frame, shown)
                 writer.write(frame)
                 tick(len(shown))
+    if max(table, default=0) > last:
+        tell(f"warning: {tracks} goes on to frame {max(table)}, {source} ends at {last}")
     for warning in frames.warnings:
         tell(f"warning: {warning}")
     tell(str(out), quiet)

@@ -19,7 +19,13 @@ Examples:
 """,
 )
 @click.option("--scene", default="crowd", show_default=True, help=f"One of {_SCENES}.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another crowd.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Another seed, another crowd.",
+)
 @click.option("--frames", type=click.IntRange(1), default=300, show_default=True)
 @click.option("--size", default="640x360", show_default=True, metavar="WIDTHxHEIGHT")
 @click.option(
@@ -34,11 +40,11 @@ Examples:
 def synth(scene: str, seed: int, frames: int, size: str, out: Path, **flags: bool) -> None:
     """Render a scene: frames, ground truth, and the noisy detections of an imagined detector."""
     from mot.cli.common import progress, refuse_existing, tell
-    from mot.cli.synthesis import parse_size, writer_for
+    from mot.cli.synthesis import outputs, parse_size, writer_for
     from mot.synthetic import make_world
 
     world = make_world(scene, seed, parse_size(size))
-    refuse_existing([out], flags["overwrite"])
+    refuse_existing(outputs(out), flags["overwrite"])
     with (
         writer_for(out, f"{scene}-{seed}", world, frames) as write,
         progress(scene, frames, flags["quiet"]) as tick,

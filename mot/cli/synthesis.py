@@ -27,7 +27,20 @@ def parse_size(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d+)[xX](\d+)", text)
     if not found or not all(32 <= int(number) <= 8192 for number in found.groups()):
         raise MotError(f"--size {text}: write it as 640x360, with 32 to 8192 pixels each")
-    return int(found[1]), int(found[2])
+    width, height = int(found[1]), int(found[2])
+    if not 1 / 3 <= width / height <= 4:
+        raise MotError(f"--size {text}: a street needs a width of 1/3 to 4 times the height")
+    return width, height
+
+
+def outputs(out: Path) -> list[Path]:
+    """The files that will be written, or the folder."""
+    return [out, *_beside(out)] if out.suffix else [out]
+
+
+def _beside(video: Path) -> list[Path]:
+    """The truth and the detections of a video."""
+    return [video.with_suffix(".gt.txt"), video.with_suffix(".det.txt")]
 
 
 def writer_for(out: Path, name: str, world: World, frames: int) -> AbstractContextManager[Write]:
@@ -42,8 +55,7 @@ def _video(path: Path, world: World) -> Iterator[Write]:
     """The video, and `NAME.gt.txt` and `NAME.det.txt` beside it."""
     with ExitStack() as stack:
         writer = stack.enter_context(VideoWriter(path, world.fps))
-        truth = stack.enter_context(written_beside(path.with_suffix(".gt.txt")))
-        detections = stack.enter_context(written_beside(path.with_suffix(".det.txt")))
+        truth, detections = (stack.enter_context(written_beside(file)) for file in _beside(path))
 
         def write(moment: Moment) -> None:
             writer.write(moment.frame)
@@ -56,6 +68,7 @@ def _video(path: Path, world: World) -> Iterator[Write]:
 def _sequence(folder: Path, sequence: Sequence) -> Iterator[Write]:
     """img1/, gt/gt.txt, det/det.txt, det/embeddings.npy and seqinfo.ini, in place when complete."""
     partial = folder.with_name(f"{folder.name}.partial")
+    _refuse_foreign(folder)
     try:
         shutil.rmtree(partial, ignore_errors=True)
         for part in ("img1", "gt", "det"):
@@ -103,10 +116,13 @@ def _write_rows(moment: Moment, truth: TextIO, detections: TextIO) -> None:
     detections.write(mot_lines(frame, unknown, seen.boxes, seen.scores.tolist()))
 
 
-def _replace(partial: Path, folder: Path) -> None:
-    """Put the folder in its place; only an earlier sequence or an empty folder is replaced."""
+def _refuse_foreign(folder: Path) -> None:
+    """Only an earlier sequence or an empty folder is replaced."""
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "seqinfo.ini").is_file():
         raise MotError(f"{folder}: is not a sequence, and is not replaced: choose another folder")
+
+
+def _replace(partial: Path, folder: Path) -> None:
     if folder.is_dir():
         shutil.rmtree(folder)
     os.replace(partial, folder)

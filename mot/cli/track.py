@@ -12,6 +12,8 @@ from mot.detectors import DEFAULT_DETECTOR, DETECTORS
 from mot.trackers import DEFAULT_TRACKER, TRACKERS
 
 FORMATS = ("mot", "csv", "jsonl")
+# A file without classes has 0 for its people, MOTChallenge's ground truth has 1.
+_PEOPLE = {"person": (0, 1)}
 POST = ("merge", "linear", "gsi", "short")
 
 
@@ -62,7 +64,8 @@ def _parse_classes(
     if text is None:
         return None
     try:
-        return tuple(0 if word.strip() == "person" else int(word) for word in text.split(","))
+        words = [word.strip() for word in text.split(",")]
+        return tuple(label for word in words for label in _PEOPLE.get(word) or (int(word),))
     except ValueError:
         raise click.BadParameter(
             f"{text!r}: give class numbers with commas between them, or person"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
@@ -15,7 +14,7 @@ from mot.cli.track import Options
 from mot.config import build_detector, build_tracker, parse_overrides, settings_of
 from mot.detectors import DEFAULT_DETECTOR
 from mot.embeddings import read_embeddings
-from mot.errors import MotError
+from mot.errors import MotError, explain
 from mot.files import partial_path, written_beside
 from mot.jobs import FrameSource, Job, detections_file, find_jobs
 from mot.motfile import detections_by_frame, read_rows_of
@@ -67,21 +66,31 @@ def run(options: Options) -> None:
     folder = _folder(jobs, options)
     plans = [_plan(job, folder, options) for job in jobs]
     for plan in plans:
-        refuse_existing(_outputs(plan), options.overwrite)
+        inputs: list[str | Path] = [*options.sources]
+        inputs += [plan.detections] if plan.detections else []
+        refuse_existing(_outputs(plan), options.overwrite, inputs)
     _check_parts(tracker, plans, options)
-    summaries = []
-    for plan in plans:
-        tracker.reset()
-        summaries.append(_track(plan, tracker, options))
-    if options.out != STDOUT:
-        settings = asdict(options) | {"tracker_settings": settings_of(tracker)}
-        sources = [asdict(summary) for summary in summaries]
-        path = write_run(folder, {"settings": settings, "sources": sources})
-        tell(f"  {path}", options.quiet)
+    summaries: list[Summary] = []
+    try:
+        for plan in plans:
+            tracker.reset()
+            summaries.append(_track(plan, tracker, options))
+    finally:
+        if summaries and options.out != STDOUT:
+            settings = asdict(options) | {"tracker_settings": settings_of(tracker)}
+            sources = [asdict(summary) for summary in summaries]
+            path = write_run(folder, {"settings": settings, "sources": sources})
+            tell(f"  {path}", options.quiet)
 
 
 def _check_parts(tracker: Tracker, plans: list[Plan], options: Options) -> None:
     """Refuse what does not go together; say what is not used."""
+    for plan in plans if len(plans) > 1 else []:
+        if plan.job.can_be_read_again:
+            with plan.job.open(_needs_pictures(plan, options)):  # a broken one is told at once
+                continue
+    if len(plans) > 1 and options.detections and Path(options.detections).is_file():
+        raise MotError("--detections is one file for several sources: give a folder of files")
     if options.embeddings and (len(plans) > 1 or plans[0].detections is None):
         raise MotError("--embeddings goes with one source and its --detections FILE")
     if options.embeddings and not getattr(tracker, "uses_embeddings", True):
@@ -229,12 +238,12 @@ def _from_detector(
 def _from_file(
     source: FrameSource, plan: Plan, options: Options
 ) -> Iterator[tuple[Frame, Detections]]:
-    """Detections that do not fit the video are refused: at once where its length is known."""
+    """Detections that do not fit are refused: for a sequence, whose length is known, at once."""
     assert plan.detections is not None
     rows = read_rows_of(plan.detections)
     embeddings = read_embeddings(options.embeddings, rows) if options.embeddings else None
     table = detections_by_frame(rows, embeddings)
-    if source.frame_count is not None:
+    if plan.job.sequence and source.frame_count is not None:  # headers of videos only guess
         _check_fits(rows.last_frame, source.frame_count, plan)
     detect, last_frame = only(from_table(table), options.conf, options.classes), 0
     for frame, detections in detections_of(source, detect):
@@ -258,7 +267,7 @@ def _sinks(stack: ExitStack, source: FrameSource, plan: Plan, options: Options) 
     for name, path in plan.texts.items():
         sinks.append(_text_sink(stack.enter_context(written_beside(path)), FORMATS[name]))
     if options.out == STDOUT:
-        sinks.append(_text_sink(sys.stdout, FORMATS["jsonl"], flush=True))
+        sinks.append(_print)
     if plan.video or options.show:
         sinks.append(_drawing_sink())
     if plan.video:
@@ -268,15 +277,22 @@ def _sinks(stack: ExitStack, source: FrameSource, plan: Plan, options: Options) 
     return sinks
 
 
-def _text_sink(file: TextIO, form: Format, flush: bool = False) -> Sink:
+def _text_sink(file: TextIO, form: Format) -> Sink:
     file.write(form.header)
 
     def write(frame: Frame, tracks: Tracks) -> None:
         file.write(form.lines(frame, tracks))
-        if flush:
-            file.flush()
 
     return write
+
+
+def _print(frame: Frame, tracks: Tracks) -> None:
+    try:
+        print(FORMATS["jsonl"].lines(frame, tracks), end="", flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise explain(error, Path("standard output")) from error
 
 
 def _drawing_sink() -> Sink:

@@ -56,6 +56,7 @@ class Tracker(ABC):
         self._table.step(elapsed)
         self._before_prediction()
         self._filter.predict(self._table.state, elapsed)
+        self._camera_is_known = frame.motion is not None
         if frame.motion is not None:
             self._follow_camera(frame.motion)
         reported = self._associate(self._candidates(detections), elapsed)

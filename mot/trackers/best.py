@@ -1,8 +1,8 @@
 """The project's own method, explained and measured in docs/best.md.
 
 ByteTrack's stages, with four changes. What all tracks have in common of their deviation from the
-prediction is the camera's, and is taken out before anything is matched: a moving camera is followed
-without looking at a picture. The overlap counts the more the better two heights agree
+prediction is the camera's, and is taken out before anything is matched, unless the frames bring the
+camera's motion: a moving camera is followed without looking at a picture. The overlap counts the more the better two heights agree
 (Hybrid-SORT). The filter trusts a detection by its score (StrongSORT's NSA). Where detections have
 embeddings they join as in BoT-SORT.
 """
@@ -48,7 +48,8 @@ class Best(BotSort):
         super().__init__(settings or BestSettings())
 
     def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
-        self._table.state[0, :2] += self._drift(candidates, elapsed)[:, None]
+        if not self._camera_is_known:
+            self._table.state[0, :2] += self._drift(candidates, elapsed)[:, None]
         return super()._associate(candidates, elapsed)
 
     def _drift(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.float64]:

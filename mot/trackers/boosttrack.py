@@ -17,8 +17,9 @@ import numpy.typing as npt
 from mot import boxes
 from mot.trackers.appearance import CHI2_95
 from mot.trackers.base import Candidates, Tracker
-from mot.trackers.kalman import XYAH_MODEL
+from mot.trackers.kalman import XYAH_MODEL, Measurement
 from mot.trackers.stages import Cost
+from mot.types import IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class BoostTrack(Tracker):
         expected = overlap.max(axis=0, initial=0)
         scores = np.maximum(candidates.scores, settings.boost * expected)
         high = scores >= settings.track_high_thresh
-        near = np.where(overlap >= settings.iou_threshold, self._cost(overlap, candidates), np.inf)
+        near = self._cost(overlap, candidates)
         stages = self._stages(candidates)
         stages.match("similarity", near, 1.0, np.ones(len(table), np.bool_), high)
         table.hits[table.idle > elapsed] = 1  # missed a frame: the count starts again
@@ -66,21 +67,32 @@ class BoostTrack(Tracker):
         table.keep(alive)
         return reported[alive]
 
-    def _cost(self, overlap: Cost, candidates: Candidates) -> Cost:
-        """(N, M) less than 1 wherever anything speaks for the pair."""
+    def _cost(self, overlap: Cost, found: Candidates) -> Cost:
+        """(N, M) below 1 where anything speaks for a pair; infinite below the least overlap."""
         settings, table = self.settings, self._table
-        trust = table.scores[:, None] * candidates.scores
-        distance = self._filter.squared_mahalanobis(table.state, candidates.measurements)
-        closeness = np.clip(1 - distance / CHI2_95, 0, None)
-        similarity: Cost = overlap + settings.confidence_weight * trust * overlap
-        similarity += settings.distance_weight * closeness
-        similarity += settings.shape_weight * trust * self._shape_likeness(candidates)
-        return 1 - similarity
+        tracks, columns = (overlap >= settings.iou_threshold).nonzero()
+        near = overlap[tracks, columns]
+        trust = table.scores[tracks] * found.scores[columns]
+        distance = self._distance(tracks, found.measurements[:, columns])
+        similarity = near + settings.confidence_weight * trust * near
+        similarity += settings.distance_weight * np.clip(1 - distance / CHI2_95, 0, None)
+        likeness = _shape_likeness(self._boxes()[tracks], found.boxes[columns])
+        similarity += settings.shape_weight * trust * likeness
+        cost = np.full(overlap.shape, np.inf)
+        cost[tracks, columns] = 1 - similarity
+        return cost
 
-    def _shape_likeness(self, candidates: Candidates) -> Cost:
-        """(N, M) 1 for the same width and height."""
-        ours = boxes.xyxy_to_cxcywh(self._boxes())[:, None, 2:]
-        theirs = boxes.xyxy_to_cxcywh(candidates.boxes)[:, 2:]
-        larger = np.maximum(np.maximum(ours, theirs), 1e-9)
-        likeness: Cost = np.exp(-(np.abs(ours - theirs) / larger).sum(axis=2))
-        return likeness
+    def _distance(self, tracks: IntArray, measured: Measurement) -> npt.NDArray[np.float64]:
+        """(K,) squared Mahalanobis distances, pair by pair."""
+        state = self._table.state.take(tracks, axis=2)
+        variance = state[2] + self._filter.measurement_variance(state[0])
+        distance: npt.NDArray[np.float64] = (np.square(measured - state[0]) / variance).sum(axis=0)
+        return distance
+
+
+def _shape_likeness(ours: boxes.Boxes, theirs: boxes.Boxes) -> npt.NDArray[np.float64]:
+    """(K,) 1 for the same width and height."""
+    one, other = boxes.xyxy_to_cxcywh(ours)[:, 2:], boxes.xyxy_to_cxcywh(theirs)[:, 2:]
+    larger = np.maximum(np.maximum(one, other), 1e-9)
+    likeness: npt.NDArray[np.float64] = np.exp(-(np.abs(one - other) / larger).sum(axis=1))
+    return likeness

@@ -81,7 +81,7 @@ class OcSort(Tracker):
         limit = 1 - settings.iou_threshold
         cost = self._iou_cost(self._boxes(), table.labels, candidates)
         stages = self._stages(candidates)
-        near = np.where(cost < limit, cost - self._momentum(candidates), np.inf)
+        near = self._with_momentum(cost, limit, candidates)
         stages.match("momentum", near, 1.0, everyone, high)
         if settings.use_low_scores:
             stages.match("low scores", cost, limit, everyone, ~high)
@@ -108,14 +108,17 @@ class OcSort(Tracker):
         table.keep(alive)
         return reported[alive]
 
-    def _momentum(self, candidates: Candidates) -> Cost:
-        """(N, M) the weight of moving on as before, from -1/2 to 1/2 of the inertia."""
-        extra = self._table.extra
-        way = direction(_centres(self._earlier())[:, None], _centres(candidates.boxes))
-        angle = np.arccos(np.clip(np.einsum("nmk,nk->nm", way, extra["direction"]), -1, 1))
-        cost: Cost = (0.5 - angle / np.pi) * self.settings.inertia * candidates.scores
-        cost[~extra["direction"].any(axis=1)] = 0
-        return cost
+    def _with_momentum(self, cost: Cost, limit: float, candidates: Candidates) -> Cost:
+        """(N, M) less up to half the inertia for moving on as before, more for turning back."""
+        near = np.full_like(cost, np.inf)
+        tracks, found = (cost < limit).nonzero()
+        before = self._table.extra["direction"][tracks]
+        way = direction(_centres(self._earlier())[tracks], _centres(candidates.boxes)[found])
+        angle = np.arccos(np.clip((way * before).sum(axis=1), -1, 1))
+        momentum = (0.5 - angle / np.pi) * self.settings.inertia * candidates.scores[found]
+        momentum[~before.any(axis=1)] = 0
+        near[tracks, found] = cost[tracks, found] - momentum
+        return near
 
     def _earlier(self) -> npt.NDArray[np.float64]:
         """(N, 4) the observation of `delta_t` frames ago, else the next later one."""

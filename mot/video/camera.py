@@ -59,18 +59,22 @@ class CameraReader(Reader):
         self._capture.release()
 
 
+_SILENT = 0  # OpenCV's log level
+
+
 def _same(image: Image) -> Image:
     return image
 
 
 def _open(number: int) -> Any:
     os.environ.setdefault("OPENCV_VIDEOIO_PRIORITY_OBSENSOR", "0")
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    log = getattr(cv2.utils, "logging", cv2)  # OpenCV 4.8 has the two functions at the top
+    level = log.getLogLevel()
+    log.setLogLevel(_SILENT)
     try:
         capture = cv2.VideoCapture(number)
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        log.setLogLevel(level)
     if not capture.isOpened():
         raise MotError(f"camera {number}: cannot be opened: is it plugged in, and free?")
     return capture

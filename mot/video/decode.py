@@ -63,6 +63,8 @@ class Decoder:
 
     def _decode(self) -> Generator[VideoFrame, None, None]:
         for packet in self._packets():
+            if packet is not None and packet.is_corrupt:
+                self.refused += 1
             for frame in self._decode_packet(packet):
                 self.decoded += 1
                 yield frame
@@ -219,7 +221,7 @@ def open_container(
 ) -> InputContainer:
     """A container opened for reading; MotError with `mend` where libav cannot."""
     try:
-        container: InputContainer = av.open(file, "r", metadata_errors="replace", **settings)
+        container: InputContainer = av.open(file, "r", **settings)
     except (av.error.FFmpegError, OSError) as error:
         raise MotError(f"{label}: cannot be opened ({reason(error)}): {mend}") from error
     return container
@@ -241,14 +243,17 @@ def _nominal_rate(stream: VideoStream) -> float:
     return DEFAULT_FPS
 
 
-def _announced_seconds(decoder: Decoder) -> float:
-    """0 where the header has none, or where it may be that of a longer sound track."""
-    alone = len(decoder.container.streams) == 1
-    return (decoder.container.duration or 0) / float(av.time_base) if alone else 0.0
+def _announced_seconds(decoder: Decoder, alone: bool = True) -> float:
+    """0 where the header has none; with `alone`, also where it may be that of a sound track."""
+    container = decoder.container
+    if alone and len(container.streams) != 1:
+        return 0.0
+    # Some containers count from 0, however late their first picture is.
+    late = max(0, container.start_time or 0) if container.format.name.startswith("matroska") else 0
+    return max(0, (container.duration or 0) - late) / float(av.time_base)
 
 
 def _frame_count(decoder: Decoder) -> int | None:
-    duration = decoder.container.duration
     if decoder.stream.frames:
         return decoder.stream.frames
-    return round(duration / av.time_base * decoder.fps) if duration and duration > 0 else None
+    return round(_announced_seconds(decoder, alone=False) * decoder.fps) or None

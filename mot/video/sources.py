@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import weakref
 from collections.abc import Generator, Iterator
@@ -29,6 +30,9 @@ class Window:
     every: int = 1
 
     def __post_init__(self) -> None:
+        for name, seconds in (("start", self.start), ("end", self.end)):
+            if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
+                raise MotError(f"{name} = {seconds:g}: give seconds from 0")
         if self.every < 1:
             raise MotError(f"every = {self.every}: give 1 for every frame, 2 for every second one")
         if self.end is not None and self.end <= (self.start or 0.0):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from mot.errors import MotError, explain
 from mot.files import partial_path
+from mot.imagesize import IMAGE_SUFFIXES
 from mot.types import Frame, Image
 from mot.video.background import Worker
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from mot.video.encode import Encoder
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".ts")  # containers of H.264
+_LONGEST_PAUSE = 3600  # seconds between two frames
 DEPTH = 8  # frames waiting for the encoder; at 1080p each takes 3 MB
 
 
@@ -94,11 +97,14 @@ class _PartialWriter(ABC):
             return
         try:
             if self._complete():
-                os.replace(self.partial, self.path)
+                self._rename()
                 self.path_written = self.path
         except Exception as error:
             self._remove()
             raise explain(error, self.path) from error
+
+    def _rename(self) -> None:
+        os.replace(self.partial, self.path)
 
     def _complete(self) -> bool:
         """Whether there is anything; all that was written is in the partial file then."""
@@ -125,7 +131,8 @@ class _PartialWriter(ABC):
         if self.partial.is_dir() and not self.partial.is_symlink():
             shutil.rmtree(self.partial, ignore_errors=True)
         else:
-            self.partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.partial.unlink()
 
     def __enter__(self) -> Self:
         return self
@@ -171,11 +178,16 @@ class VideoWriter(_PartialWriter):
         return to_frame(fit(image, self._size), self._ticks)
 
     def _next_ticks(self, time: float) -> int:
-        """Rising strictly, as a file must have it."""
+        """Rising strictly, and by no more than an MP4 can tell: a longer pause is shortened."""
         from mot.video.encode import TICKS
 
-        self._start = time if self._start is None else self._start
-        return max(round((time - self._start) * TICKS), self._ticks + 1)
+        if self._start is None:
+            self._start = time
+        ticks = max(round((time - self._start) * TICKS), self._ticks + 1)
+        if ticks - self._ticks > _LONGEST_PAUSE * TICKS and self._ticks >= 0:
+            self._start += (ticks - self._ticks) / TICKS - _LONGEST_PAUSE
+            ticks = self._ticks + _LONGEST_PAUSE * TICKS
+        return ticks
 
     def _put(self, item: VideoFrame) -> None:
         assert self._encoder is not None
@@ -189,11 +201,11 @@ class VideoWriter(_PartialWriter):
 class ImageFolderWriter(_PartialWriter):
     """Images named by the frame's index: 000001.jpg, 000002.jpg, ..."""
 
-    def __init__(self, path: str | Path, ext: str = ".jpg") -> None:
+    def __init__(self, path: str | Path, ext: str = ".jpg", overwrite: bool = False) -> None:
         path = Path(path)
         super().__init__(path, path.with_name(f"{path.name}.partial"))
         self._ext = ext if ext.startswith(".") else f".{ext}"
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and not _is_replaceable(path, overwrite):
             raise MotError(f"{path}: exists and is not empty: choose another folder, or remove it")
 
     def _begin(self) -> None:
@@ -215,7 +227,23 @@ class ImageFolderWriter(_PartialWriter):
     def _finish(self) -> None:
         """Each image was complete when it was written."""
 
+    def _rename(self) -> None:
+        if self.path.is_dir():
+            shutil.rmtree(self.path)
+        super()._rename()
 
-def open_writer(path: str | Path, fps: float = 30.0) -> Writer:
+
+def _is_replaceable(folder: Path, overwrite: bool) -> bool:
+    """Empty, or a folder of images that may go; anything else in it is somebody's own."""
+    if not folder.is_dir():
+        return False
+    inside = list(folder.iterdir())
+    only_images = all(path.suffix.lower() in IMAGE_SUFFIXES for path in inside)
+    return not inside or (overwrite and only_images)
+
+
+def open_writer(path: str | Path, fps: float = 30.0, overwrite: bool = False) -> Writer:
     """A video for a name with a suffix, else a folder of images."""
-    return VideoWriter(path, fps) if Path(path).suffix else ImageFolderWriter(path)
+    if Path(path).suffix:
+        return VideoWriter(path, fps)
+    return ImageFolderWriter(path, overwrite=overwrite)
