@@ -140,10 +140,11 @@ def _boxes(values: npt.ArrayLike, what: str) -> FloatArray:
     boxes = np.asarray(values, np.float32)
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"{what} boxes must have the shape (N, 4), not {boxes.shape}")
-    # NaN fails both comparisons.
-    in_order = (boxes[:, 2:] >= boxes[:, :2]).all()
-    if not (in_order and np.abs(boxes).max(initial=0) <= FARTHEST):
-        _name_bad_row(boxes, what)
+    if len(boxes):
+        # NaN fails both comparisons.
+        in_order = (boxes[:, 2:] >= boxes[:, :2]).all()
+        if not (in_order and np.abs(boxes).max() <= FARTHEST):
+            _name_bad_row(boxes, what)
     return boxes
 
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from mot import boxes
 from mot.trackers.kalman import BoxModel, KalmanFilter, Measurement
-from mot.trackers.stages import Stages, Trace
+from mot.trackers.matching import Pairs
+from mot.trackers.stages import Cost, Stages, Trace
 from mot.trackers.table import CONFIRMED, LOST, Column, TrackTable
 from mot.types import Detections, FloatArray, Frame, IntArray, Tracks
 
@@ -162,16 +163,18 @@ class Tracker(ABC):
         outlived: npt.NDArray[np.bool_] = self._table.idle > longest
         return outlived
 
-    def _duplicates(self, least_iou: float) -> npt.NDArray[np.bool_]:
-        """Of a lost and a followed track on the same place, the one that is younger."""
+    def _duplicates(self, cost: Cost, pairs: Pairs, least_iou: float) -> npt.NDArray[np.bool_]:
+        """Of a lost track and one that was matched to a detection which covers it, the younger.
+
+        `cost` is 1 - IoU of all tracks and candidates.
+        """
         table = self._table
         double = np.zeros(len(table), np.bool_)
-        lost, followed = (table.phases == LOST).nonzero()[0], (table.rows >= 0).nonzero()[0]
-        if len(lost) and len(followed):
-            xyxy = self._boxes()
-            same = boxes.iou(xyxy[lost], xyxy[followed]) > least_iou
-            rows, columns = same.nonzero()
-            rows, columns = lost[rows], followed[columns]
+        lost = (table.phases == LOST).nonzero()[0]
+        tracks, found = pairs
+        if len(lost) and len(tracks):
+            rows, columns = (cost[lost[:, None], found] < 1 - least_iou).nonzero()
+            rows, columns = lost[rows], tracks[columns]
             older = table.age[rows] - table.idle[rows] > table.age[columns]
             double[np.where(older, columns, rows)] = True
         return double

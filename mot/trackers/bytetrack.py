@@ -63,7 +63,7 @@ class ByteTrack(Tracker):
         self._confirm(table.rows >= 0)
         born = stages.free_found & (candidates.scores >= settings.new_track_thresh)
         dead = (tentative & stages.free_tracks) | self._outlived(settings.track_buffer, elapsed)
-        table.keep(~(dead | self._duplicates(settings.duplicate_iou)))
+        table.keep(~(dead | self._duplicates(cost, (tracks, found), settings.duplicate_iou)))
         self._bear(candidates, born.nonzero()[0])
         if self._frames == 1:
             self._confirm(table.rows >= 0)

@@ -56,7 +56,7 @@ class FairMot(AppearanceTracker):
         table.phases[followed & stages.free_tracks] = LOST
         self._confirm(table.rows >= 0)
         dead = (tentative & stages.free_tracks) | self._outlived(settings.track_buffer, elapsed)
-        table.keep(~(dead | self._duplicates(settings.duplicate_iou)))
+        table.keep(~(dead | self._duplicates(overlap, (tracks, found), settings.duplicate_iou)))
         self._bear(candidates, stages.free_found.nonzero()[0])
         if self._frames == 1:
             self._confirm(table.rows >= 0)
