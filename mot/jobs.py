@@ -121,12 +121,12 @@ def find_jobs(sources: tuple[str, ...], window: Window) -> list[Job]:
 
 
 def _jobs_of(source: str, window: Window) -> list[Job]:
+    if not source:
+        raise MotError("an empty SOURCE: name a video, a folder, a URL or a camera's number")
     path = Path(source).expanduser()
     if path.is_dir():
         return _jobs_of_folder(path, window)
     matches = sorted(glob.glob(str(path), recursive=True))
-    if not source:
-        raise MotError("an empty SOURCE: name a video, a folder, a URL or a camera's number")
     if not path.exists() and glob.has_magic(source) and not matches and "://" not in source:
         raise MotError(f"{source}: matches nothing: check the pattern")
     if not path.exists() and matches and not _all_pictures(matches):

@@ -180,7 +180,7 @@ def _stream(rows: MotRows, embeddings: np.ndarray | None) -> Stream:
 
 def scenes() -> None:
     for scene in ("crowd", "crossing", "camera"):
-        load, blind = _rendered(scene, True), _rendered(scene, False)
+        load, blind = rendered(scene, True), rendered(scene, False)
         head(load)
         for name in TRACKERS:
             show(name, load, run(load if name in NEEDS_EMBEDDINGS else blind, name))
@@ -188,7 +188,7 @@ def scenes() -> None:
             show(f"{name}, embeddings", load, run(load, name))
 
 
-def _rendered(scene: str, with_embeddings: bool, seeds: int = 4, frames: int = 600) -> Load:
+def rendered(scene: str, with_embeddings: bool, seeds: int = 4, frames: int = 600) -> Load:
     streams, truths = {}, {}
     for seed in range(seeds):
         world = make_world(scene, seed, render=False)

@@ -172,6 +172,97 @@ def test_settings_reach_the_tracker(world, tmp_path):
     assert more > few
 
 
+def test_embeddings_reach_the_tracker_that_looks_at_them(world, tmp_path, capsys):
+    words = ("track", world / "crowd", "--no-video", "--detections", "det")
+    look = ("--embeddings", world / "crowd/det/embeddings.npy")
+    assert mot(*words, *look, "--tracker", "deepsort", "-q", "-o", "deep") == 0
+    assert len(read_rows_of(tmp_path / "deep/crowd.txt")) > 100
+    assert mot(*words, *look, "--tracker", "sort", "-o", "sort") == 0
+    assert "sort does not look at embeddings" in capsys.readouterr().err
+    assert "needs the embeddings" in complaint(capsys, *words, "--tracker", "deepsort", "-o", "x")
+
+
+def test_camera_motion_is_seen_or_read(world, tmp_path):
+    still = "".join(f"{frame} 1 0 0 0 1 0\n" for frame in range(FRAMES))
+    (tmp_path / "still.txt").write_text(still)
+    for camera in ("flow", "still.txt"):
+        words = ("track", world / "crowd", "--no-video", "-q", "--camera", camera)
+        assert mot(*words, "-o", f"by {camera}") == 0
+    rows = [
+        len(read_rows_of(tmp_path / f"by {camera}/crowd.txt")) for camera in ("flow", "still.txt")
+    ]
+    assert rows[0] == pytest.approx(rows[1], rel=0.1)  # this camera does stand still
+
+
+def test_a_camera_file_that_ends_early_is_said(world, tmp_path, capsys):
+    (tmp_path / "short.txt").write_text("0 1 0 0 0 1 0\n")
+    assert mot("track", world / "crowd", "--no-video", "--camera", "short.txt", "-o", "out") == 0
+    assert f"not known in {FRAMES - 1} frames" in capsys.readouterr().err
+
+
+def test_mended_tracks_fill_gaps_in_the_text_and_in_the_video(world, tmp_path):
+    words = ("track", world / "clip.mp4", "--detections", world / "clip.det.txt", "-q")
+    assert mot(*words, "-o", "plain") == 0
+    assert mot(*words, "--post", "linear,gsi,merge", "-o", "mended") == 0
+    plain, mended = (read_rows_of(tmp_path / name / "clip.txt") for name in ("plain", "mended"))
+    assert len(mended) > len(plain)
+    assert decoded_frames(tmp_path / "mended/clip.mp4") == FRAMES
+
+
+def test_explain_names_the_candidates(world, capsys):
+    words = ("explain", world / "crowd", "--frame", 20, "--id", 1)
+    assert mot(*words) == 0
+    printed = capsys.readouterr().out
+    assert "high scores: limit 0.9" in printed
+    assert "chosen" in printed
+    assert "is not alive in frame 20" in complaint(capsys, *words[:-1], 999)
+    assert "has no frame" in complaint(
+        capsys, "explain", world / "crowd", "--frame", 999, "--id", 1
+    )
+
+
+def test_a_broken_source_among_several_is_told_before_the_work(world, tmp_path, capsys):
+    os.symlink(world / "clip.mp4", tmp_path / "a.mp4")
+    (tmp_path / "b.mp4").write_text("no video")
+    assert "b.mp4" in complaint(capsys, "track", "*.mp4", "-q", "-o", "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_read_is_never_replaced(world, tmp_path, capsys):
+    video = (world / "clip.mp4").read_bytes()
+    (tmp_path / "clip.mp4").write_bytes(video)
+    words = ("track", "clip.mp4", "--detections", world / "clip.det.txt", "-o", ".", "--overwrite")
+    assert "clip.mp4: is what is read" in complaint(capsys, *words)
+    assert (tmp_path / "clip.mp4").read_bytes() == video
+    (tmp_path / "v.gt.txt").write_text("mine")
+    assert "v.gt.txt: exists" in complaint(capsys, "synth", "--frames", 2, "-o", "v.mp4")
+    assert (tmp_path / "v.gt.txt").read_text() == "mine"
+
+
+def test_pictures_of_an_earlier_render_are_replaced_when_asked(world, tmp_path, capsys):
+    words = ("render", world / "crowd", world / "clip.det.txt", "-q", "-o", "pictures")
+    assert mot(*words) == 0
+    assert mot(*words, "--overwrite") == 0
+    (tmp_path / "pictures/notes.txt").write_text("mine")
+    assert "is not empty" in complaint(capsys, *words, "--overwrite")
+    assert (tmp_path / "pictures/notes.txt").read_text() == "mine"
+
+
+def test_a_full_standard_output_is_said(world):
+    command = [sys.executable, "-m", "mot", "track", str(world / "crowd"), "-o", "-", "-q"]
+    with open("/dev/full", "w") as full:
+        run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert run.returncode == 1
+    assert "standard output: disk full" in run.stderr
+
+
+def test_show_without_a_screen_is_one_line(world, capsys, monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    words = ("track", world / "clip.mp4", "--detections", world / "clip.det.txt", "--no-video")
+    assert "no window can be opened" in complaint(capsys, *words, "--show", "-q", "-o", "out")
+
+
 def test_motion_detector_by_default(world, tmp_path, capsys):
     assert mot("track", world / "clip.mp4", "-o", "out") == 0
     assert "following what moves" in capsys.readouterr().err
@@ -223,6 +314,15 @@ def test_overwrite_is_asked_for(world, tmp_path, capsys):
         (["track", "{clip}", "--set", "min_hits=1"], "write it as --set tracker.key=value"),
         (["track", "{clip}", "--format", "xml"], "'xml' is not one of mot, csv, jsonl"),
         (["track", "{clip}", "--every", "0"], "0 is not in the range"),
+        (["track", "{clip}", "--start", "nan"], "start = nan: give seconds from 0"),
+        (["track", "{clip}", "--set", "tracker.duplicate_iou=7"], "must lie between 0 and 1"),
+        (["track", "{clip}", "--set", "tracker.trust=-1"], "must lie between 0 and inf"),
+        (["track", "{clip}", "--post", "linaer"], "'linaer' is not one of merge, linear"),
+        (["track", "{clip}", "--camera", "folw", "--no-video"], "folw: no such file"),
+        (["track", "", "-q"], "an empty SOURCE"),
+        (["track", "no*.mp4"], "no*.mp4: matches nothing"),
+        (["synth", "--seed", "-1", "-o", "x"], "-1 is not in the range"),
+        (["synth", "--size", "40x2000", "-o", "x"], "a street needs a width"),
         (["track", "{clip}", "--classes", "cat"], "give class numbers"),
         (["track", "{clip}", "-o", "text.mp4"], "text.mp4"),
         (["track", "{clip}", "-o", "/proc/none"], "/proc/none"),
