@@ -53,7 +53,7 @@ class BoostTrack(Tracker):
         high = scores >= settings.track_high_thresh
         near = self._cost(overlap, candidates)
         stages = self._stages(candidates)
-        stages.match("similarity", near, 1.0, np.ones(len(table), np.bool_), high)
+        stages.match("similarity", near, 1.0, found=high)
         table.hits[table.idle > elapsed] = 1  # missed a frame: the count starts again
         tracks, found = stages.pairs()
         self._hit(tracks, candidates, found)

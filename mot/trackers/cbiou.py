@@ -55,13 +55,11 @@ class CBIoU(Tracker):
         settings, table = self.settings, self._table
         table.extra["ages"] += elapsed
         followed, tentative = table.phases == CONFIRMED, table.phases == TENTATIVE
-        everyone = np.ones(len(table), np.bool_)
-        everything = np.ones(len(candidates.rows), np.bool_)
         predicted = self._predicted()
         stages = self._stages(candidates)
         for name in ("small_buffer", "large_buffer"):
             cost = self._buffered_cost(predicted, candidates, getattr(settings, name))
-            stages.match(name, cost, settings.match_thresh, everyone, everything)
+            stages.match(name, cost, settings.match_thresh)
         tracks, found = stages.pairs()
         self._hit(tracks, candidates, found)
         self._observe(tracks, candidates.boxes[found])

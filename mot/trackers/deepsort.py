@@ -64,11 +64,10 @@ class DeepSort(AppearanceTracker):
         settings, table = self.settings, self._table
         tentative = table.phases == TENTATIVE
         just_seen = table.idle <= elapsed
-        everything = np.ones(len(candidates.rows), np.bool_)
         stages = self._stages(candidates)
         self._cascade(stages, self._gated_looks(candidates), ~tentative)
         overlap = self._iou_cost(self._boxes(), table.labels, candidates)
-        stages.match("IoU", overlap, settings.max_iou_distance, tentative | just_seen, everything)
+        stages.match("IoU", overlap, settings.max_iou_distance, tentative | just_seen)
         tracks, found = stages.pairs()
         self._hit(tracks, candidates, found)
         self._confirm((table.rows >= 0) & (table.hits >= hits_needed(settings.n_init, elapsed)))
@@ -104,11 +103,10 @@ class DeepSort(AppearanceTracker):
 
     def _cascade(self, stages: Stages, cost: Cost, confirmed: npt.NDArray[np.bool_]) -> None:
         """Tracks seen last choose first."""
-        everything = np.ones(cost.shape[1], np.bool_)
         idle = self._table.idle
         for age in np.unique(idle[confirmed]):
             same = confirmed & (idle == age)
-            stages.match("appearance", cost, self.settings.appearance_thresh, same, everything)
+            stages.match("appearance", cost, self.settings.appearance_thresh, same)
 
     def _hit(self, tracks: IntArray, found: Candidates, chosen: IntArray) -> None:
         super()._hit(tracks, found, chosen)

@@ -43,14 +43,13 @@ class FairMot(AppearanceTracker):
     def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
         settings, table = self.settings, self._table
         tentative, followed = table.phases == TENTATIVE, table.phases == CONFIRMED
-        everything = np.ones(len(candidates.rows), np.bool_)
         looks = self._looks_and_motion(candidates, settings.looks_weight)
         overlap = self._iou_cost(self._boxes(), table.labels, candidates)
         stages = self._stages(candidates)
-        stages.match("appearance", looks, settings.appearance_thresh, ~tentative, everything)
-        stages.match("IoU", overlap, settings.match_thresh, followed, everything)
+        stages.match("appearance", looks, settings.appearance_thresh, ~tentative)
+        stages.match("IoU", overlap, settings.match_thresh, followed)
         limit = settings.unconfirmed_match_thresh
-        stages.match("unconfirmed", overlap, limit, tentative, everything)
+        stages.match("unconfirmed", overlap, limit, tentative)
         tracks, found = stages.pairs()
         self._hit(tracks, candidates, found)
         table.phases[followed & stages.free_tracks] = LOST

@@ -76,18 +76,17 @@ class OcSort(Tracker):
     def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
         settings, table, extra = self.settings, self._table, self._table.extra
         extra["missed"] += 1
-        everyone = np.ones(len(table), np.bool_)
         high = candidates.scores > settings.track_high_thresh
         limit = 1 - settings.iou_threshold
         cost = self._iou_cost(self._boxes(), table.labels, candidates)
         stages = self._stages(candidates)
         near = self._with_momentum(cost, limit, candidates)
-        stages.match("momentum", near, 1.0, everyone, high)
+        stages.match("momentum", near, 1.0, found=high)
         if settings.use_low_scores:
-            stages.match("low scores", cost, limit, everyone, ~high)
+            stages.match("low scores", cost, limit, found=~high)
         if stages.free_tracks.any() and stages.free_found.any():
             last = self._iou_cost(extra["last"], table.labels, candidates)
-            stages.match("recovery", last, limit, everyone, high)
+            stages.match("recovery", last, limit, found=high)
         table.hits[table.idle > elapsed] = 1  # missed a frame: the count starts again
         tracks, found = stages.pairs()
         self._reupdate(tracks, candidates.boxes[found], elapsed)

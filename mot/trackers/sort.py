@@ -33,10 +33,8 @@ class Sort(Tracker):
     def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
         settings, table = self.settings, self._table
         cost = self._iou_cost(self._boxes(), table.labels, candidates)
-        everyone = np.ones(len(table), np.bool_)
-        everything = np.ones(len(candidates.rows), np.bool_)
         stages = self._stages(candidates)
-        stages.match("IoU", cost, 1 - settings.iou_threshold, everyone, everything)
+        stages.match("IoU", cost, 1 - settings.iou_threshold)
         tracks, found = stages.pairs()
         table.hits[table.idle > elapsed] = 1  # missed a frame: the count starts again
         self._hit(tracks, candidates, found)

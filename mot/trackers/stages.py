@@ -41,10 +41,17 @@ class Stages:
         self._pairs: list[Pairs] = []
         self._record = record
 
-    def match(self, name: str, cost: Cost, limit: float, tracks: Mask, found: Mask) -> None:
-        """Match the free ones of these tracks and candidates; `cost` is of all of them."""
-        rows = (tracks & self.free_tracks).nonzero()[0]
-        columns = (found & self.free_found).nonzero()[0]
+    def match(
+        self,
+        name: str,
+        cost: Cost,
+        limit: float,
+        tracks: Mask | None = None,
+        found: Mask | None = None,
+    ) -> None:
+        """Match the free ones of these tracks and candidates, or of all; `cost` is of all."""
+        rows = _chosen(self.free_tracks, tracks)
+        columns = _chosen(self.free_found, found)
         pairs: Pairs = rows[:0], columns[:0]
         if len(rows) and len(columns):
             whole = cost.shape == (len(rows), len(columns))
@@ -61,5 +68,11 @@ class Stages:
         if not self._pairs:
             none = np.zeros(0, np.int64)
             return none, none
+        if len(self._pairs) == 1:
+            return self._pairs[0]
         tracks, found = zip(*self._pairs, strict=True)
         return np.concatenate(tracks), np.concatenate(found)
+
+
+def _chosen(free: Mask, wanted: Mask | None) -> npt.NDArray[np.int64]:
+    return (free if wanted is None else free & wanted).nonzero()[0]

@@ -46,12 +46,11 @@ class StrongSort(AppearanceTracker):
         settings, table = self.settings, self._table
         tentative = table.phases == TENTATIVE
         just_seen = table.idle <= elapsed
-        everything = np.ones(len(candidates.rows), np.bool_)
         looks = self._looks_and_motion(candidates, settings.looks_weight)
         overlap = self._iou_cost(self._boxes(), table.labels, candidates)
         stages = self._stages(candidates)
-        stages.match("appearance", looks, settings.appearance_thresh, ~tentative, everything)
-        stages.match("IoU", overlap, settings.max_iou_distance, tentative | just_seen, everything)
+        stages.match("appearance", looks, settings.appearance_thresh, ~tentative)
+        stages.match("IoU", overlap, settings.max_iou_distance, tentative | just_seen)
         tracks, found = stages.pairs()
         self._hit(tracks, candidates, found)
         self._confirm((table.rows >= 0) & (table.hits >= hits_needed(settings.n_init, elapsed)))
