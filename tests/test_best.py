@@ -1,0 +1,69 @@
+"""`best`: it sees how the camera moved, and uses what there is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_trackers import all_ids, moments, owners, people, run, shifted, switches, text_of, world
+
+from mot.trackers.best import Best, BestSettings
+
+BLIND = BestSettings(drift_pairs=10_000)  # never sees enough pairs
+
+
+def street(count: int, length: int = 60) -> list:
+    """People apart from each other, each with a speed of one's own; no embeddings."""
+    rng = np.random.default_rng(2)
+    corner = np.stack(np.divmod(np.arange(count), 4), axis=1) * 150.0
+    speed = rng.integers(-2, 3, (count, 2))
+    return [
+        replace(people(np.concatenate([at, np.add(at, [40, 100])], axis=1)), embeddings=None)
+        for at in (corner + index * speed / 2 for index in range(length))
+    ]
+
+
+def jitter(length: int, reach: int) -> np.ndarray:
+    """(T, 2) a camera that is shaken, from frame to frame up to twice `reach`."""
+    return np.random.default_rng(3).integers(-reach, reach + 1, (length, 2)).astype(float)
+
+
+@pytest.mark.parametrize("reach", [4, 10])
+def test_a_shaken_camera_changes_no_id(reach) -> None:
+    stream = street(12)
+    shaken = run(Best(), shifted(stream, jitter(60, reach)))
+    assert owners(shaken) == owners(run(Best(), stream))
+
+
+def test_without_that_a_shaken_camera_costs_ids() -> None:
+    shaken = shifted(street(12), jitter(60, 10))
+    assert len(all_ids(run(Best(BLIND), shaken))) > len(all_ids(run(Best(), shaken)))
+
+
+def test_a_crowd_under_a_shaken_camera_keeps_its_ids() -> None:
+    truth = moments("crowd", 1, 100)
+    shaken = shifted([replace(d, embeddings=None) for d in world(1, 100)], jitter(100, 6))
+    seeing, blind = (switches(run(Best(s), shaken), truth) for s in (BestSettings(), BLIND))
+    assert seeing < blind
+
+
+@pytest.mark.parametrize(("count", "same"), [(3, True), (12, False)])
+def test_a_few_do_not_say_how_the_camera_moved(count, same) -> None:
+    shaken = shifted(street(count), jitter(60, 4))
+    assert (text_of(run(Best(), shaken)) == text_of(run(Best(BLIND), shaken))) == same
+
+
+def test_one_who_moves_against_all_others_moves_nobody() -> None:
+    """The median does not see one in five."""
+    still = street(1, 30)[0].boxes + np.outer(150 * np.arange(5), [1, 0, 1, 0])
+    stream = [people(still + np.outer([0, 0, 0, 0, 1], [0, t, 0, t])) for t in range(30)]
+    for tracks in run(Best(), stream)[1:]:
+        np.testing.assert_allclose(tracks.boxes[:4], still[:4], atol=1e-3)
+
+
+def test_embeddings_are_used_where_they_are_given() -> None:
+    truth = moments("crossing", 2, 150)
+    stream = [moment.detections for moment in truth]
+    bare = [replace(d, embeddings=None) for d in stream]
+    assert switches(run(Best(), stream), truth) < switches(run(Best(), bare), truth)
