@@ -36,7 +36,7 @@ class Detections:
     embeddings: FloatArray | None = None  # (N, D)
 
     def __post_init__(self) -> None:
-        boxes = _boxes(self.boxes, "detection")
+        boxes = _boxes(self.boxes, "detection", FARTHEST)
         count = len(boxes)
         _set(self, "boxes", boxes)
         _set(self, "scores", _column(self.scores, count, np.float32, "scores"))
@@ -90,7 +90,7 @@ class Tracks:
     detections: IntArray  # (M,) row of the frame's Detections; -1: predicted only
 
     def __post_init__(self) -> None:
-        boxes = _boxes(self.boxes, "track")
+        boxes = _boxes(self.boxes, "track", 10 * FARTHEST)  # a filter may overshoot
         count = len(boxes)
         _set(self, "boxes", boxes)
         _set(self, "scores", _column(self.scores, count, np.float32, "scores"))
@@ -136,26 +136,26 @@ def _set(owner: object, name: str, array: npt.NDArray[Any]) -> None:
     object.__setattr__(owner, name, view)
 
 
-def _boxes(values: npt.ArrayLike, what: str) -> FloatArray:
+def _boxes(values: npt.ArrayLike, what: str, farthest: float) -> FloatArray:
     boxes = np.asarray(values, np.float32)
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"{what} boxes must have the shape (N, 4), not {boxes.shape}")
     if len(boxes):
         # NaN fails both comparisons.
         in_order = (boxes[:, 2:] >= boxes[:, :2]).all()
-        if not (in_order and np.abs(boxes).max() <= FARTHEST):
-            _name_bad_row(boxes, what)
+        if not (in_order and np.abs(boxes).max() <= farthest):
+            _name_bad_row(boxes, what, farthest)
     return boxes
 
 
-def _name_bad_row(boxes: FloatArray, what: str) -> NoReturn:
-    near = np.abs(boxes).max(axis=1) <= FARTHEST
+def _name_bad_row(boxes: FloatArray, what: str, farthest: float) -> NoReturn:
+    near = np.abs(boxes).max(axis=1) <= farthest
     row = int((near & (boxes[:, 2:] >= boxes[:, :2]).all(axis=1)).argmin())
     fault = "reversed (x2 < x1 or y2 < y1)"
     if not np.isfinite(boxes[row]).all():
         fault = "not finite"
     elif not near[row]:
-        fault = f"farther than {FARTHEST:g} pixels away"
+        fault = f"farther than {farthest:g} pixels away"
     raise ValueError(f"{what} box in row {row} is {fault}: {boxes[row].tolist()}")
 
 

@@ -54,7 +54,7 @@ def refusal(make, *args, **kwargs) -> str:
     [
         ({}, Example()),
         ({"share": 1}, Example(share=1.0)),
-        ({"share": 0.25, "count": -1}, Example(share=0.25, count=-1)),
+        ({"share": 0.25, "count": 7}, Example(share=0.25, count=7)),
         ({"wanted": False, "name": ""}, Example(wanted=False, name="")),
     ],
 )

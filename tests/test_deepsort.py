@@ -52,7 +52,7 @@ def test_the_cascade_lets_the_one_seen_last_choose_first(make, chosen) -> None:
     last = looking(people(places.mean(axis=0)), one)
     results = run(make(), [*[both] * 6, *[alone] * 3, last])
     assert owners(results[5:6]) == [{0: 1, 1: 2}]
-    assert owners(results)[-1] == {0: chosen}
+    assert owners(results)[-1][0] == chosen
 
 
 @pytest.mark.parametrize("tracker", NEEDY)
@@ -99,6 +99,19 @@ def test_an_empty_frame_may_have_embeddings_of_any_width(tracker) -> None:
     for first in nobody:
         results = run(tracker, [first, *walk(5), *nobody, *walk(9)[6:]])
         assert all_ids(results) == [1]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_looks_that_are_not_finite_are_refused_at_birth(bad) -> None:
+    with pytest.raises(ValueError, match="row 0 is not finite"):
+        looking(walk(1)[0], np.full(16, bad))
+
+
+@pytest.mark.parametrize("tracker", LOOKING)
+@pytest.mark.parametrize("length", [1e-15, 1e15, 1e30])
+def test_the_length_of_looks_does_not_matter(tracker, length) -> None:
+    stream = [looking(d, d.embeddings * length) for d in walk(10)]
+    assert all_ids(run(tracker, stream)) == [1]
 
 
 @pytest.mark.parametrize("tracker", LOOKING)

@@ -429,9 +429,15 @@ def visits(count: int) -> Iterator[Detections]:
         )
 
 
-@pytest.mark.parametrize("length", [4_000, pytest.param(20_000, marks=pytest.mark.slow)])
-def test_nothing_grows_over_a_long_stream(name, length) -> None:
-    tracker, sizes = build_tracker(name), []
+LONG = [
+    *((name, 4_000) for name in TRACKERS),
+    *(pytest.param(name, 20_000, marks=pytest.mark.slow) for name in ("best", "deepsort")),
+]
+
+
+@pytest.mark.parametrize(("tracker", "length"), LONG)
+def test_nothing_grows_over_a_long_stream(tracker, length) -> None:
+    tracker, sizes = build_tracker(tracker), []
     for detections, frame in zip(visits(length), frames(), strict=False):
         tracks = tracker.update(detections, frame)
         if frame.index % 1050 == 0:  # all places have been visited

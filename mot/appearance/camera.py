@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from mot.errors import MotError, nearest
 from mot.opencv import cv2
-from mot.rowreader import read_rows
-from mot.types import Detections, FloatArray, Frame, Image
+from mot.rowreader import line_of_row, read_rows
+from mot.types import FARTHEST, Detections, FloatArray, Frame, Image
 
 Affine = npt.NDArray[np.float64]  # (2, 3)
 Points = npt.NDArray[np.float32]  # (N, 2)
@@ -43,12 +43,17 @@ class CameraMotion:
         if frame.image is None:
             raise ValueError(f"frame {frame.index} has no image to see the camera's motion in")
         scale = min(1.0, _WIDTH / frame.image.shape[1])
-        grey = cv2.cvtColor(cv2.resize(frame.image, None, fx=scale, fy=scale), cv2.COLOR_BGR2GRAY)
+        height, width = frame.image.shape[:2]
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        grey = cv2.cvtColor(cv2.resize(frame.image, size), cv2.COLOR_BGR2GRAY)
         here = grey, _background(grey, detections.boxes * np.float32(scale))
         last, self._last = self._last, here
         if last is None or last[0].shape != grey.shape:
             return _IDENTITY.copy()
-        motion = self._estimate(last, here)
+        try:
+            motion = self._estimate(last, here)
+        except cv2.error:  # too small or too thin a picture, or no convergence
+            motion = None
         if motion is None or not _is_likely(motion, grey.shape[1]):
             self.failures += 1
             return _IDENTITY.copy()
@@ -94,12 +99,9 @@ def _orb(last: tuple[Image, Image], here: tuple[Image, Image]) -> Affine | None:
 def _ecc(last: tuple[Image, Image], here: tuple[Image, Image]) -> Affine | None:
     motion = np.eye(2, 3, dtype=np.float32)
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 50, 1e-4)
-    try:
-        _, motion = cv2.findTransformECC(
-            last[0], here[0], motion, cv2.MOTION_EUCLIDEAN, stop, here[1], 5
-        )
-    except cv2.error:  # it did not converge
-        return None
+    _, motion = cv2.findTransformECC(
+        last[0], here[0], motion, cv2.MOTION_EUCLIDEAN, stop, here[1], 5
+    )
     return np.asarray(motion, np.float64)
 
 
@@ -125,6 +127,10 @@ class MotionFile:
 
     def __init__(self, path: Path) -> None:
         table = read_rows(path, 7, (0.0,) * 7)
+        sound = (np.abs(table) < FARTHEST).all(axis=1)
+        if not sound.all():
+            line = line_of_row(path, int(sound.argmin()))
+            raise MotError(f"{path}:{line}: a number is not finite, or too large")
         frames, motions = table[:, 0].astype(int) + 1, table[:, 1:].reshape(-1, 2, 3)
         self._motions = dict(zip(frames.tolist(), motions, strict=True))
         self.failures = 0  # frames that the file does not hold

@@ -52,8 +52,8 @@ class AppearanceTracker(Tracker):
 
     def _candidates(self, detections: Detections) -> Candidates:
         found = super()._candidates(detections)
-        if found.embeddings is None:
-            if self.needs_embeddings and len(detections):
+        if found.embeddings is None or not len(found.rows):
+            if found.embeddings is None and self.needs_embeddings and len(detections):
                 raise MotError(
                     f"{type(self).__name__} needs the embeddings of the detections: "
                     "give --embeddings FILE or an embedder, or another tracker"

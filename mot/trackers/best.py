@@ -77,9 +77,8 @@ class Best(BotSort):
 
     def _high_score_costs(self, cost: Cost, candidates: Candidates) -> tuple[Cost, Cost]:
         heights = boxes.height_iou(self._boxes(), candidates.boxes)
-        overlap = (1 - cost) * heights**self.settings.height_power
+        overlap = np.maximum(1 - cost, 0) * heights**self.settings.height_power
         fused = fuse_score(1 - overlap, candidates.scores)
-        fused[overlap <= 0] = np.inf
         fused = self._fuse_looks(fused, cost, candidates)
         return fused, fused
 

@@ -77,7 +77,8 @@ class ByteTrack(Tracker):
 
 
 def fuse_score(cost: Cost, scores: npt.NDArray[np.floating]) -> Cost:
-    """1 - IoU * score: of two boxes that fit alike, the surer one."""
-    similarity = 1 - cost
-    similarity *= scores
-    return np.subtract(1, similarity, out=similarity)
+    """1 - overlap * score: of two boxes that fit alike, the surer one; infinite without overlap."""
+    overlap = np.maximum(1 - cost, 0)
+    fused: Cost = 1 - overlap * scores
+    fused[overlap <= 0] = np.inf
+    return fused

@@ -128,7 +128,8 @@ def _smooth_piece(times: Array, xyxy: Array, length: float, noise: float) -> Arr
     residual = (xyxy - trend) / height
     spread = max(float(residual.std()), noise)
     kernel = spread**2 * np.exp(-0.5 * np.square(np.subtract.outer(times, times) / length))
-    factor = cho_factor(kernel + noise**2 * np.eye(len(times)))
+    doubt = noise**2 + 1e-6 * spread**2  # a little, so that the matrix has an inverse
+    factor = cho_factor(kernel + doubt * np.eye(len(times)))
     smoothed: Array = trend + kernel @ cho_solve(factor, residual) * height
     smoothed[:, 2:] = np.maximum(smoothed[:, 2:], smoothed[:, :2])
     return smoothed
