@@ -173,4 +173,7 @@ def _matrix(values: npt.ArrayLike, count: int, what: str) -> FloatArray:
     matrix = np.asarray(values, np.float32)
     if matrix.ndim != 2 or len(matrix) != count:
         raise ValueError(f"{what} must have the shape ({count}, D), not {matrix.shape}")
+    if not np.isfinite(matrix).all():
+        row = np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0]
+        raise ValueError(f"{what}: row {row} is not finite")
     return matrix

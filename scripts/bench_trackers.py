@@ -40,7 +40,7 @@ from mot.motfile import (
 )
 from mot.synthetic import SCENES, make_world
 from mot.trackers import TRACKERS
-from mot.trackers.postprocess import STEPS, collect, spread
+from mot.trackers.postprocess import collect, mend, spread
 from mot.types import Detections, Frame, Tracks
 
 SHARED = Path(os.environ.get("MOT_SHARED", "../shared"))
@@ -74,9 +74,7 @@ def run(load: Load, name: str, post: Iterable[str] = (), **settings: object) -> 
 
 
 def as_text(tracked: Iterable[tuple[int, Tracks]], post: Iterable[str]) -> str:
-    result = collect(tracked)
-    for step in post:
-        result = STEPS[step](result)
+    result = mend(collect(tracked), post, {})
     return "".join(
         mot_lines(number, tracks.ids.tolist(), tracks.boxes, tracks.scores.tolist())
         for number, tracks in spread(result).items()

@@ -46,7 +46,7 @@ def columns(result: Trajectories) -> list[list]:
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("result", [collect([]), path(3, [5])], ids=["nothing", "one box"])
 def test_little_is_ordinary(step, result) -> None:
-    mended = STEPS[step](result)
+    mended = STEPS[step](result, {})
     expected = collect([]) if step == "short" else result
     assert columns(mended) == columns(expected)
     assert len(spread(mended)) == len(set(mended.frames.tolist()))
@@ -95,8 +95,8 @@ def test_longer_gaps_stay(missing, made) -> None:
 def test_the_given_result_is_unchanged() -> None:
     result = joined(path(1, [1, 2, 5, 6]), path(2, [9, 10, 11, 14]))
     before = columns(result)
-    for mend in STEPS.values():
-        mend(result)
+    for step in STEPS.values():
+        step(result, {})
     assert columns(result) == before
 
 
@@ -124,7 +124,7 @@ def test_smoothing_follows_a_curve() -> None:
 
 
 def test_gsi_fills_gaps_too() -> None:
-    mended = STEPS["gsi"](path(1, [*range(1, 20), *range(25, 40)]))
+    mended = STEPS["gsi"](path(1, [*range(1, 20), *range(25, 40)]), {})
     assert mended.frames.tolist() == [*range(1, 40)]
     np.testing.assert_allclose(mended.xyxy, path(1, mended.frames).xyxy, atol=0.5)
 
@@ -178,6 +178,19 @@ def test_different_people_are_not_joined(second) -> None:
 def test_of_two_who_go_on_the_nearer_is_joined() -> None:
     near, far = path(2, range(35, 80), start=2), path(3, range(35, 80), start=12)
     assert set(merge(joined(FIRST, near, far)).ids.tolist()) == {1, 3}
+
+
+def test_looks_forbid_and_favour_a_meeting() -> None:
+    """The second starts a little off the way of the first: too far, unless they look alike."""
+    second = path(5, range(35, 80), start=40)
+    apart = joined(FIRST, second)
+    assert set(merge(apart).ids.tolist()) == {1, 5}
+    alike = {1: np.array([1.0, 0.1]), 5: np.array([9.0, 1.0])}
+    assert set(merge(apart, alike).ids.tolist()) == {1}
+    straight = joined(FIRST, path(5, range(35, 80)))
+    different = {1: np.array([1.0, 0.0]), 5: np.array([0.0, 1.0])}
+    assert set(merge(straight).ids.tolist()) == {1}
+    assert set(merge(straight, different).ids.tolist()) == {1, 5}
 
 
 # Short ones

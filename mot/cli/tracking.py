@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+import numpy as np
+
 from mot.cli.common import progress, refuse_existing, tell
 from mot.cli.track import Options
 from mot.config import build_detector, build_tracker, parse_overrides, settings_of
@@ -21,7 +23,7 @@ from mot.motfile import detections_by_frame, read_rows_of
 from mot.pipeline import detections_of, follow, from_images, from_table, only
 from mot.results import FORMATS, Format
 from mot.runfile import write_run
-from mot.types import Detections, Frame, Tracker, Tracks
+from mot.types import Detections, FloatArray, Frame, Tracker, Tracks
 from mot.video.background import in_background
 from mot.video.sources import Window
 
@@ -133,9 +135,9 @@ def _track(plan: Plan, tracker: Tracker, options: Options) -> Summary:
     began = time.perf_counter()
     with ExitStack() as stack:
         source = stack.enter_context(plan.job.open(_needs_pictures(plan, options)))
-        followed = follow(_detected(source, plan, options), tracker)
-        if options.post:
-            followed = _mended(followed, plan, options)
+        detected = _detected(source, plan, options)
+        mended = _mended(detected, tracker, plan, options) if options.post else None
+        followed = mended or follow(detected, tracker)
         followed = stack.enter_context(closing(followed))
         sinks = _sinks(stack, source, plan, options)
         tick = stack.enter_context(progress(source.name, source.expected, options.quiet))
@@ -169,26 +171,32 @@ def _shows_pictures(plan: Plan, options: Options) -> bool:
 
 
 def _mended(
-    followed: Iterable[tuple[Frame, Tracks]], plan: Plan, options: Options
+    detected: Iterable[tuple[Frame, Detections]], tracker: Tracker, plan: Plan, options: Options
 ) -> Generator[tuple[Frame, Tracks], None, None]:
-    """The same once all is known and mended; the pictures are then read a second time."""
-    from mot.trackers.postprocess import STEPS, collect, spread
+    """The tracks once all is known and mended; the pictures are then read a second time."""
+    from mot.trackers.postprocess import collect, mend, spread
 
     frames: list[Frame] = []
     parts: list[tuple[int, Tracks]] = []
-    for frame, tracks in followed:
+    looks: dict[int, FloatArray] = {}  # the sum of the embeddings of each track
+    for frame, detections in detected:
+        tracks = tracker.update(detections, frame)
         frames.append(replace(frame, image=None))
         parts.append((frame.index, tracks))
-    result = collect(parts)
-    for name, mend in STEPS.items():
-        if name in options.post:
-            result = mend(result)
-    table, nobody = spread(result), Tracks.empty()
+        if detections.embeddings is not None:
+            _add_looks(looks, tracks, detections.embeddings)
+    table, nobody = spread(mend(collect(parts), options.post, looks)), Tracks.empty()
     if not _shows_pictures(plan, options):
         yield from ((frame, table.get(frame.index, nobody)) for frame in frames)
         return
     with plan.job.open(True) as again:
         yield from ((frame, table.get(frame.index, nobody)) for frame in again)
+
+
+def _add_looks(looks: dict[int, FloatArray], tracks: Tracks, embeddings: FloatArray) -> None:
+    for track_id, row in zip(tracks.ids.tolist(), tracks.detections.tolist(), strict=True):
+        if row >= 0:
+            looks[track_id] = looks.get(track_id, np.float32(0)) + embeddings[row]
 
 
 def _detector(options: Options) -> str:

@@ -25,6 +25,25 @@ def normalise(vectors: npt.NDArray[np.floating[Any]]) -> Vectors:
     return unit
 
 
+def _by_looks(found: Candidates) -> Candidates:
+    """Candidates that are equal in all else, in an order that does not depend on the caller's."""
+    assert found.embeddings is not None
+    place = np.column_stack([found.boxes, found.scores, found.labels])
+    same = (place[1:] == place[:-1]).all(axis=1)
+    if not same.any():
+        return found
+    group = np.concatenate([[0], np.cumsum(~same)])
+    order = np.lexsort((*found.embeddings.T, group))
+    return Candidates(
+        found.boxes[order],
+        found.scores[order],
+        found.labels[order],
+        found.rows[order],
+        found.measurements[:, order],
+        found.embeddings[order],
+    )
+
+
 def cosine_distance(tracks: Vectors, found: Vectors) -> npt.NDArray[np.float32]:
     """(N, M) from 0, the same, to 2; 1 where either is unknown."""
     distance: npt.NDArray[np.float32] = tracks @ found.T
@@ -68,7 +87,7 @@ class AppearanceTracker(Tracker):
         if width != self._width:
             self._width = width
             self._widen(width)
-        return found._replace(embeddings=normalise(found.embeddings))
+        return _by_looks(found._replace(embeddings=normalise(found.embeddings)))
 
     def _widen(self, width: int) -> None:
         """Tracks from before the first embeddings know nothing yet."""

@@ -1,8 +1,8 @@
 """ByteTrack: associating every detection box (Zhang et al., ECCV 2022).
 
-Departures from the authors' code: unconfirmed tracks are predicted like all others; the buffer is
-in seconds and the filter steps by the real time between frames; ids are given when a track is
-confirmed.
+Departures from the authors' code: unconfirmed tracks are predicted like all others; a lost track is
+a duplicate of one whose detection, not whose filtered box, covers it; the buffer is in seconds and
+the filter steps by the real time between frames; ids are given when a track is confirmed.
 """
 
 from __future__ import annotations

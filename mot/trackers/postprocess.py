@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from mot.trackers.matching import match
 from mot.types import IntArray, Tracks
 
 Array = npt.NDArray[np.float64]
+Looks = Mapping[int, npt.NDArray[np.floating[Any]]]  # the mean or summed embedding of tracks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,32 +137,50 @@ def _smooth_piece(times: Array, xyxy: Array, length: float, noise: float) -> Arr
 
 
 def merge(
-    result: Trajectories, max_gap: int = 45, limit: float = 0.2, look_back: int = 20
+    result: Trajectories,
+    looks: Looks | None = None,
+    max_gap: int = 45,
+    limit: float = 0.2,
 ) -> Trajectories:
-    """Join tracks of which one goes on where another has ended, by their motion.
+    """Join tracks of which one goes on where another has ended, by their motion and their looks.
 
     The end of one and the start of the other are carried over the gap at their own speeds and must
-    meet: `limit` is the distance of their centres in heights, half of it for the sizes.
+    meet: `limit` is the distance of their centres in heights and the ratio of their sizes. Where
+    `looks` has the mean embeddings of both, alike looks make the meeting cheaper, others forbid it.
     """
     tracks = result.split()
     if len(tracks) < 2:
         return result
-    ends = np.array([_motion(result, rows[-look_back:], last=True) for rows in tracks])
-    starts = np.array([_motion(result, rows[:look_back], last=False) for rows in tracks])
-    labels = np.array([result.labels[rows[0]] for rows in tracks])
+    ends = np.array([_motion(result, rows[-_LOOK_BACK:], last=True) for rows in tracks])
+    starts = np.array([_motion(result, rows[:_LOOK_BACK], last=False) for rows in tracks])
+    ids, labels = (np.array([c[rows[0]] for rows in tracks]) for c in (result.ids, result.labels))
     gap = starts[:, 0] - ends[:, 0][:, None]
-    cost = _meeting_cost(ends, starts, gap)
+    cost = _meeting_cost(ends, starts, gap) * _looks_factor(ids, looks or {})
     cost[(gap < 1) | (gap > max_gap) | (labels[:, None] != labels)] = np.inf
     firsts, seconds = match(cost, limit)
-    ids = np.array([result.ids[rows[0]] for rows in tracks])
     owner = ids.copy()
     for first, second in sorted(zip(firsts, seconds, strict=True), key=lambda p: starts[p[1], 0]):
         owner[second] = owner[first]
-    renamed = np.concatenate(
-        [np.full(len(rows), owner[index]) for index, rows in enumerate(tracks)]
-    )
-    columns = [getattr(result, name) for name in _COLUMNS[1:]]
-    return _sorted(renamed, *columns)
+    renamed = np.concatenate([np.full(len(r), owner[index]) for index, r in enumerate(tracks)])
+    return _sorted(renamed, *(getattr(result, name) for name in _COLUMNS[1:]))
+
+
+_LOOK_BACK = 20  # frames over which the speed at the end of a track is taken
+_ALIKE, _DIFFERENT = 0.2, 0.4  # cosine distances: of no weight, and too far for one person
+
+
+def _looks_factor(ids: IntArray, looks: Looks) -> Array:
+    """(N, N) what the cost of a meeting is times: 1 where the looks of either are not known."""
+    known = np.flatnonzero([number in looks for number in ids.tolist()])
+    factor = np.ones((len(ids), len(ids)))
+    if len(known):
+        unit = np.array([looks[int(ids[index])] for index in known])
+        unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-9)
+        distance = 1 - unit @ unit.T
+        factor[known[:, None], known] = np.where(
+            distance > _DIFFERENT, np.inf, np.maximum(distance, 0.01) / _ALIKE
+        )
+    return factor
 
 
 def _motion(result: Trajectories, rows: IntArray, last: bool) -> Array:
@@ -211,9 +230,19 @@ def _sorted(*columns: npt.NDArray[Any]) -> Trajectories:
     )
 
 
-STEPS: dict[str, Callable[[Trajectories], Trajectories]] = {
-    "merge": merge,
-    "linear": interpolate,
-    "gsi": lambda result: smooth(interpolate(result)),
-    "short": drop_short,
+# By name, in the order in which they are done.
+STEPS: dict[str, Callable[[Trajectories, Looks], Trajectories]] = {
+    "merge": lambda result, looks: merge(result, looks),
+    "linear": lambda result, looks: interpolate(result),
+    "gsi": lambda result, looks: smooth(interpolate(result)),
+    "short": lambda result, looks: drop_short(result),
 }
+
+
+def mend(result: Trajectories, steps: Iterable[str], looks: Looks) -> Trajectories:
+    """The named steps; `looks` has the mean embedding of each track, where they are known."""
+    wanted = set(steps)
+    for name, step in STEPS.items():
+        if name in wanted:
+            result = step(result, looks)
+    return result
