@@ -155,7 +155,7 @@ def merge(
     starts = np.array([_motion(result, rows[:_LOOK_BACK], last=False) for rows in tracks])
     ids, labels = (np.array([c[rows[0]] for rows in tracks]) for c in (result.ids, result.labels))
     gap = starts[:, 0] - ends[:, 0][:, None]
-    cost = _meeting_cost(ends, starts, gap) * _looks_factor(ids, looks or {})
+    cost = (_meeting_cost(ends, starts, gap) + _TINY) * _looks_factor(ids, looks or {})
     cost[(gap < 1) | (gap > max_gap) | (labels[:, None] != labels)] = np.inf
     firsts, seconds = match(cost, limit)
     owner = ids.copy()
@@ -165,6 +165,7 @@ def merge(
     return _sorted(renamed, *(getattr(result, name) for name in _COLUMNS[1:]))
 
 
+_TINY = 1e-9  # so that what is forbidden is so for a perfect meeting too
 _LOOK_BACK = 20  # frames over which the speed at the end of a track is taken
 _ALIKE, _DIFFERENT = 0.2, 0.4  # cosine distances: of no weight, and too far for one person
 
