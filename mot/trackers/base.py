@@ -11,9 +11,8 @@ import numpy.typing as npt
 
 from mot import boxes
 from mot.trackers.kalman import BoxModel, KalmanFilter, Measurement
-from mot.trackers.matching import Pairs
-from mot.trackers.stages import Cost, Stages, Trace
-from mot.trackers.table import CONFIRMED, LOST, Column, TrackTable
+from mot.trackers.stages import Stages, Trace
+from mot.trackers.table import CONFIRMED, Column, TrackTable
 from mot.types import Detections, FloatArray, Frame, IntArray, Tracks
 
 FRAMES_PER_SECOND = 30.0  # the filter's time unit is 1/30 s, the rate the papers tune for
@@ -162,22 +161,6 @@ class Tracker(ABC):
         longest = max(buffer * FRAMES_PER_SECOND, frames * elapsed) + _SAME_TIME
         outlived: npt.NDArray[np.bool_] = self._table.idle > longest
         return outlived
-
-    def _duplicates(self, cost: Cost, pairs: Pairs, least_iou: float) -> npt.NDArray[np.bool_]:
-        """Of a lost track and one that was matched to a detection which covers it, the younger.
-
-        `cost` is 1 - IoU of all tracks and candidates.
-        """
-        table = self._table
-        double = np.zeros(len(table), np.bool_)
-        lost = (table.phases == LOST).nonzero()[0]
-        tracks, found = pairs
-        if len(lost) and len(tracks):
-            rows, columns = (cost[lost[:, None], found] < 1 - least_iou).nonzero()
-            rows, columns = lost[rows], tracks[columns]
-            older = table.age[rows] - table.idle[rows] > table.age[columns]
-            double[np.where(older, columns, rows)] = True
-        return double
 
     def _report_boxes(self, tracks: IntArray) -> boxes.Boxes:
         """(K, 4) xyxy of the tracks to report: as filtered."""

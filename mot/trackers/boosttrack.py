@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from mot import boxes
 from mot.trackers.appearance import CHI2_95
-from mot.trackers.base import Candidates, Tracker
+from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL, Measurement
+from mot.trackers.life import SortLife
 from mot.trackers.stages import Cost
 from mot.types import IntArray
 
@@ -37,7 +38,7 @@ class BoostTrackSettings:
     track_buffer: float = 1.0  # seconds that a track lives without a detection
 
 
-class BoostTrack(Tracker):
+class BoostTrack(SortLife):
     settings: BoostTrackSettings
 
     def __init__(self, settings: BoostTrackSettings | None = None) -> None:
@@ -58,14 +59,7 @@ class BoostTrack(Tracker):
         tracks, found = stages.pairs()
         self._hit(tracks, candidates, found)
         born = stages.free_found & (candidates.scores >= settings.track_high_thresh)
-        self._bear(candidates, born.nonzero()[0])
-        reported: npt.NDArray[np.bool_] = table.rows >= 0
-        if self._frames > settings.min_hits:
-            reported &= table.hits > settings.min_hits
-        self._confirm(reported)
-        alive = ~self._outlived(settings.track_buffer, elapsed)
-        table.keep(alive)
-        return reported[alive]
+        return self._live(candidates, born, elapsed)
 
     def _cost(self, overlap: Cost, found: Candidates) -> Cost:
         """(N, M) below 1 where anything speaks for a pair; infinite below the least overlap."""

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mot.trackers.base import Candidates, Tracker
+from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
+from mot.trackers.life import ByteTrackLife
 from mot.trackers.stages import Cost, Stages
 from mot.trackers.table import CONFIRMED, LOST, TENTATIVE
 
@@ -32,7 +33,7 @@ class ByteTrackSettings:
     duplicate_iou: float = 0.85  # a lost and a followed track that overlap more are one
 
 
-class ByteTrack(Tracker):
+class ByteTrack(ByteTrackLife):
     settings: ByteTrackSettings
     model = XYAH_MODEL
     still_axes_when_lost: tuple[int, ...] = (3,)  # of the filter: here the height
@@ -59,16 +60,8 @@ class ByteTrack(Tracker):
         stages.match("unconfirmed", unconfirmed, settings.unconfirmed_match_thresh, tentative, high)
         tracks, found = stages.pairs()
         self._hit(tracks, candidates, found)
-        table.phases[followed & stages.free_tracks] = LOST
-        self._confirm(table.rows >= 0)
         born = stages.free_found & (candidates.scores >= settings.new_track_thresh)
-        dead = (tentative & stages.free_tracks) | self._outlived(settings.track_buffer, elapsed)
-        table.keep(~(dead | self._duplicates(cost, (tracks, found), settings.duplicate_iou)))
-        self._bear(candidates, born.nonzero()[0])
-        if self._frames == 1:
-            self._confirm(table.rows >= 0)
-        reported: npt.NDArray[np.bool_] = (table.phases == CONFIRMED) & (table.rows >= 0)
-        return reported
+        return self._live(candidates, stages, born, elapsed, cost)
 
     def _high_score_costs(self, cost: Cost, candidates: Candidates) -> tuple[Cost, Cost]:
         """Of the first stage and of that for unconfirmed tracks."""

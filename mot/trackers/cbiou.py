@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mot import boxes
-from mot.trackers.base import Candidates, Tracker, gate_classes
+from mot.trackers.base import Candidates, gate_classes
 from mot.trackers.kalman import XYWH_MODEL
+from mot.trackers.life import ByteTrackLife
 from mot.trackers.table import CONFIRMED, LOST, TENTATIVE, Column, TrackTable
 from mot.types import FloatArray, IntArray
 
@@ -32,7 +33,7 @@ class CBIoUSettings:
     track_buffer: float = 1.0  # seconds that a track lives without a detection
 
 
-class CBIoU(Tracker):
+class CBIoU(ByteTrackLife):
     settings: CBIoUSettings
 
     def __init__(self, settings: CBIoUSettings | None = None) -> None:
@@ -54,7 +55,6 @@ class CBIoU(Tracker):
     def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
         settings, table = self.settings, self._table
         table.extra["ages"] += elapsed
-        followed, tentative = table.phases == CONFIRMED, table.phases == TENTATIVE
         predicted = self._predicted()
         stages = self._stages(candidates)
         for name in ("small_buffer", "large_buffer"):
@@ -63,15 +63,7 @@ class CBIoU(Tracker):
         tracks, found = stages.pairs()
         self._hit(tracks, candidates, found)
         self._observe(tracks, candidates.boxes[found])
-        table.phases[followed & stages.free_tracks] = LOST
-        self._confirm(table.rows >= 0)
-        dead = (tentative & stages.free_tracks) | self._outlived(settings.track_buffer, elapsed)
-        table.keep(~dead)
-        self._bear(candidates, stages.free_found.nonzero()[0])
-        if self._frames == 1:
-            self._confirm(table.rows >= 0)
-        reported: npt.NDArray[np.bool_] = (table.phases == CONFIRMED) & (table.rows >= 0)
-        return reported
+        return self._live(candidates, stages, stages.free_found, elapsed)
 
     def _predicted(self) -> npt.NDArray[np.float64]:
         """(N, 4) the last box, moved on at the mean velocity."""

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mot.trackers.appearance import CHI2_95, AppearanceTracker, Vectors
-from mot.trackers.base import Candidates, hits_needed
+from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
+from mot.trackers.life import DeepSortLife
 from mot.trackers.stages import Cost, Stages
 from mot.trackers.table import CONFIRMED, TENTATIVE, Column, TrackTable
 from mot.types import IntArray
@@ -35,7 +36,7 @@ class DeepSortSettings:
     report_missed: float = 1 / 30  # seconds that a track is reported without a detection
 
 
-class DeepSort(AppearanceTracker):
+class DeepSort(AppearanceTracker, DeepSortLife):
     settings: DeepSortSettings
     needs_embeddings = True
 
@@ -70,14 +71,7 @@ class DeepSort(AppearanceTracker):
         stages.match("IoU", overlap, settings.max_iou_distance, tentative | just_seen)
         tracks, found = stages.pairs()
         self._hit(tracks, candidates, found)
-        self._confirm((table.rows >= 0) & (table.hits >= hits_needed(settings.n_init, elapsed)))
-        outlived = self._outlived(settings.track_buffer, elapsed, settings.max_age)
-        dead = (tentative & stages.free_tracks) | outlived
-        table.keep(~dead)
-        self._bear(candidates, stages.free_found.nonzero()[0])
-        recent = ~self._outlived(settings.report_missed, elapsed)
-        reported: npt.NDArray[np.bool_] = (table.phases == CONFIRMED) & recent
-        return reported
+        return self._live(candidates, stages, elapsed)
 
     def _gated_looks(self, candidates: Candidates) -> Cost:
         """(N, M) cosine distances to the galleries; infinite where the filter rules it out."""

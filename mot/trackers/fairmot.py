@@ -14,6 +14,7 @@ import numpy.typing as npt
 from mot.trackers.appearance import AppearanceTracker
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
+from mot.trackers.life import ByteTrackLife
 from mot.trackers.table import CONFIRMED, LOST, TENTATIVE
 from mot.types import IntArray
 
@@ -32,7 +33,7 @@ class FairMotSettings:
     duplicate_iou: float = 0.85  # a lost and a followed track that overlap more are one
 
 
-class FairMot(AppearanceTracker):
+class FairMot(AppearanceTracker, ByteTrackLife):
     settings: FairMotSettings
     needs_embeddings = True
 
@@ -52,15 +53,7 @@ class FairMot(AppearanceTracker):
         stages.match("unconfirmed", overlap, limit, tentative)
         tracks, found = stages.pairs()
         self._hit(tracks, candidates, found)
-        table.phases[followed & stages.free_tracks] = LOST
-        self._confirm(table.rows >= 0)
-        dead = (tentative & stages.free_tracks) | self._outlived(settings.track_buffer, elapsed)
-        table.keep(~(dead | self._duplicates(overlap, (tracks, found), settings.duplicate_iou)))
-        self._bear(candidates, stages.free_found.nonzero()[0])
-        if self._frames == 1:
-            self._confirm(table.rows >= 0)
-        reported: npt.NDArray[np.bool_] = (table.phases == CONFIRMED) & (table.rows >= 0)
-        return reported
+        return self._live(candidates, stages, stages.free_found, elapsed, overlap)
 
     def _hit(self, tracks: IntArray, found: Candidates, chosen: IntArray) -> None:
         super()._hit(tracks, found, chosen)

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mot import boxes
-from mot.trackers.base import Candidates, Tracker
+from mot.trackers.base import Candidates
 from mot.trackers.kalman import SORT_MODEL
+from mot.trackers.life import SortLife
 from mot.trackers.stages import Cost
 from mot.trackers.table import Column, TrackTable
 from mot.types import FloatArray, IntArray
@@ -38,7 +39,7 @@ class OcSortSettings:
     inertia: float = 0.2  # weight of the direction in the cost
 
 
-class OcSort(Tracker):
+class OcSort(SortLife):
     settings: OcSortSettings
 
     def __init__(self, settings: OcSortSettings | None = None) -> None:
@@ -92,20 +93,7 @@ class OcSort(Tracker):
         self._reupdate(tracks, candidates.boxes[found], elapsed)
         self._hit(tracks, candidates, found)
         self._observe(tracks, candidates.boxes[found])
-        return self._live_and_report(candidates, stages.free_found & high, elapsed)
-
-    def _live_and_report(
-        self, candidates: Candidates, born: npt.NDArray[np.bool_], elapsed: float
-    ) -> npt.NDArray[np.bool_]:
-        settings, table = self.settings, self._table
-        self._bear(candidates, born.nonzero()[0])
-        reported: npt.NDArray[np.bool_] = table.rows >= 0
-        if self._frames > settings.min_hits:
-            reported &= table.hits > settings.min_hits
-        self._confirm(reported)
-        alive = ~self._outlived(settings.track_buffer, elapsed)
-        table.keep(alive)
-        return reported[alive]
+        return self._live(candidates, stages.free_found & high, elapsed)
 
     def _with_momentum(self, cost: Cost, limit: float, candidates: Candidates) -> Cost:
         """(N, M) less up to half the inertia for moving on as before, more for turning back."""

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mot.trackers.base import Candidates, Tracker
+from mot.trackers.base import Candidates
 from mot.trackers.kalman import SORT_MODEL
+from mot.trackers.life import SortLife
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,9 @@ class SortSettings:
     track_buffer: float = 1 / 30  # seconds that a track lives without a detection
 
 
-class Sort(Tracker):
+class Sort(SortLife):
+    settings: SortSettings
+
     def __init__(self, settings: SortSettings | None = None) -> None:
         self.settings = settings or SortSettings()
         super().__init__(SORT_MODEL, self.settings.track_high_thresh)
@@ -38,11 +41,4 @@ class Sort(Tracker):
         tracks, found = stages.pairs()
         table.hits[table.idle > elapsed] = 1  # missed a frame: the count starts again
         self._hit(tracks, candidates, found)
-        self._bear(candidates, stages.free_found.nonzero()[0])
-        reported: npt.NDArray[np.bool_] = table.rows >= 0
-        if self._frames > settings.min_hits:
-            reported &= table.hits > settings.min_hits
-        self._confirm(reported)
-        alive = ~self._outlived(settings.track_buffer, elapsed)
-        table.keep(alive)
-        return reported[alive]
+        return self._live(candidates, stages.free_found, elapsed)

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mot.trackers.appearance import AppearanceTracker
-from mot.trackers.base import Candidates, hits_needed
+from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
+from mot.trackers.life import DeepSortLife
 from mot.trackers.table import CONFIRMED, TENTATIVE
 from mot.types import FloatArray, IntArray
 
@@ -34,7 +35,7 @@ class StrongSortSettings:
     report_missed: float = 1 / 30  # seconds that a track is reported without a detection
 
 
-class StrongSort(AppearanceTracker):
+class StrongSort(AppearanceTracker, DeepSortLife):
     settings: StrongSortSettings
     needs_embeddings = True
 
@@ -53,14 +54,7 @@ class StrongSort(AppearanceTracker):
         stages.match("IoU", overlap, settings.max_iou_distance, tentative | just_seen)
         tracks, found = stages.pairs()
         self._hit(tracks, candidates, found)
-        self._confirm((table.rows >= 0) & (table.hits >= hits_needed(settings.n_init, elapsed)))
-        outlived = self._outlived(settings.track_buffer, elapsed, settings.max_age)
-        dead = (tentative & stages.free_tracks) | outlived
-        table.keep(~dead)
-        self._bear(candidates, stages.free_found.nonzero()[0])
-        recent = ~self._outlived(settings.report_missed, elapsed)
-        reported: npt.NDArray[np.bool_] = (table.phases == CONFIRMED) & recent
-        return reported
+        return self._live(candidates, stages, elapsed)
 
     def _noise_factor(self, scores: FloatArray) -> npt.NDArray[np.float64]:
         """Variance in proportion to the doubt: NSA scales the deviation's square by 1 - score."""
