@@ -140,11 +140,11 @@ def _boxes(values: npt.ArrayLike, what: str, farthest: float) -> FloatArray:
     boxes = np.asarray(values, np.float32)
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"{what} boxes must have the shape (N, 4), not {boxes.shape}")
-    if len(boxes):
-        # NaN fails both comparisons.
-        in_order = (boxes[:, 2:] >= boxes[:, :2]).all()
-        if not (in_order and np.abs(boxes).max() <= farthest):
-            _name_bad_row(boxes, what, farthest)
+    # NaN fails both comparisons; the sum of squares is a quick bound on the largest.
+    in_order = (boxes[:, 2:] >= boxes[:, :2]).all()
+    near = _square_sum(boxes) <= farthest**2 or np.abs(boxes).max() <= farthest
+    if not (in_order and near):
+        _name_bad_row(boxes, what, farthest)
     return boxes
 
 
@@ -159,11 +159,17 @@ def _name_bad_row(boxes: FloatArray, what: str, farthest: float) -> NoReturn:
     raise ValueError(f"{what} box in row {row} is {fault}: {boxes[row].tolist()}")
 
 
+def _square_sum(array: FloatArray) -> float:
+    flat = array.reshape(-1)
+    return float(flat @ flat)
+
+
 def _column(values: npt.ArrayLike, count: int, dtype: Any, what: str) -> npt.NDArray[Any]:
     column = np.asarray(values, dtype)
     if column.shape != (count,):
         raise ValueError(f"{what} must have the shape ({count},), not {column.shape}")
-    if dtype is np.float32 and not np.isfinite(column).all():
+    quickly_sound = dtype is not np.float32 or _square_sum(column) < FARTHEST
+    if not quickly_sound and not np.isfinite(column).all():
         row = np.flatnonzero(~np.isfinite(column))[0]
         raise ValueError(f"{what}: row {row} is not finite")
     return column

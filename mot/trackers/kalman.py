@@ -101,7 +101,7 @@ class KalmanFilter:
         """Move the states on by `time`."""
         noise = self._process.at(state[0])
         if time != 1:
-            noise *= time
+            noise = noise * time
         state[...] = (_transition(time) @ state.reshape(5, -1)).reshape(state.shape)
         state[2::2] += noise
 
@@ -112,10 +112,8 @@ class KalmanFilter:
         noise_factor: npt.NDArray[np.float64] | None = None,
     ) -> None:
         """Correct each state; `noise_factor` scales the variance of each measurement."""
-        total = self.measurement_variance(state[0])
-        if noise_factor is not None:
-            total *= noise_factor
-        total += state[2]
+        noise = self.measurement_variance(state[0])
+        total = state[2] + (noise if noise_factor is None else noise * noise_factor)
         covariance = state[2:4]  # xx and xv: of both with what is measured
         gain = covariance / total
         state[4] -= gain[1] * state[3]
@@ -160,11 +158,15 @@ class _Variance:
         squares = np.square(np.array(deviations))  # (K, 4)
         self._shape = (len(deviations), 4)
         self._linear = (squares[:, :, None] * scaled).reshape(-1, 4)
+        self._grows = bool(scaled.any())
         # An empty box still has some noise: no gain is ever 0 / 0.
         self._constant = (squares * (1 - scaled.sum(axis=1)) + _LEAST).reshape(-1, 1)
 
     def at(self, position: Measurement) -> npt.NDArray[np.float64]:
-        """(K, 4, N) for K deviations and N boxes."""
+        """(K, 4, N) for K deviations and N boxes, or (K, 4, 1) where all boxes have the same."""
+        if not self._grows:
+            constant: npt.NDArray[np.float64] = self._constant.reshape(*self._shape, 1)
+            return constant
         variance: npt.NDArray[np.float64] = self._linear @ np.square(position)
         variance += self._constant
         return variance.reshape(*self._shape, -1)
