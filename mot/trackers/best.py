@@ -1,10 +1,10 @@
 """The project's own method, explained and measured in docs/best.md.
 
 ByteTrack's stages, with four changes. What all tracks have in common of their deviation from the
-prediction is the camera's, and is taken out before anything is matched, unless the frames bring the
-camera's motion: a moving camera is followed without looking at a picture. The overlap counts the more the better two heights agree
-(Hybrid-SORT). The filter trusts a detection by its score (StrongSORT's NSA). Where detections have
-embeddings they join as in BoT-SORT.
+prediction is the camera's, and is taken out before anything is matched: a moving camera is followed
+without looking at a picture. (Frames that bring the camera's motion need no such guess.) The
+overlap counts the more the better two heights agree (Hybrid-SORT). The filter trusts a detection by
+its score (StrongSORT's NSA). Where detections have embeddings they join as in BoT-SORT.
 """
 
 from __future__ import annotations
