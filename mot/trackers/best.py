@@ -20,8 +20,8 @@ from mot.trackers.botsort import BotSort, BotSortSettings
 from mot.trackers.bytetrack import fuse_score
 from mot.trackers.kalman import XYAH_MODEL
 from mot.trackers.stages import Cost
-from mot.trackers.table import CONFIRMED
-from mot.types import FloatArray
+from mot.trackers.table import CONFIRMED, Column, TrackTable
+from mot.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class BestSettings(BotSortSettings):
     drift_pairs: int = 4  # sure pairs that it takes to see how the camera moved
     drift_iou: float = 0.3  # the least overlap of such a pair
     drift_prior: float = 2.0  # as many pairs speak for a camera that stands still
+    report_seen: float = 0.5  # share of the detection in a reported box; the rest is the filter's
 
 
 class Best(BotSort):
@@ -81,6 +82,26 @@ class Best(BotSort):
         fused = fuse_score(1 - overlap, candidates.scores)
         fused = self._fuse_looks(fused, cost, candidates)
         return fused, fused
+
+    def _new_table(self) -> TrackTable:
+        table = super()._new_table()
+        table.extra["seen"] = np.zeros((0, 4))  # the last detection, xyxy
+        return table
+
+    def _birth_columns(self, found: Candidates, chosen: IntArray) -> dict[str, Column]:
+        seen = found.boxes[chosen].astype(np.float64)
+        return super()._birth_columns(found, chosen) | {"seen": seen}
+
+    def _hit(self, tracks: IntArray, found: Candidates, chosen: IntArray) -> None:
+        super()._hit(tracks, found, chosen)
+        self._table.extra["seen"][tracks] = found.boxes[chosen]
+
+    def _report_boxes(self, tracks: IntArray) -> boxes.Boxes:
+        """Between the filter, which lags, and the detection, which trembles."""
+        share = self.settings.report_seen
+        filtered = super()._report_boxes(tracks)
+        between: boxes.Boxes = (1 - share) * filtered + share * self._table.extra["seen"][tracks]
+        return between
 
     def _noise_factor(self, scores: FloatArray) -> npt.NDArray[np.float64]:
         return 1 - self.settings.trust * np.minimum(scores.astype(np.float64), 1)
