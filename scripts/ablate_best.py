@@ -23,6 +23,7 @@ WITHOUT: dict[str, dict[str, float]] = {
     "without trust by score": {"trust": 0.0},
     "first stage from 0.6": {"track_high_thresh": 0.6},
     "buffer of 1 s": {"track_buffer": 1.0},
+    "the filter's box alone": {"report_seen": 0.0},
     "unconfirmed limit 0.7": {"unconfirmed_match_thresh": 0.7},
 }
 GRID: dict[str, tuple[float, ...]] = {
