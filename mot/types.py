@@ -161,7 +161,7 @@ def _name_bad_row(boxes: FloatArray, what: str, farthest: float) -> NoReturn:
 
 def _square_sum(array: FloatArray) -> float:
     flat = array.reshape(-1)
-    return float(flat @ flat)
+    return float(np.dot(flat, flat))  # which does not warn of an overflow
 
 
 def _column(values: npt.ArrayLike, count: int, dtype: Any, what: str) -> npt.NDArray[Any]:

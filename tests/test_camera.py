@@ -138,12 +138,10 @@ def test_a_stream_may_change_its_size(method) -> None:
     assert camera.failures == 0
 
 
-def test_pictures_are_unchanged_and_needed() -> None:
+def test_pictures_are_unchanged() -> None:
     image, camera = texture(), CameraMotion()
     estimates(camera, [(image, NOBODY)] * 2)
     assert (image == texture()).all()
-    with pytest.raises(ValueError, match="frame 7 has no image"):
-        camera(Frame(None, 7, 0.0), NOBODY)
 
 
 def test_an_unknown_method_is_answered_with_the_nearest() -> None:
@@ -194,3 +192,29 @@ def test_frames_get_their_motion(tmp_path) -> None:
     moved = list(with_camera(stream, MotionFile(path)))
     assert [frame.motion[:, 2].tolist() for frame, _ in moved] == [[0, 0], [8, 9]]
     assert [(frame.index, frame.time) for frame, _ in moved] == [(1, 1 / 30), (2, 2 / 30)]
+
+
+def test_the_file_is_followed_over_frames_that_are_left_out(tmp_path) -> None:
+    """Each frame shifts by its number, and the second doubles what came before it."""
+    lines = ["0 1 0 0 0 1 0", "1 2 0 1 0 2 1", "2 1 0 2 0 1 2", "3 1 0 3 0 1 3"]
+    (tmp_path / "gmc.txt").write_text("\n".join(lines))
+    motion = MotionFile(tmp_path / "gmc.txt")
+    whole = [motion(Frame(None, index, 0.0), Detections.empty()) for index in (1, 3, 6)]
+    assert whole[0].tolist() == [[1, 0, 0], [0, 1, 0]]
+    assert whole[1].tolist() == [[2, 0, 3], [0, 2, 3]]
+    assert whole[2].tolist() == [[1, 0, 3], [0, 1, 3]]
+    assert motion.failures == 2  # frames 5 and 6
+
+
+def test_a_hole_in_a_sequence_is_counted_and_bridged() -> None:
+    seen = CameraMotion("flow")
+    texture = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
+    picture = cv2.resize(texture, (320, 240))
+    shifted = np.roll(picture, 6, axis=1)
+    motions = [
+        seen(Frame(image, index, 0.0), Detections.empty())
+        for index, image in enumerate((picture, None, shifted), 1)
+    ]
+    assert seen.failures == 1
+    assert motions[1].tolist() == [[1, 0, 0], [0, 1, 0]]
+    assert motions[2][0, 2] == pytest.approx(6, abs=0.5)

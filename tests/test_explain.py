@@ -202,3 +202,37 @@ def test_an_empty_frame(tmp_path, capsys) -> None:
     text = told(capsys, tmp_path / "bare", "--frame", 11, "--id", 1)
     assert text.startswith("Frame 11, track 1: got no detection")
     assert "no detection took part in this stage" in text
+
+
+def handmade(costs: list[list[float]], limit: float = 0.9) -> Trace:
+    """One stage over all tracks, called 1, 2, ..., and all detections."""
+    cost = np.array(costs)
+    trace = Trace(np.arange(1, len(cost) + 1), np.arange(cost.shape[1]), [])
+    Stages(*cost.shape, trace.stages).match("only", cost, limit)
+    return trace
+
+
+@pytest.mark.parametrize(
+    ("costs", "said"),
+    [
+        ([[0.2], [0.95]], "each was another track's"),
+        ([[0.2, np.inf], [0.95, 0.97]], "above 0.970 would have let detection 1, which nobody got"),
+        ([[np.inf], [0.95]], "a limit above 0.950 would have let it be matched"),
+        ([[0.2], [0.3]], "went to track 1: together"),
+        ([[0.2], [np.inf]], "ruled out by a gate"),
+    ],
+)
+def test_what_would_have_had_to_differ_is_true(costs, said) -> None:
+    trace = handmade(costs)
+    (verdict,) = verdicts(trace, 1)
+    assert said in verdict.reason
+
+
+def test_the_chosen_one_is_shown_however_many_are_cheaper() -> None:
+    """Seven tracks share seven detections; the last one's own is its dearest."""
+    costs = np.full((7, 7), 0.8) - np.eye(7) * 0.7
+    costs[6, :6], costs[6, 6] = 0.05, 0.85
+    costs[np.arange(6), np.arange(6)] = 0.0
+    costs[:6, 6] = np.inf
+    (verdict,) = verdicts(handmade(costs.tolist()), 6, most=3)
+    assert [candidate.row for candidate in verdict.candidates if candidate.chosen] == [6]

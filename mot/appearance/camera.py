@@ -40,8 +40,9 @@ class CameraMotion:
         self.failures = 0
 
     def __call__(self, frame: Frame, detections: Detections) -> Affine:
-        if frame.image is None:
-            raise ValueError(f"frame {frame.index} has no image to see the camera's motion in")
+        if frame.image is None:  # a hole in a sequence: the next picture is compared with the last
+            self.failures += 1
+            return _IDENTITY.copy()
         scale = min(1.0, _WIDTH / frame.image.shape[1])
         height, width = frame.image.shape[:2]
         size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -133,14 +134,32 @@ class MotionFile:
             raise MotError(f"{path}:{line}: a number is not finite, or too large")
         frames, motions = table[:, 0].astype(int) + 1, table[:, 1:].reshape(-1, 2, 3)
         self._motions = dict(zip(frames.tolist(), motions, strict=True))
+        self._last: int | None = None  # the frame that was asked for last
         self.failures = 0  # frames that the file does not hold
 
     def __call__(self, frame: Frame, detections: Detections) -> Affine:
-        motion: Affine | None = self._motions.get(frame.index)
-        if motion is None:
-            self.failures += 1
-            return _IDENTITY.copy()
-        return motion
+        """From the last frame that was asked for, over those that were left out."""
+        first = frame.index if self._last is None else self._last + 1
+        self._last = frame.index
+        whole = np.eye(3)
+        for index in range(first, frame.index + 1):
+            step = self._motions.get(index)
+            if step is None:
+                self.failures += 1
+            else:
+                whole = np.vstack([step, [0, 0, 1]]) @ whole
+        return whole[:2]
+
+
+def open_camera(name: str, folder: Path | None) -> CameraMotion | MotionFile:
+    """By a method's name, or from a file, which may lie in the folder of the sequence."""
+    if name in METHODS:
+        return CameraMotion(name)
+    beside = folder / name if folder else None
+    path = beside if beside and beside.is_file() else Path(name)
+    if not path.exists() and not path.suffix:
+        raise MotError(f"--camera {name}: no such file or method: {nearest(name, METHODS)}")
+    return MotionFile(path)
 
 
 def with_camera(

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from itertools import takewhile
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from mot.cli.track import CAMERA_METHODS
 from mot.config import build_tracker, parse_overrides
 from mot.embeddings import read_embeddings
 from mot.errors import MotError
 from mot.jobs import detections_file, find_jobs
 from mot.motfile import detections_by_frame, read_rows_of
-from mot.pipeline import detections_of, follow, from_table
+from mot.pipeline import detections_of, follow, from_table, only
 from mot.trackers.base import Tracker
 from mot.trackers.explain import Verdict, track_index, verdicts
 from mot.trackers.stages import Trace
@@ -40,20 +40,22 @@ def _follow_to(
     source: str, number: int, tracker: Tracker, options: dict[str, Any]
 ) -> tuple[Trace, Tracks]:
     """How the frame was matched, and what came of it."""
-    (job,) = find_jobs((source,), Window())[:1]
+    (job,) = find_jobs((source,), Window(every=options["every"]))[:1]
     file = detections_file(job, options["detections"])
     if file is None:
         raise MotError(f"{job.name}: give --detections FILE: the matching is made again from them")
     rows = read_rows_of(file)
     embeddings = read_embeddings(options["embeddings"], rows) if options["embeddings"] else None
     table = detections_by_frame(rows, embeddings)
-    with job.open(False) as frames:
+    detect = only(from_table(table), options["conf"], None)
+    with job.open(options["camera"] in CAMERA_METHODS) as frames:
         wanted = takewhile(lambda frame: frame.index <= number, frames)
-        detected = detections_of(wanted, from_table(table))
+        detected = detections_of(wanted, detect)
         if options["camera"]:
-            from mot.appearance.camera import MotionFile, with_camera
+            from mot.appearance.camera import open_camera, with_camera
 
-            detected = with_camera(detected, MotionFile(Path(options["camera"])))
+            folder = job.sequence.folder if job.sequence else None
+            detected = with_camera(detected, open_camera(options["camera"], folder))
         for frame, tracks in follow(detected, tracker):
             if frame.index == number and tracker.trace:
                 return tracker.trace[-1], tracks

@@ -47,6 +47,7 @@ def writer_for(out: Path, name: str, world: World, frames: int) -> AbstractConte
     """A video for a name with a suffix, else a sequence folder; `name` goes into seqinfo.ini."""
     if out.suffix:
         return _video(out, world)
+    out = Path(os.path.abspath(out))
     return _sequence(out, Sequence(name, out, world.fps, frames, world.size, None, None))
 
 

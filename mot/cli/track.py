@@ -14,6 +14,7 @@ from mot.trackers import DEFAULT_TRACKER, TRACKERS
 FORMATS = ("mot", "csv", "jsonl")
 # A file without classes has 0 for its people, MOTChallenge's ground truth has 1.
 _PEOPLE = {"person": (0, 1)}
+CAMERA_METHODS = ("flow", "ecc", "orb")
 POST = ("merge", "linear", "gsi", "short")
 
 
@@ -99,7 +100,9 @@ Examples:
     help=f"What follows them: {', '.join(TRACKERS)}.",
 )
 @click.option(
-    "--camera", metavar="flow|ecc|orb|FILE", help="The camera's motion, seen or from a file."
+    "--camera",
+    metavar=f"{'|'.join(CAMERA_METHODS)}|FILE",
+    help="The camera's motion, seen or from a file.",
 )
 @click.option(
     "--post",

@@ -7,12 +7,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import numpy as np
 
 from mot.cli.common import progress, refuse_existing, tell
-from mot.cli.track import Options
+from mot.cli.track import CAMERA_METHODS, Options
 from mot.config import build_detector, build_tracker, parse_overrides, settings_of
 from mot.detectors import DEFAULT_DETECTOR
 from mot.embeddings import read_embeddings
@@ -26,9 +26,6 @@ from mot.runfile import write_run
 from mot.types import Detections, FloatArray, Frame, Tracker, Tracks
 from mot.video.background import in_background
 from mot.video.sources import Window
-
-if TYPE_CHECKING:
-    from mot.appearance.camera import CameraMotion, MotionFile
 
 Sink = Callable[[Frame, Tracks], None]
 STDOUT = "-"
@@ -97,6 +94,9 @@ def _check_parts(tracker: Tracker, plans: list[Plan], options: Options) -> None:
         raise MotError("--embeddings goes with one source and its --detections FILE")
     if options.embeddings and not getattr(tracker, "uses_embeddings", True):
         tell(f"{options.tracker} does not look at embeddings: they are not used", options.quiet)
+    blind = [plan.job.name for plan in plans if not plan.job.has_pictures]
+    if blind and options.camera in CAMERA_METHODS:
+        raise MotError(f"--camera {options.camera}: {blind[0]} has no pictures to see it in")
     once = [plan.job.name for plan in plans if not plan.job.can_be_read_again]
     if options.post and once and any(_shows_pictures(plan, options) for plan in plans):
         raise MotError(f"--post draws in a second pass, and {once[0]} has none: add --no-video")
@@ -162,8 +162,8 @@ def _track(plan: Plan, tracker: Tracker, options: Options) -> Summary:
 
 
 def _needs_pictures(plan: Plan, options: Options) -> bool:
-    seen_by_camera = options.camera in ("flow", "ecc", "orb")
-    return plan.detections is None or _shows_pictures(plan, options) or seen_by_camera
+    by_camera = options.camera in CAMERA_METHODS
+    return plan.detections is None or _shows_pictures(plan, options) or by_camera
 
 
 def _shows_pictures(plan: Plan, options: Options) -> bool:
@@ -212,24 +212,15 @@ def _detected(
     if options.camera is None:
         yield from detected
         return
-    from mot.appearance.camera import with_camera
+    from mot.appearance.camera import open_camera, with_camera
 
-    estimate = _camera(options.camera, plan)
+    estimate = open_camera(options.camera, plan.job.sequence.folder if plan.job.sequence else None)
     yield from with_camera(detected, estimate)
     if estimate.failures:
         source.warnings.append(
             f"{source.name}: the camera's motion is not known in {estimate.failures} frames, "
             "where it is taken to stand still"
         )
-
-
-def _camera(name: str, plan: Plan) -> CameraMotion | MotionFile:
-    from mot.appearance.camera import METHODS, CameraMotion, MotionFile
-
-    if name in METHODS:
-        return CameraMotion(name)
-    beside = plan.job.sequence.folder / name if plan.job.sequence else None
-    return MotionFile(beside if beside and beside.is_file() else Path(name))
 
 
 def _from_detector(

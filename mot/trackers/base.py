@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +66,7 @@ class Tracker(ABC):
     def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
         """Match, give birth, remove; which tracks of the table to report."""
 
-    def _before_prediction(self) -> None:
+    def _before_prediction(self) -> None:  # noqa: B027 (most methods change nothing)
         """What a method changes of the states first."""
 
     def _follow_camera(self, motion: npt.NDArray[np.float64]) -> None:

@@ -3,8 +3,9 @@
 
 One matching by the sum of IoU, IoU weighted by the confidence of both sides, closeness under the
 filter's covariance and likeness of shape; before it, the score of a detection where a track is
-expected is raised. Departures from the paper: the raised score is that of "likely objects" alone,
-the filter is DeepSORT's, and pairs below the IoU limit are kept out of the assignment.
+expected is raised. Departures from the paper: the raised score is that of "likely objects" alone
+and gives no birth, the filter is DeepSORT's, closeness falls with the squared Mahalanobis distance
+in a straight line, and pairs below the IoU limit are kept out of the assignment.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 ByteTrack with a filter of width and height, the camera's motion, and appearance fused by the
 minimum of two distances. Departures from the authors' code are those of `bytetrack.py`; besides,
-the camera's rotation does not mix the axes of the covariance.
+the camera's rotation does not mix the axes of the covariance, and the looks of detections of low
+scores are remembered too.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
 from mot.trackers.life import ByteTrackLife
-from mot.trackers.stages import Cost, Stages
-from mot.trackers.table import CONFIRMED, LOST, TENTATIVE
+from mot.trackers.stages import Cost
+from mot.trackers.table import CONFIRMED, TENTATIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +36,11 @@ class ByteTrackSettings:
 class ByteTrack(ByteTrackLife):
     settings: ByteTrackSettings
     model = XYAH_MODEL
-    still_axes_when_lost: tuple[int, ...] = (3,)  # of the filter: here the height
+    still_axes_when_lost: tuple[int, ...] = (3,)  # the height
 
     def __init__(self, settings: ByteTrackSettings | None = None) -> None:
         self.settings = settings or ByteTrackSettings()
         super().__init__(self.model, self.settings.track_low_thresh)
-
-    def _before_prediction(self) -> None:
-        """A lost track no longer grows or shrinks."""
-        lost = (self._table.phases == LOST).nonzero()[0]
-        for axis in self.still_axes_when_lost:
-            self._table.state[1, axis, lost] = 0
 
     def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
         settings, table = self.settings, self._table

@@ -17,7 +17,7 @@ from mot import boxes
 from mot.trackers.base import Candidates, gate_classes
 from mot.trackers.kalman import XYWH_MODEL
 from mot.trackers.life import ByteTrackLife
-from mot.trackers.table import CONFIRMED, LOST, TENTATIVE, Column, TrackTable
+from mot.trackers.table import Column, TrackTable
 from mot.types import FloatArray, IntArray
 
 

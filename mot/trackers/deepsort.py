@@ -18,7 +18,7 @@ from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
 from mot.trackers.life import DeepSortLife
 from mot.trackers.stages import Cost, Stages
-from mot.trackers.table import CONFIRMED, TENTATIVE, Column, TrackTable
+from mot.trackers.table import TENTATIVE, Column, TrackTable
 from mot.types import IntArray
 
 
@@ -66,7 +66,7 @@ class DeepSort(AppearanceTracker, DeepSortLife):
         tentative = table.phases == TENTATIVE
         just_seen = table.idle <= elapsed
         stages = self._stages(candidates)
-        self._cascade(stages, self._gated_looks(candidates), ~tentative)
+        self._cascade(stages, self._gated_looks(candidates), ~tentative, elapsed)
         overlap = self._iou_cost(self._boxes(), table.labels, candidates)
         stages.match("IoU", overlap, settings.max_iou_distance, tentative | just_seen)
         tracks, found = stages.pairs()
@@ -95,12 +95,15 @@ class DeepSort(AppearanceTracker, DeepSortLife):
         nearest: npt.NDArray[np.float32] = likeness.max(axis=1)
         return np.subtract(1, nearest, out=nearest)
 
-    def _cascade(self, stages: Stages, cost: Cost, confirmed: npt.NDArray[np.bool_]) -> None:
+    def _cascade(
+        self, stages: Stages, cost: Cost, confirmed: npt.NDArray[np.bool_], elapsed: float
+    ) -> None:
         """Tracks seen last choose first."""
         idle = self._table.idle
         for age in np.unique(idle[confirmed]):
             same = confirmed & (idle == age)
-            stages.match("appearance", cost, self.settings.appearance_thresh, same)
+            name = f"appearance, {age / elapsed:.0f} frames since seen"
+            stages.match(name, cost, self.settings.appearance_thresh, same)
 
     def _hit(self, tracks: IntArray, found: Candidates, chosen: IntArray) -> None:
         super()._hit(tracks, found, chosen)

@@ -18,7 +18,7 @@ class Candidate:
     row: int  # of the frame's detections
     cost: float  # infinite: ruled out by a gate
     took_part: bool  # false: another stage, or score, kept it out of this one
-    owner: int | None  # the id of the track that got it in this stage; 0: one without an id yet
+    owner: int | None  # the id of the track that got it, here or before; 0: one without an id yet
     chosen: bool
 
 
@@ -48,17 +48,20 @@ def track_index(trace: Trace, tracks: Tracks, track_id: int) -> int | None:
 
 def verdicts(trace: Trace, track: int, most: int = 5) -> Iterator[Verdict]:
     """Stage by stage, until one decides."""
+    owners: dict[int, int] = {}  # column of a detection -> the track that got it so far
     for stage in trace.stages:
-        candidates = _candidates(trace, stage, track)[:most]
+        owners |= dict(zip(stage.pairs[1].tolist(), stage.pairs[0].tolist(), strict=True))
+        candidates = _candidates(trace, stage, track, owners)
         took_part = bool((stage.tracks == track).any())
         reason = _reason(stage, took_part, candidates)
-        yield Verdict(stage.name, stage.limit, took_part, candidates, reason)
+        shown = [c for place, c in enumerate(candidates) if place < most or c.chosen]
+        yield Verdict(stage.name, stage.limit, took_part, shown, reason)
         if any(candidate.chosen for candidate in candidates):
             return
 
 
-def _candidates(trace: Trace, stage: Stage, track: int) -> list[Candidate]:
-    owners = dict(zip(stage.pairs[1].tolist(), stage.pairs[0].tolist(), strict=True))
+def _candidates(trace: Trace, stage: Stage, track: int, owners: dict[int, int]) -> list[Candidate]:
+    """The cheapest first: those of this stage, and those under its limit that are gone already."""
     present = set(stage.found.tolist())
     costs = stage.cost[track].tolist()
     order = sorted(range(len(costs)), key=costs.__getitem__)
@@ -88,15 +91,17 @@ def _reason(stage: Stage, took_part: bool, candidates: list[Candidate]) -> str:
     best = present[0]
     if best.cost == float("inf"):
         return "every detection is ruled out by a gate, or does not overlap at all"
-    if best.cost >= stage.limit:
+    if best.cost < stage.limit:
         return (
-            f"the nearest costs {best.cost:.3f}, over the limit by {best.cost - stage.limit:.3f}: "
-            f"a limit above {best.cost:.3f} would have matched it"
+            f"detection {best.row} would do at {best.cost:.3f}, but went to "
+            f"{_name(best.owner)}: together the tracks are matched cheaper so"
         )
-    return (
-        f"detection {best.row} would do at {best.cost:.3f}, but went to "
-        f"{_name(best.owner)}: together the tracks are matched cheaper so"
-    )
+    free = next((c for c in present if c.owner is None and c.cost < float("inf")), None)
+    over = f"the nearest costs {best.cost:.3f}, over the limit by {best.cost - stage.limit:.3f}"
+    if free is None:
+        return f"{over}; each was another track's"
+    which = "it" if free is best else f"detection {free.row}, which nobody got,"
+    return f"{over}: a limit above {free.cost:.3f} would have let {which} be matched"
 
 
 def _why_chosen(stage: Stage, chosen: Candidate, present: list[Candidate]) -> str:

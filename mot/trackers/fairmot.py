@@ -15,7 +15,7 @@ from mot.trackers.appearance import AppearanceTracker
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
 from mot.trackers.life import ByteTrackLife
-from mot.trackers.table import CONFIRMED, LOST, TENTATIVE
+from mot.trackers.table import CONFIRMED, TENTATIVE
 from mot.types import IntArray
 
 
@@ -36,6 +36,7 @@ class FairMotSettings:
 class FairMot(AppearanceTracker, ByteTrackLife):
     settings: FairMotSettings
     needs_embeddings = True
+    still_axes_when_lost = (3,)  # the height
 
     def __init__(self, settings: FairMotSettings | None = None) -> None:
         self.settings = settings or FairMotSettings()

@@ -86,9 +86,7 @@ class KalmanFilter:
         self._size_power = model.size_power
         self._measurement = _Variance(model.scale_axis, model.measurement)
         self._process = _Variance(model.scale_axis, model.position, model.velocity)
-        self._initial = _Variance(
-            model.scale_axis, model.initial_position, model.initial_velocity
-        )
+        self._initial = _Variance(model.scale_axis, model.initial_position, model.initial_velocity)
 
     def initiate(self, measurement: Measurement) -> State:
         """States at rest at the measured boxes."""

@@ -36,7 +36,15 @@ class SortLife(Tracker):
 class ByteTrackLife(Tracker):
     """ByteTrack: confirmed at the second detection in a row, lost for a while, found again."""
 
+    still_axes_when_lost: tuple[int, ...] = ()  # of the filter
     settings: Any  # has track_buffer, and duplicate_iou where duplicates are looked for
+
+    def _before_prediction(self) -> None:
+        """A lost track no longer grows or shrinks."""
+        if self.still_axes_when_lost:
+            lost = (self._table.phases == LOST).nonzero()[0]
+            for axis in self.still_axes_when_lost:
+                self._table.state[1, axis, lost] = 0
 
     def _live(
         self,
@@ -60,7 +68,6 @@ class ByteTrackLife(Tracker):
             self._confirm(table.rows >= 0)
         reported: Mask = (table.phases == CONFIRMED) & (table.rows >= 0)
         return reported
-
 
     def _duplicates(self, cost: Cost, pairs: Pairs, least_iou: float) -> npt.NDArray[np.bool_]:
         """Of a lost track and one that was matched to a detection which covers it, the younger.

@@ -20,4 +20,3 @@ def match(cost: npt.NDArray[np.floating[Any]], limit: float) -> Pairs:
     rows, columns = linear_sum_assignment(gain)
     worth = gain[rows, columns] < 0
     return rows[worth], columns[worth]
-

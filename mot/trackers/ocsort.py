@@ -143,7 +143,9 @@ class OcSort(SortLife):
             going = (step < gap).nonzero()[0]
             part = state[:, :, going]
             self._filter.predict(part, float(step_time[going].mean()))
-            virtual = boxes.cxcywh_to_xyxy(start[going] + path[going] * (step / gap[going])[:, None])
+            virtual = boxes.cxcywh_to_xyxy(
+                start[going] + path[going] * (step / gap[going])[:, None]
+            )
             self._filter.update(part, self._measure(virtual))
             state[:, :, going] = part
         self._filter.predict(state, elapsed)

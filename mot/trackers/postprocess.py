@@ -102,9 +102,7 @@ def smooth(result: Trajectories, length: float = 10.0, noise: float = 0.02) -> T
     for rows in result.split():
         if len(rows) > 2:
             xyxy[rows] = _smooth_track(result.frames[rows].astype(float), xyxy[rows], length, noise)
-    return Trajectories(
-        result.ids, result.frames, xyxy, result.scores, result.labels, result.rows
-    )
+    return Trajectories(result.ids, result.frames, xyxy, result.scores, result.labels, result.rows)
 
 
 _LONGEST = 600  # frames smoothed at once: the cost grows with the cube

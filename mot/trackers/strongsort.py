@@ -16,7 +16,7 @@ from mot.trackers.appearance import AppearanceTracker
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
 from mot.trackers.life import DeepSortLife
-from mot.trackers.table import CONFIRMED, TENTATIVE
+from mot.trackers.table import TENTATIVE
 from mot.types import FloatArray, IntArray
 
 

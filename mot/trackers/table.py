@@ -16,7 +16,7 @@ TENTATIVE, CONFIRMED, LOST = 0, 1, 2
 
 
 class TrackTable:
-    """The last axis of a column is the track; of `extra`, what one method alone needs, the first."""
+    """The last axis of a column is the track; of `extra`, one method's own columns, the first."""
 
     def __init__(self, **extra: Column) -> None:
         self._bind(np.zeros((5, 4, 0)), np.zeros((5, 0), np.int64), np.zeros((3, 0)), extra)
@@ -67,10 +67,7 @@ class TrackTable:
             np.concatenate([self.state, state], axis=2),
             np.concatenate([self._whole, whole], axis=1),
             np.concatenate([self._real, real], axis=1),
-            {
-                name: np.concatenate([column, extra[name]])
-                for name, column in self.extra.items()
-            },
+            {name: np.concatenate([column, extra[name]]) for name, column in self.extra.items()},
         )
 
     def keep(self, alive: npt.NDArray[np.bool_]) -> None:

@@ -202,7 +202,9 @@ class ImageFolderWriter(_PartialWriter):
     """Images named by the frame's index: 000001.jpg, 000002.jpg, ..."""
 
     def __init__(self, path: str | Path, ext: str = ".jpg", overwrite: bool = False) -> None:
-        path = Path(path)
+        path = Path(os.path.abspath(path))
+        if not path.name:
+            raise MotError(f"{path}: is the root of the disk: choose another folder")
         super().__init__(path, path.with_name(f"{path.name}.partial"))
         self._ext = ext if ext.startswith(".") else f".{ext}"
         if path.exists() and not _is_replaceable(path, overwrite):
