@@ -23,8 +23,13 @@ TICKS = 90000  # a second; the clock of MPEG, which all common frame rates divid
 
 # In order of liking; PyAV's wheels hold the first, other builds may have only a later one.
 ENCODERS: dict[str, dict[str, str]] = {
-    # superfast: measured 1.3 times as fast as veryfast, a file 1.7 times as large.
-    "libx264": {"preset": "superfast", "crf": "23", "profile": "high"},
+    # Measured at 1080p beside the preset superfast: 1.6 times as fast, a file 1.3 times as large.
+    "libx264": {
+        "preset": "ultrafast",
+        "crf": "23",
+        "profile": "high",
+        "x264-params": "cabac=1:deblock=1,0,0",
+    },
     "libopenh264": {"profile": "high"},
     "h264_videotoolbox": {"profile": "high"},
     "h264_mf": {},
