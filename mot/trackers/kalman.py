@@ -154,7 +154,7 @@ class _Variance:
     def __init__(self, scale_axis: tuple[int, ...], *deviations: Weights) -> None:
         scaled = np.array([np.arange(4) == axis for axis in scale_axis], np.float64)
         squares = np.square(np.array(deviations))  # (K, 4)
-        self._shape = (len(deviations), 4)
+        self._shape = (len(deviations), 4, -1)
         self._linear = (squares[:, :, None] * scaled).reshape(-1, 4)
         self._grows = bool(scaled.any())
         # An empty box still has some noise: no gain is ever 0 / 0.
@@ -163,11 +163,11 @@ class _Variance:
     def at(self, position: Measurement) -> npt.NDArray[np.float64]:
         """(K, 4, N) for K deviations and N boxes, or (K, 4, 1) where all boxes have the same."""
         if not self._grows:
-            constant: npt.NDArray[np.float64] = self._constant.reshape(*self._shape, 1)
+            constant: npt.NDArray[np.float64] = self._constant.reshape(self._shape)
             return constant
         variance: npt.NDArray[np.float64] = self._linear @ np.square(position)
         variance += self._constant
-        return variance.reshape(*self._shape, -1)
+        return variance.reshape(self._shape)
 
 
 @lru_cache(maxsize=64)
