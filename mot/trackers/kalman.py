@@ -100,7 +100,7 @@ class KalmanFilter:
         noise = self._process.at(state[0])
         if time != 1:
             noise = noise * time
-        state[...] = (_transition(time) @ state.reshape(5, -1)).reshape(state.shape)
+        state[...] = _transition(time).dot(state.reshape(5, -1)).reshape(state.shape)
         state[2::2] += noise
 
     def update(
@@ -165,7 +165,7 @@ class _Variance:
         if not self._grows:
             constant: npt.NDArray[np.float64] = self._constant.reshape(self._shape)
             return constant
-        variance: npt.NDArray[np.float64] = self._linear @ np.square(position)
+        variance: npt.NDArray[np.float64] = self._linear.dot(position * position)
         variance += self._constant
         return variance.reshape(self._shape)
 
