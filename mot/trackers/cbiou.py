@@ -1,9 +1,9 @@
 """C-BIoU: hard to track objects with irregular motions and similar appearances (Yang et al., WACV
 2023).
 
-A cascade of two matchings by the IoU of buffered boxes, a small buffer first. No filter: a track
-goes on at its mean velocity over the last observations. Departure from the paper, which does not
-say: a pair's buffered IoU must reach 0.3, and a track is confirmed at its second detection.
+A cascade of two matchings by the IoU of buffered boxes, a small buffer first. What the filter says
+is not used: a track goes on at its mean velocity over the last observations. What the paper does
+not say: a pair's buffered IoU must reach 0.3, and a track is confirmed at its second detection.
 """
 
 from __future__ import annotations

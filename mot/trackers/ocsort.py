@@ -4,7 +4,8 @@ SORT that trusts observations over predictions: the direction of motion between 
 the cost (momentum), a track found again is filtered anew along a straight path through the gap
 (re-update), and what is left is compared with the last observations (recovery). Departures from
 the authors' code: pairs below the IoU limit are kept out of the assignment; the last box of the
-straight path is applied once, not twice; the buffer is in seconds.
+straight path is applied once, not twice; the buffer is in seconds, and tracks found again in one
+frame step over their gaps by their mean time.
 """
 
 from __future__ import annotations
