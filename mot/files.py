@@ -25,6 +25,9 @@ def written_beside(path: Path) -> Iterator[TextIO]:
         with partial.open("w", encoding="utf-8", newline="\n") as file:
             yield file
         os.replace(partial, path)
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(f"; kept {partial}")
+        raise
     except Exception as error:
         with suppress(OSError):
             partial.unlink()

@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         _fail(str(error), error.exit_code, debug)
     except KeyboardInterrupt as error:
         code = _TERMINATED if isinstance(error, Terminated) else _INTERRUPTED
-        _fail(" ".join(["interrupted", *getattr(error, "__notes__", [])]), code, debug)
+        _fail("".join(["interrupted", *getattr(error, "__notes__", [])]), code, debug)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone: nothing to tell them
         sys.exit(1)

@@ -17,7 +17,7 @@ from mot.config import build_detector, build_tracker, parse_overrides, settings_
 from mot.detectors import DEFAULT_DETECTOR
 from mot.embeddings import read_embeddings
 from mot.errors import MotError, explain
-from mot.files import partial_path, written_beside
+from mot.files import written_beside
 from mot.jobs import FrameSource, Job, detections_file, find_jobs
 from mot.motfile import detections_by_frame, read_rows_of
 from mot.pipeline import detections_of, follow, from_images, from_table, only
@@ -153,7 +153,7 @@ def _track(plan: Plan, tracker: Tracker, options: Options) -> Summary:
             pass
         except KeyboardInterrupt as interrupt:
             if not source.is_live:  # the one way to end a camera, but not a file
-                interrupt.add_note(_kept(summary, plan))
+                interrupt.add_note(f" after {summary.frames} frames of {summary.name}")
                 raise
     summary.people, summary.seconds = len(ids), round(time.perf_counter() - began, 3)
     summary.warnings = source.warnings
@@ -332,11 +332,6 @@ def _window_sink(stack: ExitStack, name: str) -> Sink:
 
 class Finished(Exception):
     """The person closed the window: what was done until then is the result."""
-
-
-def _kept(summary: Summary, plan: Plan) -> str:
-    names = ", ".join(str(partial_path(path)) for path in _outputs(plan))
-    return f"after {summary.frames} frames of {summary.name}" + (f"; kept {names}" if names else "")
 
 
 def _tell(summary: Summary, plan: Plan, options: Options) -> None:

@@ -147,6 +147,8 @@ class _PartialWriter(ABC):
             self.close()
         else:
             self._abandon()
+            if self.path_written and not isinstance(error, Exception):
+                error.add_note(f"; kept {self.path_written}")
 
 
 class VideoWriter(_PartialWriter):
