@@ -11,12 +11,21 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from mot.errors import MotError
-from mot.motfile import MotRows
-from mot.types import FloatArray
+from mot.motfile import MotRows, detections_by_frame, read_rows_of
+from mot.types import Detections, FloatArray
 
 # Before the features in DeepSORT's layout: frame, id, left, top, width, height, conf.
 _ROW_COLUMNS = 7
 _SAME_PLACE = 0.2  # pixels, for files that round differently
+
+
+def read_looking_detections(
+    path: str | Path, embeddings: str | Path | None
+) -> dict[int, Detections]:
+    """The detections of each frame, with what they look like where a file of it is given."""
+    rows = read_rows_of(path)
+    vectors = read_embeddings(embeddings, rows) if embeddings else None
+    return detections_by_frame(rows, vectors)
 
 
 def read_embeddings(path: str | Path, rows: MotRows) -> FloatArray:

@@ -55,6 +55,11 @@ class Job:
     can_be_read_again: bool = True
 
     @property
+    def folder(self) -> Path | None:
+        """Of the sequence, if it is one."""
+        return self.sequence.folder if self.sequence else None
+
+    @property
     def has_pictures(self) -> bool:
         return self.sequence is None or self.sequence.images is not None
 

@@ -1,4 +1,4 @@
-"""Rows of numbers from text, three times faster than `numpy.loadtxt`, or the line that is wrong.
+"""Rows of numbers from text, faster than with `numpy.loadtxt`, or the line that is wrong.
 
 MOTChallenge files are mostly short decimal numbers. Those are read with arithmetic on whole blocks
 of bytes: the value of the digits that end at each byte is built from its neighbours, first of two

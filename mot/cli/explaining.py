@@ -10,10 +10,9 @@ from rich.table import Table
 
 from mot.cli.track import CAMERA_METHODS
 from mot.config import build_tracker, parse_overrides
-from mot.embeddings import read_embeddings
+from mot.embeddings import read_looking_detections
 from mot.errors import MotError
 from mot.jobs import detections_file, find_jobs
-from mot.motfile import detections_by_frame, read_rows_of
 from mot.pipeline import detections_of, follow, from_table, only
 from mot.trackers.base import Tracker
 from mot.trackers.explain import Verdict, track_index, verdicts
@@ -44,9 +43,7 @@ def _follow_to(
     file = detections_file(job, options["detections"])
     if file is None:
         raise MotError(f"{job.name}: give --detections FILE: the matching is made again from them")
-    rows = read_rows_of(file)
-    embeddings = read_embeddings(options["embeddings"], rows) if options["embeddings"] else None
-    table = detections_by_frame(rows, embeddings)
+    table = read_looking_detections(file, options["embeddings"])
     detect = only(from_table(table), options["conf"], None)
     with job.open(options["camera"] in CAMERA_METHODS) as frames:
         wanted = takewhile(lambda frame: frame.index <= number, frames)
@@ -54,8 +51,7 @@ def _follow_to(
         if options["camera"]:
             from mot.appearance.camera import open_camera, with_camera
 
-            folder = job.sequence.folder if job.sequence else None
-            detected = with_camera(detected, open_camera(options["camera"], folder))
+            detected = with_camera(detected, open_camera(options["camera"], job.folder))
         for frame, tracks in follow(detected, tracker):
             if frame.index == number and tracker.trace:
                 return tracker.trace[-1], tracks

@@ -15,11 +15,10 @@ from mot.cli.common import progress, refuse_existing, tell
 from mot.cli.track import CAMERA_METHODS, Options
 from mot.config import build_detector, build_tracker, parse_overrides, settings_of
 from mot.detectors import DEFAULT_DETECTOR
-from mot.embeddings import read_embeddings
+from mot.embeddings import read_looking_detections
 from mot.errors import MotError, explain
 from mot.files import written_beside
 from mot.jobs import FrameSource, Job, detections_file, find_jobs
-from mot.motfile import detections_by_frame, read_rows_of
 from mot.pipeline import detections_of, follow, from_images, from_table, only
 from mot.results import FORMATS, Format
 from mot.runfile import write_run
@@ -214,7 +213,7 @@ def _detected(
         return
     from mot.appearance.camera import open_camera, with_camera
 
-    estimate = open_camera(options.camera, plan.job.sequence.folder if plan.job.sequence else None)
+    estimate = open_camera(options.camera, plan.job.folder)
     yield from with_camera(detected, estimate)
     if estimate.failures:
         source.warnings.append(
@@ -239,17 +238,16 @@ def _from_file(
 ) -> Iterator[tuple[Frame, Detections]]:
     """Detections that do not fit are refused: for a sequence, whose length is known, at once."""
     assert plan.detections is not None
-    rows = read_rows_of(plan.detections)
-    embeddings = read_embeddings(options.embeddings, rows) if options.embeddings else None
-    table = detections_by_frame(rows, embeddings)
+    table = read_looking_detections(plan.detections, options.embeddings)
+    last_row = max(table, default=0)
     if plan.job.sequence and source.frame_count is not None:  # headers of videos only guess
-        _check_fits(rows.last_frame, source.frame_count, plan)
+        _check_fits(last_row, source.frame_count, plan)
     detect, last_frame = only(from_table(table), options.conf, options.classes), 0
     for frame, detections in detections_of(source, detect):
         last_frame = frame.index
         yield frame, detections
     if not source.warnings and options.end is None:
-        _check_fits(rows.last_frame, last_frame + options.every - 1, plan)
+        _check_fits(last_row, last_frame + options.every - 1, plan)
 
 
 def _check_fits(last_row: int, last_frame: int, plan: Plan) -> None:

@@ -28,8 +28,9 @@ def normalise(vectors: npt.NDArray[np.floating[Any]]) -> Vectors:
 def _by_looks(found: Candidates) -> Candidates:
     """Candidates that are equal in all else, in an order that does not depend on the caller's."""
     assert found.embeddings is not None
-    place = np.column_stack([found.boxes, found.scores, found.labels])
-    same = (place[1:] == place[:-1]).all(axis=1)
+    same = (found.boxes[1:] == found.boxes[:-1]).all(axis=1)
+    same &= found.scores[1:] == found.scores[:-1]
+    same &= found.labels[1:] == found.labels[:-1]
     if not same.any():
         return found
     group = np.concatenate([[0], np.cumsum(~same)])

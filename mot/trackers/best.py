@@ -76,8 +76,10 @@ class Best(BotSort):
         drift: npt.NDArray[np.float64] = np.median(centres, axis=0)
         return drift * (pairs / (pairs + settings.drift_prior))
 
-    def _high_score_costs(self, cost: Cost, candidates: Candidates) -> tuple[Cost, Cost]:
-        heights = boxes.height_iou(self._boxes(), candidates.boxes)
+    def _high_score_costs(
+        self, predicted: boxes.Boxes, cost: Cost, candidates: Candidates
+    ) -> tuple[Cost, Cost]:
+        heights = boxes.height_iou(predicted, candidates.boxes)
         overlap = np.maximum(1 - cost, 0) * heights**self.settings.height_power
         fused = fuse_score(1 - overlap, candidates.scores)
         fused = self._fuse_looks(fused, cost, candidates)

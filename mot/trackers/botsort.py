@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mot.boxes import Boxes
 from mot.trackers.appearance import AppearanceTracker
 from mot.trackers.base import Candidates
 from mot.trackers.bytetrack import ByteTrack, ByteTrackSettings, fuse_score
@@ -38,7 +39,9 @@ class BotSort(ByteTrack, AppearanceTracker):
     def __init__(self, settings: BotSortSettings | None = None) -> None:
         super().__init__(settings or BotSortSettings())
 
-    def _high_score_costs(self, cost: Cost, candidates: Candidates) -> tuple[Cost, Cost]:
+    def _high_score_costs(
+        self, predicted: Boxes, cost: Cost, candidates: Candidates
+    ) -> tuple[Cost, Cost]:
         fused = self._fuse_looks(fuse_score(cost, candidates.scores), cost, candidates)
         return fused, fused
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mot.boxes import Boxes
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
 from mot.trackers.life import ByteTrackLife
@@ -44,8 +45,9 @@ class ByteTrack(ByteTrackLife):
 
     def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
         settings, table = self.settings, self._table
-        cost = self._iou_cost(self._boxes(), table.labels, candidates)
-        first, unconfirmed = self._high_score_costs(cost, candidates)
+        predicted = self._boxes()
+        cost = self._iou_cost(predicted, table.labels, candidates)
+        first, unconfirmed = self._high_score_costs(predicted, cost, candidates)
         high = candidates.scores > settings.track_high_thresh
         tentative, followed = table.phases == TENTATIVE, table.phases == CONFIRMED
         stages = self._stages(candidates)
@@ -57,7 +59,9 @@ class ByteTrack(ByteTrackLife):
         born = stages.free_found & (candidates.scores >= settings.new_track_thresh)
         return self._live(candidates, stages, born, elapsed, cost)
 
-    def _high_score_costs(self, cost: Cost, candidates: Candidates) -> tuple[Cost, Cost]:
+    def _high_score_costs(
+        self, predicted: Boxes, cost: Cost, candidates: Candidates
+    ) -> tuple[Cost, Cost]:
         """Of the first stage and of that for unconfirmed tracks."""
         fused = fuse_score(cost, candidates.scores)
         return fused, fused

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot.trackers.appearance import CHI2_95, AppearanceTracker, Vectors
-from mot.trackers.base import Candidates
+from mot.trackers.base import Candidates, gate_classes
 from mot.trackers.kalman import XYAH_MODEL
 from mot.trackers.life import DeepSortLife
 from mot.trackers.stages import Cost, Stages
@@ -73,14 +73,13 @@ class DeepSort(AppearanceTracker, DeepSortLife):
         self._hit(tracks, candidates, found)
         return self._live(candidates, stages, elapsed)
 
-    def _gated_looks(self, candidates: Candidates) -> Cost:
+    def _gated_looks(self, candidates: Candidates) -> npt.NDArray[np.float32]:
         """(N, M) cosine distances to the galleries; infinite where the filter rules it out."""
         assert candidates.embeddings is not None
         cost = self._gallery_distance(candidates.embeddings)
         distance = self._filter.squared_mahalanobis(self._table.state, candidates.measurements)
         cost[distance > CHI2_95] = np.inf
-        cost[self._table.labels[:, None] != candidates.labels] = np.inf
-        return cost
+        return gate_classes(cost, self._table.labels, candidates.labels)
 
     def _gallery_distance(self, found: Vectors) -> npt.NDArray[np.float32]:
         """(N, M) to the nearest vector of each track; infinite for a track without any."""

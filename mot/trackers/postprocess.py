@@ -183,7 +183,7 @@ def _looks_factor(ids: IntArray, looks: Looks) -> Array:
 
 
 def _motion(result: Trajectories, rows: IntArray, last: bool) -> Array:
-    """(8,) frame, centre, size and height at one end of a track, and its speed there."""
+    """(6,) frame, centre and height at one end of a track, and its speed there."""
     times = result.frames[rows].astype(float)
     box = boxes.xyxy_to_cxcywh(result.xyxy[rows])
     edge = -1 if last else 0
@@ -192,20 +192,20 @@ def _motion(result: Trajectories, rows: IntArray, last: bool) -> Array:
         away = times - times[edge]
         away = away - away.mean()
         speed = away @ (box[:, :2] - box[:, :2].mean(axis=0)) / max(float(away @ away), 1e-9)
-    width, height = np.median(box[:, 2:], axis=0)
-    return np.array([times[edge], *box[edge, :2], width, max(height, 1e-9), *speed, len(rows)])
+    height = max(float(np.median(box[:, 3])), 1e-9)
+    return np.array([times[edge], *box[edge, :2], height, *speed])
 
 
 def _meeting_cost(ends: Array, starts: Array, gap: Array) -> Array:
     """(N, N) how far apart each end and each start come over the gap, in heights."""
-    height = np.minimum(ends[:, 4][:, None], starts[:, 4])
+    height = np.minimum(ends[:, 3][:, None], starts[:, 3])
     shift = starts[None, :, 1:3] - ends[:, None, 1:3]
-    speed = (ends[:, None, 5:7] + starts[None, :, 5:7]) / 2
+    speed = (ends[:, None, 4:] + starts[None, :, 4:]) / 2
     miss = shift - speed * gap[..., None]
     distance = np.sqrt(np.square(miss).sum(axis=2)) / height
     # Over a long gap a straight line says less: the same miss speaks less against a meeting.
     distance /= 1 + np.clip(gap, 0, None) / 30
-    size = np.abs(np.log(ends[:, 4][:, None] / starts[:, 4]))
+    size = np.abs(np.log(ends[:, 3][:, None] / starts[:, 3]))
     cost: Array = distance + size
     return cost
 
