@@ -10,7 +10,7 @@ import lap
 import numpy as np
 import numpy.typing as npt
 import pytest
-from test_trackers import NOTHING, PERSON, all_ids, frames, people, run, walk, world
+from test_trackers import NOTHING, PERSON, all_ids, frames, names_beside, people, run, walk, world
 
 from mot.trackers.bytetrack import ByteTrack, ByteTrackSettings
 from mot.types import Detections
@@ -141,17 +141,8 @@ class Paper:
 
 @pytest.mark.parametrize(("scene", "seed"), [("crowd", 1), ("crossing", 2), ("camera", 3)])
 def test_equals_the_paper(scene, seed) -> None:
-    paper, tracker = Paper(), ByteTrack()
-    ours_of: dict[int, int] = {}
-    reported = 0
-    for detections, frame in zip(world(seed, 150, scene), frames(), strict=False):
-        expected = {track.row: track for track in paper.update(detections)}
-        found = tracker.update(detections, frame)
-        assert sorted(found.detections) == sorted(expected)
-        for number, row, box in zip(found.ids, found.detections, found.boxes, strict=True):
-            np.testing.assert_allclose(box, expected[row].box, atol=1e-3)
-            assert ours_of.setdefault(expected[row].name, number) == number
-        reported += len(found)
+    stream = zip(world(seed, 150, scene), frames(), strict=False)
+    ours_of, reported = names_beside(Paper(), ByteTrack(), stream)
     assert reported > 1000
     assert len(set(ours_of.values())) == len(ours_of)
 

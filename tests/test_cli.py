@@ -15,8 +15,14 @@ import av
 import numpy as np
 import pytest
 
+from mot.appearance.camera import METHODS
 from mot.cli import cli, main
 from mot.motfile import read_rows_of
+from mot.results import FORMATS
+from mot.synthetic import SCENES
+from mot.trackers.postprocess import STEPS
+
+track_flags, synth_flags = (sys.modules[f"mot.cli.{verb}"] for verb in ("track", "synth"))
 
 FRAMES = 40
 
@@ -445,6 +451,13 @@ def wait_for(condition) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("nothing was written")
+
+
+def test_the_names_in_the_light_help_are_those_of_the_parts():
+    assert track_flags.FORMATS == tuple(FORMATS)
+    assert track_flags.POST == tuple(STEPS)
+    assert track_flags.CAMERA_METHODS == tuple(METHODS)
+    assert synth_flags._SCENES == ", ".join(SCENES)
 
 
 def test_every_verb_has_examples():

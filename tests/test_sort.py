@@ -13,6 +13,7 @@ import lap
 import numpy as np
 import numpy.typing as npt
 import pytest
+import test_trackers
 
 from mot.synthetic import make_world
 from mot.trackers.sort import Sort, SortSettings
@@ -130,17 +131,8 @@ class Paper:
 
 @pytest.mark.parametrize(("scene", "seed"), [("crowd", 1), ("crossing", 2), ("camera", 3)])
 def test_equals_the_paper(scene, seed) -> None:
-    paper, tracker = Paper(), Sort()
-    ours_of: dict[int, int] = {}
-    reported = 0
-    for detections, frame in zip(world(seed, 200, scene), frames(), strict=False):
-        expected = {track.row: track for track in paper.update(detections)}
-        found = tracker.update(detections, frame)
-        assert sorted(found.detections) == sorted(expected)
-        for number, row, box in zip(found.ids, found.detections, found.boxes, strict=True):
-            np.testing.assert_allclose(box, expected[row].box, atol=1e-3)
-            assert ours_of.setdefault(expected[row].name, number) == number
-        reported += len(found)
+    stream = zip(world(seed, 200, scene), frames(), strict=False)
+    ours_of, reported = test_trackers.names_beside(Paper(), Sort(), stream)
     assert reported > 500
     assert sorted(ours_of.values()) == list(range(1, len(ours_of) + 1))
 
@@ -203,18 +195,7 @@ def test_nothing_at_all() -> None:
     assert [len(tracks) for tracks in run([Detections.empty()] * 5)] == [0] * 5
 
 
-HOSTILE = {
-    "two alike": [PERSON, PERSON],
-    "three alike": [PERSON] * 3,
-    "no area": [[50, 50, 50, 50]],
-    "no width": [[50, 50, 50, 90]],
-    "no height": [[50, 50, 90, 50]],
-    "tiny": [[50, 50, 50.001, 50.001]],
-    "outside": [[-900, -900, -800, -700], [9e4, 9e4, 9.1e4, 9.2e4]],
-    "huge": [[-1e6, -1e6, 1e6, 1e6]],
-    "as far as boxes may lie": [[0, 0, 1e9, 1e9]],
-    "all": [PERSON, PERSON, [50, 50, 50, 50], [-900, -900, -800, -700], [0, 0, 1e5, 1e5]],
-}
+HOSTILE = {"two alike": [PERSON, PERSON], "three alike": [PERSON] * 3, **test_trackers.HOSTILE}
 
 
 @pytest.mark.parametrize("boxes", HOSTILE.values(), ids=HOSTILE)

@@ -90,6 +90,24 @@ def text_of(results: Iterable[Tracks]) -> list[tuple]:
     return [tuple(getattr(tracks, name).tolist() for name in columns) for tracks in results]
 
 
+def names_beside(paper, tracker, stream) -> tuple[dict[int, int], int]:
+    """Our id of each track of a plain reference, and how many boxes were reported.
+
+    Both report the same detections in every frame, with the same boxes and one name each.
+    """
+    ours_of: dict[int, int] = {}
+    reported = 0
+    for detections, frame in stream:
+        expected = {track.row: track for track in paper.update(detections)}
+        found = tracker.update(detections, frame)
+        assert sorted(found.detections) == sorted(expected)
+        for number, row, box in zip(found.ids, found.detections, found.boxes, strict=True):
+            np.testing.assert_allclose(box, expected[row].box, atol=1e-3)
+            assert ours_of.setdefault(expected[row].name, number) == number
+        reported += len(found)
+    return ours_of, reported
+
+
 def owners(results: Iterable[Tracks]) -> list[dict[int, int]]:
     """Of each frame: the detection's row to the id that it got."""
     return [
