@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mot.types import FloatArray
+from mot.types import FloatArray, IntArray
 
 Boxes = npt.NDArray[np.floating[Any]]
 
 _BLOCK = 16384  # pairs at a time: 64 KiB a temporary
-_TINY = np.float32(1e-9)  # keeps 0 / 0 out of the overlap of two empty boxes
+_TINY = np.float32(1e-30)  # keeps 0 / 0 out of the overlap of two empty boxes; changes no other
+_ROUNDING = 1e-5  # more than an overlap errs in float32
 
 
 # Corners and centres are two planes each, so most steps below do x and y, or both sizes, at once.
@@ -118,9 +119,62 @@ def giou(a: Boxes, b: Boxes) -> FloatArray:
     return _blockwise(_giou, a, b)
 
 
+def diou(a: Boxes, b: Boxes) -> FloatArray:
+    """(N, M) distance IoU in [-1, 1]: IoU less (centre distance / hull's diagonal) squared."""
+    return _blockwise(_diou, a, b)
+
+
 def containment(a: Boxes, b: Boxes) -> FloatArray:
     """(N, M) the share of each box of `a` that lies within each box of `b`."""
     return _blockwise(_containment, a, b)
+
+
+def paired_iou(a: Boxes, b: Boxes) -> FloatArray:
+    """(N,) IoU of each row of `a` with the same row of `b`."""
+    return _paired(_iou, a, b)
+
+
+def paired_diou(a: Boxes, b: Boxes) -> FloatArray:
+    """(N,) distance IoU of each row of `a` with the same row of `b`."""
+    return _paired(_diou, a, b)
+
+
+def near_pairs(a: Boxes, b: Boxes, least: float) -> tuple[IntArray, IntArray]:
+    """Rows of `a` and of `b`, the former in order: all pairs with an IoU above `least`, few others.
+
+    Boxes overlap no more than their extents along either axis do.
+    """
+    if len(a) == 0 or len(b) == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    planes, other = np.ascontiguousarray(a.T), np.ascontiguousarray(b.T)
+    axis = _sparser_axis(other)
+    order = np.argsort(other[axis])
+    first, last = (
+        np.searchsorted(other[axis][order], bound)
+        for bound in _reach(planes[axis::2], other[axis::2], least)
+    )
+    counts = last - first
+    places = np.arange(counts.sum()) + np.repeat(first - (np.cumsum(counts) - counts), counts)
+    begins = other[1 - axis][order][places]
+    low, high = _reach(planes[1 - axis :: 2], other[1 - axis :: 2], least)
+    near = np.flatnonzero((np.repeat(low, counts) < begins) & (begins < np.repeat(high, counts)))
+    return np.repeat(np.arange(len(a)), counts)[near], order[places[near]]
+
+
+def _sparser_axis(planes: Boxes) -> int:
+    """Along which boxes lie farther apart, by their own size."""
+    width, height = (planes[2:] - planes[:2]).mean(axis=1)
+    across, down = np.ptp(planes[:2], axis=1)
+    return int(down * width > across * height)
+
+
+def _reach(a: Boxes, b: Boxes, least: float) -> tuple[Boxes, Boxes]:
+    """Between which bounds one of `b` must begin; both are (2, N) begins and ends on an axis."""
+    share = max(least - _ROUNDING, 0.0)
+    size, largest = a[1] - a[0], (b[1] - b[0]).max()
+    slack = 8 * np.spacing(max(np.abs(a).max(), np.abs(b).max()))
+    before = np.minimum(size * ((1 - share) / share), largest) if share else largest
+    return a[0] - before - slack, a[0] + size * (1 - share) + slack
 
 
 def _ratio(above: Boxes, below: Boxes) -> Boxes:
@@ -175,6 +229,26 @@ def _giou(a: FloatArray, b: FloatArray) -> FloatArray:
     return shared
 
 
+def _diou(a: FloatArray, b: FloatArray) -> FloatArray:
+    across = np.maximum(a[2][:, None], b[2]) - np.minimum(a[0][:, None], b[0])
+    down = np.maximum(a[3][:, None], b[3]) - np.minimum(a[1][:, None], b[1])
+    diagonal = _square_sum(across, down)
+    across = (a[0] + a[2])[:, None] - (b[0] + b[2])  # twice the distance of the centres
+    down = (a[1] + a[3])[:, None] - (b[1] + b[3])
+    distance = _square_sum(across, down)
+    distance /= np.maximum(4 * diagonal, _TINY)
+    overlap = _iou(a, b)
+    overlap -= distance
+    return overlap
+
+
+def _square_sum(x: FloatArray, y: FloatArray) -> FloatArray:
+    x *= x
+    y *= y
+    x += y
+    return x
+
+
 def _containment(a: FloatArray, b: FloatArray) -> FloatArray:
     shared = _intersection(a, b)
     shared /= np.maximum(_planar_area(a), _TINY)[:, None]
@@ -184,6 +258,14 @@ def _containment(a: FloatArray, b: FloatArray) -> FloatArray:
 def _planar_area(planes: FloatArray) -> FloatArray:
     area: FloatArray = (planes[2] - planes[0]) * (planes[3] - planes[1])
     return area
+
+
+def _paired(
+    kernel: Callable[[FloatArray, FloatArray], FloatArray], a: Boxes, b: Boxes
+) -> FloatArray:
+    """Run a kernel with one column of its own for each row."""
+    planes, other = np.ascontiguousarray(a.T, np.float32), np.ascontiguousarray(b.T, np.float32)
+    return kernel(planes, other[:, :, None])[:, 0]
 
 
 def _blockwise(

@@ -23,31 +23,36 @@ class Truth:
 
 def score(truths: dict[str, Truth], results: dict[str, str]) -> dict[str, dict[str, float]]:
     """HOTA, DetA, AssA, MOTA, IDF1 (percent) and IDSW of each sequence and COMBINED_SEQ."""
-    import trackeval
-
     with tempfile.TemporaryDirectory() as home:
         _write(Path(home), truths, results)
-        dataset = {
-            "GT_FOLDER": f"{home}/gt",
-            "TRACKERS_FOLDER": f"{home}/trackers",
-            "TRACKERS_TO_EVAL": ["ours"],
-            "SKIP_SPLIT_FOL": True,
-            "SEQ_INFO": dict.fromkeys(results),
-            "PRINT_CONFIG": False,
-            "BENCHMARK": "MOT17",
-        }
-        quiet = {"USE_PARALLEL": False, "PRINT_RESULTS": False, "PRINT_CONFIG": False}
-        quiet |= {"TIME_PROGRESS": False, "OUTPUT_SUMMARY": False, "OUTPUT_DETAILED": False}
-        metrics = [
-            trackeval.metrics.HOTA(),
-            trackeval.metrics.CLEAR({"PRINT_CONFIG": False}),
-            trackeval.metrics.Identity({"PRINT_CONFIG": False}),
-        ]
-        with contextlib.redirect_stdout(io.StringIO()):
-            evaluator = trackeval.Evaluator(quiet | {"PLOT_CURVES": False})
-            found, _ = evaluator.evaluate([trackeval.datasets.MotChallenge2DBox(dataset)], metrics)
-    sequences = found["MotChallenge2DBox"]["ours"]
-    return {name: _row(parts["pedestrian"]) for name, parts in sequences.items()}
+        found = evaluate_by_trackeval(Path(home) / "gt", Path(home) / "trackers", list(results))
+    return {name: _row(parts["pedestrian"]) for name, parts in found.items()}
+
+
+def evaluate_by_trackeval(truth: Path, trackers: Path, names: list[str]) -> dict:
+    """All numbers of `trackers/ours/data/NAME.txt`, by sequence, class and metric family."""
+    import trackeval
+
+    dataset = {
+        "GT_FOLDER": str(truth),
+        "TRACKERS_FOLDER": str(trackers),
+        "TRACKERS_TO_EVAL": ["ours"],
+        "SKIP_SPLIT_FOL": True,
+        "SEQ_INFO": dict.fromkeys(names),
+        "PRINT_CONFIG": False,
+        "BENCHMARK": "MOT17",
+    }
+    quiet = {"USE_PARALLEL": False, "PRINT_RESULTS": False, "PRINT_CONFIG": False}
+    quiet |= {"TIME_PROGRESS": False, "OUTPUT_SUMMARY": False, "OUTPUT_DETAILED": False}
+    metrics = [
+        trackeval.metrics.HOTA(),
+        trackeval.metrics.CLEAR({"PRINT_CONFIG": False}),
+        trackeval.metrics.Identity({"PRINT_CONFIG": False}),
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluator = trackeval.Evaluator(quiet | {"PLOT_CURVES": False})
+        found, _ = evaluator.evaluate([trackeval.datasets.MotChallenge2DBox(dataset)], metrics)
+    return found["MotChallenge2DBox"]["ours"]
 
 
 def _write(home: Path, truths: dict[str, Truth], results: dict[str, str]) -> None:

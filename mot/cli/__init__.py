@@ -10,6 +10,8 @@ from typing import NoReturn
 import click
 
 from mot import __version__
+from mot.cli.convert import convert
+from mot.cli.eval import eval_
 from mot.cli.explain import explain
 from mot.cli.render import render
 from mot.cli.synth import synth
@@ -26,7 +28,7 @@ def cli() -> None:
     """Find the people in a video and follow them."""
 
 
-for _verb in (track, render, synth, explain):
+for _verb in (track, eval_, render, synth, convert, explain):
     cli.add_command(_verb)
 
 

@@ -1,0 +1,1 @@
+"""Measuring results: HOTA, CLEAR and identity with ground truth, plausibility without."""

@@ -1,0 +1,78 @@
+"""Where the frames of a sequence are, and those of them that are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from mot.evaluation.entries import Truth
+from mot.jobs import VIDEO_SUFFIXES
+from mot.motfile import is_sequence, list_images, read_sequence, split_detector
+from mot.types import Image
+from mot.video import open_source
+from mot.video.images import open_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """A video, or a folder of pictures."""
+
+    path: Path
+    last: int | None  # the number of its last frame, as far as it says
+
+    def frames(self, wanted: Collection[int]) -> Iterator[tuple[int, Image]]:
+        """Those that are wanted and can be read, with their numbers from 1, in order."""
+        last = max(wanted, default=0)
+        if self.path.is_dir():
+            yield from self._pictures(wanted)
+        elif wanted:
+            with open_source(self.path) as source:
+                for frame in source:
+                    if frame.index in wanted and frame.image is not None:
+                        yield frame.index, frame.image
+                    if frame.index >= last:
+                        return
+
+    def _pictures(self, wanted: Collection[int]) -> Iterator[tuple[int, Image]]:
+        """Only the files that are wanted are decoded."""
+        with closing(open_folder(self.path)) as reader:
+            for picture in reader.pictures():
+                image = picture.image() if picture.index in wanted else None
+                if image is not None:
+                    yield picture.index, image
+
+
+def find_footage(truth: Truth, given: Path | None = None) -> Footage | None:
+    """What was given, be it a folder of several sequences, else what lies with the sequence."""
+    names = (truth.name, split_detector(truth.name)[0])
+    if given:
+        return _opened(_given(given, names))
+    path = _inside(truth.sequence.folder, names) if truth.sequence else None
+    return _opened(path) if path else None
+
+
+def _given(given: Path, names: Iterable[str]) -> Path:
+    """A path that leads nowhere is opened all the same, so that its fault is told."""
+    if not given.is_dir():
+        return given
+    folders = [given / name for name in names if (given / name).is_dir()]
+    return next(filter(None, (_inside(folder, names) for folder in [*folders, given])), given)
+
+
+def _inside(folder: Path, names: Iterable[str]) -> Path | None:
+    """The folder, if it holds pictures, else the video of that name, else the only video."""
+    if read_sequence(folder).images if is_sequence(folder) else list_images(folder):
+        return folder
+    videos = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in VIDEO_SUFFIXES]
+    named = [video for video in videos if video.stem in names]
+    return next(iter(named or videos[: len(videos) == 1]), None)
+
+
+def _opened(path: Path) -> Footage:
+    if path.is_dir():
+        with closing(open_folder(path)) as reader:
+            return Footage(path, reader.facts.frame_count)
+    with open_source(path) as source:
+        return Footage(path, source.frame_count)
