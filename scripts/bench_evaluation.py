@@ -1,5 +1,5 @@
 """HOTA, CLEAR and identity with preprocessing, from text files to the numbers: ours beside
-TrackEval's and roboflow trackers', in one run, on one thread.
+TrackEval's and roboflow trackers', in one run, on one thread; processor time.
 
     python scripts/bench_evaluation.py [mot17 1000x50 10000x100] [--peak]
 
@@ -132,9 +132,9 @@ def compare(load: str, truth: Path, results: Path, repeats: int) -> None:
         seconds = []
         try:
             for _ in range(repeats if work is not ours else 2 * repeats):
-                start = time.perf_counter()
+                start = time.process_time()
                 found = work(truth, results)
-                seconds.append(time.perf_counter() - start)
+                seconds.append(time.process_time() - start)
         except ImportError:
             print(f"{load:12} {work.__name__:12} not installed")
             continue
