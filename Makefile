@@ -1,6 +1,6 @@
 # make track                      people tracked in a rendered demo clip
 # make track VIDEO=my.mp4         in a video of your own (DETECTIONS=det.txt for a network's)
-# make test                       the tests
+# make test                       the tests (EXTRAS=dev,torch: those of the networks too)
 # make check                      the linter and the type checker
 
 PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -8,6 +8,7 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEMO := runs/synth/demo
+EXTRAS := dev
 
 .PHONY: track test check clean
 
@@ -19,10 +20,10 @@ else
 	$(BIN)/mot track $(DEMO).mp4 --detections $(DEMO).det.txt --overwrite
 endif
 
-test: .venv/dev
-	$(BIN)/python -m pytest
+test: .venv/$(EXTRAS)
+	$(BIN)/python -m pytest -n auto
 
-check: .venv/dev
+check: .venv/$(EXTRAS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -35,8 +36,8 @@ check: .venv/dev
 	$(PIP) -e .
 	@touch $@
 
-.venv/dev: .venv/bin/python pyproject.toml
-	$(PIP) -e '.[dev]'
+.venv/$(EXTRAS): .venv/bin/python pyproject.toml
+	$(PIP) -e '.[$(EXTRAS)]'
 	@touch $@
 
 clean:

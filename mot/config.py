@@ -6,11 +6,11 @@ import dataclasses
 import sys
 import tomllib
 from collections.abc import Mapping
-from importlib import import_module, resources
+from importlib import import_module, metadata, resources
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from mot.detectors import DEFAULT_DETECTOR, DETECTORS
+from mot.detectors import BY_SUFFIX, DEFAULT_DETECTOR, DETECTORS, ENTRY_POINTS
 from mot.errors import MotError, nearest
 from mot.trackers import DEFAULT_TRACKER, TRACKERS
 from mot.types import Detector, Tracker
@@ -47,7 +47,8 @@ def build(settings: type[Settings], values: Mapping[str, Any], place: str) -> Se
             raise MotError(f"{place}: {key} = {value!r} must lie between 0 and {_largest(key):g}")
     try:
         numbers = {key: float(value) for key, value in values.items() if types[key] is float}
-        return settings(**{**values, **numbers})
+        lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+        return settings(**{**values, **numbers, **lists})
     except ValueError as error:
         raise MotError(f"{place}: {error}") from None
 
@@ -115,12 +116,82 @@ def _resolve_tracker(name: str) -> tuple[str, dict[str, Any], str]:
     return name, values, place
 
 
-def build_detector(name: str = DEFAULT_DETECTOR) -> Detector:
-    """A detector by its name in `DETECTORS`; a new one for each stream."""
+def build_detector(
+    name: str = DEFAULT_DETECTOR, tiles: str | None = None, **overrides: Any
+) -> Detector:
+    """A new detector, by its name, by a TOML file with `detector = "name"` in it, or by a file
+    that holds a network. `tiles` such as 2x2: it looks at parts of the pictures too."""
+    detector = _build_detector(name, overrides)
+    if not tiles:
+        return detector
+    from mot.detectors.tiles import TiledDetector, parse_tiling
+
+    return TiledDetector(detector, parse_tiling(tiles), overrides.get("nms_iou", 0.5))
+
+
+def _build_detector(name: str, overrides: Mapping[str, Any]) -> Detector:
+    name, values, place = resolve_detector(name)
     if name not in DETECTORS:
-        raise MotError(f"unknown detector {name!r}: {nearest(name, DETECTORS)}")
-    module_name, class_name = DETECTORS[name]
-    detector: Detector = getattr(import_module(module_name), class_name)()
+        return _build_plugin(name, {**values, **overrides})
+    module_name, factory, settings_name = DETECTORS[name]
+    module = import_module(module_name)
+    settings = build(getattr(module, settings_name), {**values, **overrides}, place)
+    detector: Detector = getattr(module, factory)(settings)
+    return detector
+
+
+def detector_settings(name: str) -> frozenset[str]:
+    """What a detector can be told; of one from another package, anything."""
+    name, _, _ = resolve_detector(name)
+    if name not in DETECTORS:
+        return frozenset(("conf", "classes"))
+    module_name, _, settings_name = DETECTORS[name]
+    kind = getattr(import_module(module_name), settings_name)
+    return frozenset(field.name for field in dataclasses.fields(kind))
+
+
+def resolve_detector(name: str) -> tuple[str, dict[str, Any], str]:
+    """The registered name, the values of its file, and what to call it in messages."""
+    place, values = f"detector {name}", {}
+    name = _file_of_model(name)
+    suffix = Path(name).suffix.lower()
+    if suffix == ".toml":
+        values = load_toml(Path(name))
+        place, name = name, str(values.pop("detector", ""))
+        if not name:
+            raise MotError(f'{place}: names no detector: add detector = "{DEFAULT_DETECTOR}"')
+    elif suffix in BY_SUFFIX:
+        if not Path(name).is_file():
+            raise MotError(f"{name}: no such file")
+        place, values, name = name, {"model": name}, BY_SUFFIX[suffix]
+    elif name in DETECTORS:
+        values = shipped("detectors", name)
+    if name not in DETECTORS and name not in _entry_points():
+        known = [*DETECTORS, *_entry_points()]
+        raise MotError(f"unknown detector {name!r}: {nearest(name, known)}")
+    return name, values, place
+
+
+def _file_of_model(name: str) -> str:
+    """The file of a known model that is on this machine; other names as they are."""
+    if name in DETECTORS or name in _entry_points():
+        return name
+    from mot.models import installed_file
+
+    return str(installed_file(name) or name)
+
+
+def _entry_points() -> dict[str, Any]:
+    """The detectors that other packages add: functions that take settings and give a detector."""
+    return {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
+
+
+def _build_plugin(name: str, values: Mapping[str, Any]) -> Detector:
+    point = _entry_points()[name]
+    try:
+        detector: Detector = point.load()(**values)
+    except (ImportError, AttributeError, TypeError) as error:
+        raise MotError(f"detector {name} of another package ({point.value}): {error}") from error
     return detector
 
 

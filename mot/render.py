@@ -1,16 +1,17 @@
-"""Draw tracks on a frame: boxes, ids, trails."""
+"""Draw tracks on a frame: boxes, ids, trails; or detections: boxes, scores."""
 
 from __future__ import annotations
 
 import colorsys
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from mot.opencv import cv2
-from mot.types import Frame, Image, IntArray, Tracks
+from mot.types import Detections, Frame, Image, IntArray, Tracks
 
 Colour = tuple[int, int, int]  # BGR
 Point = tuple[int, int]
@@ -34,6 +35,20 @@ def colour_of(track_id: int) -> Colour:
     saturation, value = _SHADES[track_id // 7 % len(_SHADES)]
     red, green, blue = colorsys.hsv_to_rgb(track_id * _GOLDEN % 1, saturation, value)
     return round(blue * 255), round(green * 255), round(red * 255)
+
+
+def draw_detections(frame: Frame, found: Detections, names: Sequence[str] = ()) -> Image:
+    """Boxes and scores, in place; with the names of the classes where there are several."""
+    if frame.image is None:
+        raise ValueError(f"frame {frame.index} has no image to draw on")
+    pen = Pen.for_image(frame.image)
+    corners = np.rint(np.clip(found.boxes, -_FARTHEST, _FARTHEST)).astype(np.int64).tolist()
+    for box, label in zip(corners, found.labels.tolist(), strict=True):
+        pen.box(frame.image, box, colour_of(label + 1), seen=True)
+    for box, label, score in zip(corners, found.labels.tolist(), found.scores, strict=True):
+        name = f"{names[label]} " if len(names) > 1 else ""
+        pen.label(frame.image, f"{name}{score:.2f}", box, colour_of(label + 1))
+    return frame.image
 
 
 class Renderer:

@@ -105,6 +105,20 @@ def test_every_settings_file_belongs_to_a_tracker() -> None:
     assert {path.stem for path in folder.glob("*.toml")} == set(TRACKERS)
 
 
+@pytest.mark.parametrize("name", DETECTORS)
+def test_the_shipped_file_of_a_detector_says_what_the_defaults_are(name) -> None:
+    module, _, settings_name = DETECTORS[name]
+    kind = getattr(pytest.importorskip(module, exc_type=ImportError), settings_name)
+    shipped_values = shipped("detectors", name)
+    assert set(shipped_values) == {field.name for field in dataclasses.fields(kind)}
+    assert build(kind, shipped_values, name) == kind()
+
+
+def test_every_detector_has_a_settings_file() -> None:
+    folder = Path(import_module("mot").__file__).parent / "configs" / "detectors"
+    assert {path.stem for path in folder.glob("*.toml")} == set(DETECTORS)
+
+
 def test_the_defaults_are_registered() -> None:
     assert type(build_tracker()) is type(build_tracker(DEFAULT_TRACKER))
     assert build_tracker() is not build_tracker()

@@ -10,9 +10,13 @@ from typing import NoReturn
 import click
 
 from mot import __version__
+from mot.cli.benchmark import benchmark
 from mot.cli.convert import convert
+from mot.cli.detect import detect
 from mot.cli.eval import eval_
 from mot.cli.explain import explain
+from mot.cli.export import export
+from mot.cli.models import models
 from mot.cli.render import render
 from mot.cli.synth import synth
 from mot.cli.track import track
@@ -28,7 +32,11 @@ def cli() -> None:
     """Find the people in a video and follow them."""
 
 
-for _verb in (track, eval_, render, synth, convert, explain):
+_VERBS = (
+    *(track, detect, eval_, benchmark, render, synth),
+    *(export, models, convert, explain),
+)
+for _verb in _VERBS:
     cli.add_command(_verb)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+import click
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,3 +71,19 @@ def refuse_existing(
             raise MotError(f"{path}: is what is read: choose another place with --out")
         if path.exists() and not overwrite:
             raise MotError(f"{path}: exists: give --overwrite, or another place with --out")
+
+
+def several_of(known: tuple[str, ...]) -> Callable[..., tuple[str, ...]]:
+    """A callback that reads names with commas between them."""
+
+    def parse(context: click.Context, option: click.Parameter, text: str | None) -> tuple[str, ...]:
+        if text is None:
+            return ()
+        names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+        if not names or any(name not in known for name in names):
+            raise click.BadParameter(
+                f"{text!r} is not one of {', '.join(known)}, or several of them"
+            )
+        return names
+
+    return parse

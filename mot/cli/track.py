@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from mot.detectors import DEFAULT_DETECTOR, DETECTORS
+from mot.cli.common import several_of
+from mot.cli.detector_flags import detector_flags
 from mot.trackers import DEFAULT_TRACKER, TRACKERS
 
 FORMATS = ("mot", "csv", "jsonl")
-# A file without classes has 0 for its people, MOTChallenge's ground truth has 1.
-_PEOPLE = {"person": (0, 1)}
 CAMERA_METHODS = ("flow", "ecc", "orb")
 POST = ("merge", "linear", "gsi", "short")
 
@@ -25,7 +23,18 @@ class Options:
     sources: tuple[str, ...]
     detections: str | None
     embeddings: str | None
+    embedder: str | None
     detector: str | None
+    weights: str | None
+    imgsz: tuple[int, int] | None
+    conf: float | None
+    iou: float | None
+    classes: tuple[str, ...] | None
+    batch: int | None
+    device: str | None
+    half: bool
+    max_det: int | None
+    tiles: str | None
     camera: str | None
     tracker: str
     post: tuple[str, ...]
@@ -33,8 +42,6 @@ class Options:
     out: str | None
     formats: tuple[str, ...]
     save_video: bool | None
-    conf: float | None
-    classes: tuple[int, ...] | None
     start: float | None
     end: float | None
     every: int
@@ -43,41 +50,12 @@ class Options:
     quiet: bool
 
 
-def _several_of(known: tuple[str, ...]) -> Callable[..., tuple[str, ...]]:
-    """A callback that reads names with commas between them."""
-
-    def parse(context: click.Context, option: click.Parameter, text: str | None) -> tuple[str, ...]:
-        if text is None:
-            return ()
-        names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-        if not names or any(name not in known for name in names):
-            raise click.BadParameter(
-                f"{text!r} is not one of {', '.join(known)}, or several of them"
-            )
-        return names
-
-    return parse
-
-
-def _parse_classes(
-    context: click.Context, option: click.Parameter, text: str | None
-) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        words = [word.strip() for word in text.split(",")]
-        return tuple(label for word in words for label in _PEOPLE.get(word) or (int(word),))
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r}: give class numbers with commas between them, or person"
-        ) from None
-
-
 @click.command(
     short_help="Find the people in a video and follow them.",
     epilog="""\b
 Examples:
   mot track video.mp4
+  mot track video.mp4 --detector yolov3.cfg --imgsz 960x544
   mot track video.mp4 --detections det.txt -o out/
   mot track MOT17-02-FRCNN --detections FRCNN --tracker sort --no-video
   mot track 'clips/*.mp4' --format mot,csv
@@ -88,10 +66,9 @@ Examples:
 @click.option("--detections", metavar="FILE|DIR|NAME", help="MOT detections, not a detector's.")
 @click.option("--embeddings", metavar="FILE", help="What the detections look like: .npy, .npz.")
 @click.option(
-    "--detector",
-    metavar="NAME",
-    help=f"What finds the people: {', '.join(DETECTORS)}. [default: {DEFAULT_DETECTOR}]",
+    "--embedder", metavar="FILE|NAME", help="A network that sees what they look like: .onnx."
 )
+@detector_flags
 @click.option(
     "--tracker",
     default=DEFAULT_TRACKER,
@@ -106,7 +83,7 @@ Examples:
 )
 @click.option(
     "--post",
-    callback=_several_of(POST),
+    callback=several_of(POST),
     metavar="STEP,...",
     help=f"Mend the finished tracks: {', '.join(POST)} (done in this order).",
 )
@@ -118,16 +95,12 @@ Examples:
     "--format",
     "formats",
     default="mot",
-    callback=_several_of(FORMATS),
+    callback=several_of(FORMATS),
     show_default=True,
     help=f"Of the tracks: {', '.join(FORMATS)}, or several with commas.",
 )
 @click.option(
     "--save-video/--no-video", default=None, help="Write the annotated video. [default: yes]"
-)
-@click.option("--conf", type=click.FloatRange(0, 1), help="Leave out detections of a lower score.")
-@click.option(
-    "--classes", callback=_parse_classes, help="Only these classes, as numbers or person."
 )
 @click.option("--start", type=float, metavar="SECONDS", help="Begin here.")
 @click.option("--end", type=float, metavar="SECONDS", help="Stop before here.")

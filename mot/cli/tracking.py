@@ -12,14 +12,15 @@ from typing import TextIO
 import numpy as np
 
 from mot.cli.common import progress, refuse_existing, tell
+from mot.cli.detectors import class_numbers, open_detector
 from mot.cli.track import CAMERA_METHODS, Options
-from mot.config import build_detector, build_tracker, parse_overrides, settings_of
+from mot.config import build_tracker, parse_overrides, settings_of
 from mot.detectors import DEFAULT_DETECTOR
 from mot.embeddings import read_looking_detections
 from mot.errors import MotError, explain
 from mot.files import written_beside
 from mot.jobs import FrameSource, Job, detections_file, find_jobs
-from mot.pipeline import detections_of, follow, from_images, from_table, only
+from mot.pipeline import detections_of, follow, from_table, only
 from mot.results import FORMATS, Format
 from mot.runfile import write_run
 from mot.types import Detections, FloatArray, Frame, Tracker, Tracks
@@ -91,9 +92,13 @@ def _check_parts(tracker: Tracker, plans: list[Plan], options: Options) -> None:
         raise MotError("--detections is one file for several sources: give a folder of files")
     if options.embeddings and (len(plans) > 1 or plans[0].detections is None):
         raise MotError("--embeddings goes with one source and its --detections FILE")
-    if options.embeddings and not getattr(tracker, "uses_embeddings", True):
+    if options.embeddings and options.embedder:
+        raise MotError("--embeddings and --embedder both say what people look like: give one")
+    if (options.embeddings or options.embedder) and not getattr(tracker, "uses_embeddings", True):
         tell(f"{options.tracker} does not look at embeddings: they are not used", options.quiet)
     blind = [plan.job.name for plan in plans if not plan.job.has_pictures]
+    if blind and options.embedder:
+        raise MotError(f"--embedder: {blind[0]} has no pictures to look at")
     if blind and options.camera in CAMERA_METHODS:
         raise MotError(f"--camera {options.camera}: {blind[0]} has no pictures to see it in")
     once = [plan.job.name for plan in plans if not plan.job.can_be_read_again]
@@ -162,7 +167,8 @@ def _track(plan: Plan, tracker: Tracker, options: Options) -> Summary:
 
 def _needs_pictures(plan: Plan, options: Options) -> bool:
     by_camera = options.camera in CAMERA_METHODS
-    return plan.detections is None or _shows_pictures(plan, options) or by_camera
+    looks = by_camera or options.embedder is not None
+    return plan.detections is None or _shows_pictures(plan, options) or looks
 
 
 def _shows_pictures(plan: Plan, options: Options) -> bool:
@@ -208,6 +214,12 @@ def _detected(
     """Each frame with its detections, and with the camera's motion where that is asked for."""
     read = _from_file if plan.detections else _from_detector
     detected = read(source, plan, options)
+    if options.embedder:
+        from mot.appearance.embedder import OnnxEmbedder, with_looks
+        from mot.models import installed_file
+
+        embedder = OnnxEmbedder(installed_file(options.embedder) or options.embedder)
+        detected = in_background(with_looks(detected, embedder), depth=4)
     if options.camera is None:
         yield from detected
         return
@@ -226,11 +238,10 @@ def _from_detector(
     source: FrameSource, plan: Plan, options: Options
 ) -> Iterator[tuple[Frame, Detections]]:
     """A detector works in a thread of its own."""
+    opened = open_detector(options)
     if options.detector is None:
         tell(_MOTION_NOTE, options.quiet)
-    detector = build_detector(_detector(options))
-    detect = only(from_images(detector), options.conf, options.classes)
-    yield from in_background(detections_of(source, detect), depth=4)
+    yield from in_background(detections_of(source, opened.detect, opened.batch), depth=4)
 
 
 def _from_file(
@@ -242,7 +253,7 @@ def _from_file(
     last_row = max(table, default=0)
     if plan.job.sequence and source.frame_count is not None:  # headers of videos only guess
         _check_fits(last_row, source.frame_count, plan)
-    detect, last_frame = only(from_table(table), options.conf, options.classes), 0
+    detect, last_frame = only(from_table(table), options.conf, class_numbers(options.classes)), 0
     for frame, detections in detections_of(source, detect):
         last_frame = frame.index
         yield frame, detections

@@ -1,0 +1,153 @@
+"""What people look like, as unit vectors: a re-identification network on ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mot import boxes
+from mot.errors import MotError
+from mot.opencv import cv2
+from mot.types import Detections, FloatArray, Frame, Image
+
+# Of ImageNet, in RGB: what such networks are trained with.
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_SIZE = (128, 256)  # width, height, where the file leaves them open
+_BATCH = 64  # crops at a time
+
+
+class OnnxEmbedder:
+    """Looks at people in a frame: their crops go through the network in one batch.
+
+    A file that takes one crop alone is run on several threads at once.
+    """
+
+    def __init__(self, path: str | Path, threads: int | None = None) -> None:
+        self._threads = threads or min(8, os.cpu_count() or 1)
+        self._session, self._is_single = _open(Path(path), self._threads)
+        (given,) = self._session.get_inputs()
+        self._input = given.name
+        height, width = (side if isinstance(side, int) else None for side in given.shape[2:])
+        self.size = (width or _SIZE[0], height or _SIZE[1])
+        known = _metadata(self._session)
+        self.path = Path(path)
+        mean = _per_channel(self.path, "mean", known.get("mean", _MEAN))
+        std = _per_channel(self.path, "std", known.get("std", _STD))
+        self._scale = np.array(1 / (255 * std), np.float32)
+        self._shift = np.array(-mean / std, np.float32)
+
+    def __call__(self, image: Image, xyxy: FloatArray) -> FloatArray:
+        """(N, D) unit vectors of the people in these boxes."""
+        crops = self._crops(image, xyxy)
+        if not len(crops):
+            return np.zeros((0, 0), np.float32)
+        parts = [self._run(crops[at : at + _BATCH]) for at in range(0, len(crops), _BATCH)]
+        vectors = np.concatenate(parts, dtype=np.float64).reshape(len(crops), -1)
+        length = np.linalg.norm(vectors, axis=1, keepdims=True)
+        with np.errstate(invalid="ignore"):  # of a network that gives infinite numbers
+            unit: FloatArray = (vectors / np.maximum(length, 1e-12)).astype(np.float32)
+        return np.nan_to_num(unit)
+
+    def _crops(self, image: Image, xyxy: FloatArray) -> npt.NDArray[np.float32]:
+        """(N, 3, H, W) RGB as the network wants them; of a box outside the picture, grey."""
+        height, width = image.shape[:2]
+        corners = boxes.clip(xyxy, width, height).round().astype(np.int64).tolist()
+        pixels = np.full((len(xyxy), self.size[1], self.size[0], 3), 128, np.uint8)
+        for crop, (left, top, right, bottom) in zip(pixels, corners, strict=True):
+            if right > left and bottom > top:
+                cv2.resize(image[top:bottom, left:right], self.size, dst=crop)
+        crops = np.empty((len(xyxy), 3, self.size[1], self.size[0]), np.float32)
+        for channel in range(3):
+            plane = pixels[..., 2 - channel]
+            np.multiply(plane, self._scale[channel], out=crops[:, channel], casting="unsafe")
+            crops[:, channel] += self._shift[channel]
+        return crops
+
+    def _run(self, crops: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        if not self._is_single:
+            return np.asarray(self._session.run(None, {self._input: crops})[0])
+        with ThreadPoolExecutor(self._threads) as pool:
+            one_by_one = (crops[index : index + 1] for index in range(len(crops)))
+            found = pool.map(
+                lambda crop: self._session.run(None, {self._input: crop})[0], one_by_one
+            )
+            return np.concatenate(list(found))
+
+
+def _open(path: Path, threads: int) -> tuple[Any, bool]:
+    """The session, and whether it takes one crop alone."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MotError("--embedder needs ONNX Runtime: pip install onnxruntime") from None
+    if not path.is_file():
+        raise MotError(f"{path}: no such file")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    providers = [
+        name
+        for name in ("CUDAExecutionProvider", "CPUExecutionProvider")
+        if name in onnxruntime.get_available_providers()
+    ]
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        is_single = _is_single(path, session)
+        options.intra_op_num_threads = 1 if is_single else threads
+        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except MotError:
+        raise
+    except Exception as error:  # ONNX Runtime's own kinds have no common base
+        reason = str(error).splitlines()[0][:120]
+        raise MotError(f"{path}: not an ONNX file that can be run ({reason})") from None
+    return session, is_single
+
+
+def _is_single(path: Path, session: Any) -> bool:
+    given = session.get_inputs()
+    if len(given) != 1 or len(given[0].shape) != 4 or given[0].shape[1] != 3:
+        shapes = ", ".join(str(each.shape) for each in given)
+        raise MotError(f"{path}: takes {shapes}, not crops of the shape (N, 3, height, width)")
+    count = given[0].shape[0]
+    if isinstance(count, int) and count != 1:
+        raise MotError(
+            f"{path}: takes {count} crops at a time: export it for one, or for any number"
+        )
+    return isinstance(count, int)
+
+
+def _metadata(session: Any) -> dict[str, Any]:
+    try:
+        found = json.loads(session.get_modelmeta().custom_metadata_map.get("mot", "{}"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _per_channel(path: Path, name: str, told: Any) -> npt.NDArray[np.float64]:
+    """Three numbers of the file's metadata; those of `std` are above 0."""
+    try:
+        numbers = np.array(told, np.float64)
+    except (TypeError, ValueError):
+        numbers = np.zeros(0)
+    least = 1e-6 if name == "std" else -1e6
+    if numbers.shape != (3,) or not ((numbers >= least) & (numbers <= 1e6)).all():
+        raise MotError(f"{path}: {name} in its metadata must be three numbers: export it again")
+    return numbers
+
+
+def with_looks(
+    detected: Iterable[tuple[Frame, Detections]], embedder: OnnxEmbedder
+) -> Iterator[tuple[Frame, Detections]]:
+    """The same detections, with what they look like."""
+    for frame, found in detected:
+        if frame.image is None:
+            raise MotError(f"frame {frame.index} has no picture for --embedder to look at")
+        looks = embedder(frame.image, found.boxes) if len(found) else None
+        yield frame, Detections(found.boxes, found.scores, found.labels, looks)

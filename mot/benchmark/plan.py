@@ -1,0 +1,283 @@
+"""What is to be done: each tracker on each sequence, and all that its result depends on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mot import __version__
+from mot.benchmark.cache import digest_of, digest_of_seen, file_path
+from mot.benchmark.frames import pictures_of
+from mot.config import build_detector, build_tracker, load_toml, settings_of
+from mot.errors import MotError
+from mot.evaluation.loading import split_frames
+from mot.home import home
+from mot.jobs import Job, SequenceSource, detections_file
+from mot.motfile import Sequence, find_sequences
+from mot.video.sources import Window
+
+Record = dict[str, Any]  # what JSON can hold
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for, as a person says it."""
+
+    trackers: tuple[str, ...]  # names or TOML files
+    settings: Mapping[str, Any]  # of every tracker, over its own
+    split: str = "all"
+    detections: str | None = None
+    embeddings: str | None = None
+    detector: str | None = None
+    detector_settings: Mapping[str, Any] = field(default_factory=dict)  # over its own
+    camera: str | None = None
+    conf: float | None = None
+    post: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerPlan:
+    """A tracker with all its settings, which need no file any more."""
+
+    name: str  # of its results
+    tracker: str  # of `TRACKERS`
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorPlan:
+    """A detector, and all that its answers depend on, but for the pictures."""
+
+    spec: str  # as `build_detector` takes it
+    settings: dict[str, Any]  # over its own
+    identity: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The frames of a sequence that are tracked, and where its detections come from: a file, or a
+    detector, whose detections of the whole sequence are kept in `cache`."""
+
+    sequence: Sequence
+    first: int
+    last: int
+    file: Path | None = None
+    embeddings: Path | None = None
+    detector: DetectorPlan | None = None
+    cache: Path | None = None
+    camera: str | None = None  # a method, or the whole path of a file
+
+    @property
+    def title(self) -> str:
+        name = Path(self.detector.spec).name if self.detector else ""
+        return f"{name} {self.sequence.name}".strip()
+
+    @property
+    def sees_camera(self) -> bool:
+        """The camera's motion is seen in the pictures."""
+        return self.camera is not None and not Path(self.camera).is_absolute()
+
+    def __len__(self) -> int:
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One tracker on one sequence."""
+
+    tracker: TrackerPlan
+    stream: Stream
+    conf: float | None
+    post: tuple[str, ...]
+    signature: str  # of all that the result depends on
+
+    @property
+    def title(self) -> str:
+        return f"{self.tracker.name} {self.stream.sequence.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything, and its record: another record, another result."""
+
+    tasks: list[Task]
+    record: Record
+
+    @property
+    def trackers(self) -> list[str]:
+        return list(self.record["trackers"])
+
+    @property
+    def streams(self) -> list[Stream]:
+        return list({task.stream.sequence.name: task.stream for task in self.tasks}.values())
+
+    @property
+    def inputs(self) -> list[Path]:
+        streams = self.streams
+        files = [part for s in streams for part in (s.file, s.embeddings, s.sequence.ground_truth)]
+        return [path for path in files if path]
+
+
+def make_plan(dataset: Path, wanted: Wanted) -> Plan:
+    """Refuse what cannot be done; read nothing that the work will read."""
+    trackers = [_tracker(spec, wanted.settings) for spec in dict.fromkeys(wanted.trackers)]
+    sequences = find_sequences(dataset.absolute())
+    _refuse_twins("trackers", (tracker.name for tracker in trackers))
+    _refuse_twins("sequences", (sequence.name for sequence in sequences))
+    if len(sequences) > 1 and wanted.detections and Path(wanted.detections).is_file():
+        raise MotError("--detections is one file for several sequences: give a folder of files")
+    detector = _detector(wanted.detector, wanted.detector_settings) if wanted.detector else None
+    streams = [_stream(sequence, wanted, detector) for sequence in sequences]
+    record: Record = {
+        "mot": __version__,
+        "split": wanted.split,
+        "conf": wanted.conf,
+        "camera": wanted.camera,
+        "post": list(wanted.post),
+        "trackers": {t.name: {"tracker": t.tracker, "settings": t.settings} for t in trackers},
+        "sequences": {stream.sequence.name: _identity(stream) for stream in streams},
+    }
+    return Plan(list(_tasks(trackers, streams, wanted, record)), record)
+
+
+def _tasks(
+    trackers: list[TrackerPlan], streams: list[Stream], wanted: Wanted, record: Record
+) -> Iterator[Task]:
+    for tracker in trackers:
+        for stream in streams:
+            part = record | {
+                "trackers": record["trackers"][tracker.name],
+                "sequences": record["sequences"][stream.sequence.name],
+            }
+            yield Task(tracker, stream, wanted.conf, wanted.post, digest_of(part))
+
+
+def _tracker(spec: str, overrides: Mapping[str, Any]) -> TrackerPlan:
+    settings = settings_of(build_tracker(spec, **overrides))
+    if not spec.endswith(".toml"):
+        return TrackerPlan(spec, spec, settings)
+    return TrackerPlan(Path(spec).stem, str(load_toml(Path(spec))["tracker"]), settings)
+
+
+def _detector(spec: str, overrides: Mapping[str, Any]) -> DetectorPlan:
+    spec = str(Path(spec).absolute()) if Path(spec).is_file() else spec
+    settings = {**overrides, **settings_of(build_detector(spec, **overrides))}
+    values = {"detector": spec} | settings
+    files = {key: Path(v) for key, v in values.items() if isinstance(v, str) and Path(v).is_file()}
+    identity = values | {key: path.name for key, path in files.items()} | {"mot": __version__}
+    identity["files"] = {p.name: _hash(p) for path in files.values() for p in _of_one_stem(path)}
+    return DetectorPlan(spec, dict(overrides), identity)
+
+
+def _of_one_stem(path: Path) -> list[Path]:
+    """The weights of a network lie beside the file that names its layers."""
+    return [p for p in path.parent.iterdir() if p.stem == path.stem and p.is_file()]
+
+
+def _refuse_twins(what: str, names: Iterable[str]) -> None:
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise MotError(f"two {what} are called {name!r}, and so would be their results")
+
+
+def _stream(sequence: Sequence, wanted: Wanted, detector: DetectorPlan | None) -> Stream:
+    first, last = split_frames(sequence.length, wanted.split)
+    if last < first:
+        raise MotError(f"{sequence.name}: has {sequence.length} frames: none of {wanted.split}")
+    camera = _camera(sequence, wanted.camera) if wanted.camera else None
+    if detector is None:
+        file = _detections(sequence, wanted.detections)
+        looks = _embeddings(sequence, wanted.embeddings) if wanted.embeddings else None
+        return Stream(sequence, first, last, file, looks, camera=camera)
+    pictures = pictures_of(sequence)
+    if not pictures:
+        raise MotError(f"{sequence.name}: has no pictures for --detector: give --detections")
+    cache = file_path(home(), digest_of_seen(detector.identity, pictures))
+    return Stream(sequence, first, last, detector=detector, cache=cache, camera=camera)
+
+
+def _detections(sequence: Sequence, name: str | None) -> Path:
+    opened = partial(SequenceSource, sequence, Window())
+    file = detections_file(Job(sequence.name, opened, sequence), name)
+    if file is None:
+        raise MotError(
+            f"{sequence.name}: has no detections: give --detections, or --detector for pictures"
+        )
+    return file.absolute()
+
+
+def _embeddings(sequence: Sequence, name: str) -> Path:
+    """A file in the folder of the sequence, beside its detections."""
+    places = [sequence.folder / "det" / name, sequence.folder / name]
+    found = next((path for path in places if path.is_file()), None)
+    if found is None:
+        raise MotError(f"--embeddings {name}: no such file in {sequence.folder / 'det'}")
+    return found
+
+
+def _camera(sequence: Sequence, name: str) -> str:
+    """A method's name, or the path of a file, which is read here to refuse a bad one early."""
+    from mot.appearance.camera import METHODS, open_camera
+
+    open_camera(name, sequence.folder)
+    if name in METHODS:
+        if not pictures_of(sequence):
+            raise MotError(f"--camera {name}: {sequence.name} has no pictures to see it in")
+        return name
+    beside = sequence.folder / name
+    return str(beside if beside.is_file() else Path(name).absolute())
+
+
+def _identity(stream: Stream) -> Record:
+    """Of what a sequence's results depend on, wherever its files lie."""
+    found: Record = {"length": stream.sequence.length, "fps": stream.sequence.fps}
+    if stream.detector and stream.cache:
+        name = stream.detector.identity["detector"]
+        found["detections"] = {"detector": name, "hash": stream.cache.stem}
+    elif stream.file:
+        found["detections"] = {"file": stream.file.name, "hash": _hash(stream.file)}
+    if stream.embeddings:
+        found["embeddings"] = _hash(stream.embeddings)
+    if stream.sees_camera:
+        pictures = pictures_of(stream.sequence)
+        found["camera"] = digest_of_seen({"camera": stream.camera}, pictures)
+    elif stream.camera:
+        found["camera"] = _hash(Path(stream.camera))
+    return found
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def difference(old: Record, new: Record) -> str | None:
+    """The first thing in which two records differ, in words, and how many more there are."""
+    before, now = _flat(old), _flat(new)
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    if not keys:
+        return None
+    more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
+    first = keys[0]
+    return f"{first} was {_short(before.get(first))}, now {_short(now.get(first))}{more}"
+
+
+def _flat(record: Record, place: str = "") -> Record:
+    """The values by their whole names, after the names of the trackers and sequences."""
+    flat: Record = {}
+    if not place:
+        flat = {part: ", ".join(record[part]) for part in ("trackers", "sequences")}
+    for key, value in record.items():
+        inner = isinstance(value, dict)
+        flat |= _flat(value, f"{place}{key}.") if inner else {f"{place}{key}": value}
+    return flat
+
+
+def _short(value: object) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 40 else f"{text[:12]}..."

@@ -1,0 +1,50 @@
+"""A detector as the command line asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mot.cli.detector_flags import settings_of_flags
+from mot.config import build_detector, detector_settings
+from mot.detectors import DEFAULT_DETECTOR
+from mot.errors import MotError
+from mot.pipeline import Detect, from_images, only
+from mot.types import Detector
+
+_FILTERS = ("conf", "classes")  # that any detector's results can be put through
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDetector:
+    detector: Detector
+    detect: Detect
+    names: tuple[str, ...]  # of its classes; none where it knows none
+    batch: int
+
+
+def open_detector(options: Any) -> OpenDetector:
+    """`options` has the flags of `detector_flags`."""
+    name = options.detector or DEFAULT_DETECTOR
+    values = settings_of_flags(options)
+    known = detector_settings(name)
+    filters = {key: values.pop(key) for key in _FILTERS if key in values and key not in known}
+    detector = build_detector(name, **values)
+    names = tuple(getattr(getattr(detector, "network", None), "names", ()))
+    labels = class_numbers(filters.get("classes"))
+    detect = only(from_images(detector), filters.get("conf"), labels)
+    return OpenDetector(detector, detect, names, options.batch or 1)
+
+
+# A file without classes has 0 for its people, MOTChallenge's ground truth has 1.
+_PEOPLE = {"person": (0, 1)}
+
+
+def class_numbers(words: tuple[str, ...] | None) -> tuple[int, ...] | None:
+    """Of detections that know their classes by number alone."""
+    if words is None:
+        return None
+    for word in words:
+        if word not in _PEOPLE and not word.isdecimal():
+            raise MotError(f"--classes {word}: give class numbers, or person")
+    return tuple(label for word in words for label in _PEOPLE.get(word) or (int(word),))

@@ -1,0 +1,60 @@
+"""The work of `mot export`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+from mot.cli.common import refuse_existing, tell
+from mot.cli.export import Options
+from mot.config import build, parse_overrides, resolve_detector
+from mot.detectors import DETECTORS
+from mot.detectors.pictures import InputSpec, Size, fitting_size
+from mot.detectors.runtime import has
+from mot.errors import MotError
+
+
+def run(options: Options) -> None:
+    if options.out.suffix.lower() != ".onnx":
+        raise MotError(f"--out {options.out}: name a file that ends in .onnx")
+    out, inputs = options.out.expanduser(), [options.detector, options.weights or ""]
+    refuse_existing([out], options.overwrite, filter(None, inputs))
+    module, settings = _network(options)
+    if not has("torch"):
+        raise MotError("mot export needs PyTorch: pip install 'mot-tracking[torch]'")
+    from mot.detectors.export import export, import_onnx
+
+    import_onnx()  # before the work
+    model, spec, names, *_ = module.load_model(settings)
+    spec = replace(spec, size=_size(options, spec))
+    export(model, spec, names, out, options.half)
+    tell(f"{out}: {_summary(spec, len(names), out.stat().st_size)}", options.quiet)
+
+
+def _network(options: Options) -> tuple[Any, Any]:
+    """The module that has the network, and the settings for it."""
+    name, values, place = resolve_detector(options.detector)
+    if name == "onnx":
+        raise MotError(f"{options.detector}: is an ONNX file already")
+    module_name, _, settings_name = DETECTORS.get(name, ("mot.detectors", "", ""))
+    module: Any = import_module(module_name)
+    if not hasattr(module, "load_model"):
+        raise MotError(f"{options.detector}: has no network that could be exported")
+    values = {**values, **parse_overrides(options.settings, "detector")}
+    if options.weights:
+        values["weights"] = options.weights
+    return module, build(getattr(module, settings_name), values, place)
+
+
+def _size(options: Options, spec: InputSpec) -> Size:
+    if options.imgsz is None:
+        return spec.size
+    width, height = options.imgsz
+    return fitting_size((width, height) if height else width, spec)
+
+
+def _summary(spec: InputSpec, classes: int, size: int) -> str:
+    width, height = spec.size
+    others = "alone" if spec.is_fixed else f"or other multiples of {spec.stride}"
+    return f"{size / 1e6:.1f} MB, {classes} classes, {width}x{height} {others}"

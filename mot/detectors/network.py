@@ -1,0 +1,138 @@
+"""A network as a detector: pictures are placed, batched and run; what it finds is thinned out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from mot.detectors.nms import NmsSettings, nms
+from mot.detectors.pictures import InputSpec, Placement, Size, as_bgr, batch_of, fitting_size
+from mot.errors import MachineError, MotError, nearest
+from mot.types import Detections, FloatArray, Image, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSettings:
+    """What every network detector can be told."""
+
+    weights: str = ""  # a file, where the name does not tell it
+    width: int = 0  # pixels of the network's input; 0: the network's own
+    height: int = 0
+    conf: float = 0.25  # detections of a lower score are left out
+    nms: str = "hard"
+    nms_iou: float = 0.5  # boxes that overlap by more are taken for one
+    classes: tuple[str, ...] = ()  # names or numbers; none: people, else all there are
+    batch: int = 1  # pictures at a time
+    device: str = "auto"  # cpu, cuda, cuda:1
+    half: bool = False  # in 16 bits where the device has them
+    max_det: int = 300  # of a picture
+    runtime: str = "auto"  # or torch, onnx: what runs it, where either could
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """What a network finds in one picture, before overlaps are thinned out."""
+
+    boxes: FloatArray  # (N, 4) xyxy in pixels of the network's input
+    scores: FloatArray  # (N,)
+    labels: IntArray  # (N,) from 0
+    embeddings: FloatArray | None = None  # (N, D)
+
+
+class OutOfMemory(Exception):
+    """The device has no room for so many pictures at a time."""
+
+
+class Network(Protocol):
+    """A network on some run-time."""
+
+    spec: InputSpec
+    names: tuple[str, ...]  # of the classes
+
+    def find(self, canvas: Image, least: float, labels: IntArray) -> list[Candidates]:
+        """Of (B, H, W, 3) uint8 BGR: the candidates of these classes that score `least` or more."""
+        ...
+
+
+class NetworkDetector:
+    """Finds the objects in pictures of any sizes."""
+
+    def __init__(self, network: Network, settings: DetectorSettings) -> None:
+        self.settings = settings
+        self.network = network
+        self.labels = choose_classes(settings.classes, network.names)
+        self._size = fitting_size(_wanted_size(settings), network.spec)
+        self._batch = settings.batch
+        self._nms = NmsSettings(
+            kind=settings.nms, iou=settings.nms_iou, max_detections=settings.max_det
+        )
+
+    @property
+    def size(self) -> Size:
+        """Width and height that the network runs at."""
+        return self._size
+
+    def __call__(self, images: list[Image]) -> list[Detections]:
+        found: list[Detections] = []
+        while len(found) < len(images):
+            some = [as_bgr(image) for image in images[len(found) : len(found) + self._batch]]
+            try:
+                found += self._detect(some)
+            except OutOfMemory:
+                self._halve_batch(len(some))
+        return found
+
+    def _detect(self, images: Sequence[Image]) -> list[Detections]:
+        canvas, placements = batch_of(images, self.network.spec, self._size)
+        candidates = self.network.find(canvas, self.settings.conf, self.labels)
+        return list(self._thin_out(candidates, placements))
+
+    def _thin_out(
+        self, candidates: Sequence[Candidates], placements: Sequence[Placement]
+    ) -> Iterator[Detections]:
+        for found, placed in zip(candidates, placements, strict=True):
+            kept = nms(found.boxes, found.scores, found.labels, self._nms)
+            rows = None if found.embeddings is None else found.embeddings[kept.rows]
+            restored = placed.restore(kept.boxes)
+            sound = np.all(restored[:, 2:] > restored[:, :2], axis=1)  # not wholly in the margin
+            yield Detections(restored, kept.scores, kept.labels, rows)[np.flatnonzero(sound)]
+
+    def _halve_batch(self, tried: int) -> None:
+        if tried == 1:
+            raise MachineError("the device has no room for one picture: give a smaller --imgsz")
+        self._batch = tried // 2
+        import sys
+
+        print(f"mot: out of memory: going on with --batch {self._batch}", file=sys.stderr)
+
+
+def _wanted_size(settings: DetectorSettings) -> Size | int | None:
+    if settings.width and settings.height:
+        return settings.width, settings.height
+    return settings.width or settings.height or None
+
+
+def choose_classes(wanted: Sequence[str], names: Sequence[str]) -> IntArray:
+    """Numbers of classes, of names or numbers; by default people, else all that there are."""
+    if not wanted:
+        people = [
+            index for index, name in enumerate(names) if name in ("person", "body", "pedestrian")
+        ]
+        return np.array(people or range(len(names)), np.int64)
+    numbers = [_class_number(word, names) for word in wanted]
+    return np.unique(np.array(numbers, np.int64))
+
+
+def _class_number(word: str, names: Sequence[str]) -> int:
+    if word in names:
+        return names.index(word)
+    if word == "person" and len(names) == 1:
+        return 0
+    if not word.isdecimal():
+        raise MotError(f"--classes {word}: {nearest(word, names)}")
+    if int(word) >= len(names):
+        raise MotError(f"--classes {word}: the network tells {len(names)} classes, from 0")
+    return int(word)

@@ -1,0 +1,516 @@
+"""NMS equals torchvision's, OpenCV's soft one, and plain loops written from the papers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from mot import boxes as geometry
+from mot.detectors import nms as module
+from mot.detectors.nms import KINDS, NmsSettings, Ranked, nms, nms_torch
+from mot.types import Detections
+
+quick = settings(deadline=None, max_examples=150)
+ALL = NmsSettings(max_detections=10**6, max_candidates=10**6, score_floor=0.0)
+LIMITS = [0.0, 0.2, 0.3, 1 / 3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.9, 1.0]
+
+
+class World:
+    """Candidates: boxes, scores, labels, density."""
+
+    def __init__(self, xyxy, scores, labels) -> None:
+        self.boxes = np.asarray(xyxy, np.float32).reshape(-1, 4)
+        self.scores = np.asarray(scores, np.float32)
+        self.labels = np.asarray(labels, np.int64)
+        self.density = np.roll(self.scores, 1)
+
+    def __repr__(self) -> str:
+        return f"World({self.boxes.tolist()}, {self.scores.tolist()}, {self.labels.tolist()})"
+
+    def __iter__(self):
+        return iter((self.boxes, self.scores, self.labels))
+
+    def nms(self, wanted: NmsSettings) -> Ranked:
+        return nms(*self, wanted, self.density)
+
+
+@st.composite
+def grid_worlds(draw, scale=1.0) -> World:
+    """Touching borders, duplicates, empty boxes, overlaps at the limit exactly, tied scores."""
+    count = draw(st.integers(0, 14))
+    numbers = draw(arrays(np.int64, (count, 4), elements=st.integers(0, 6)))
+    scores = draw(arrays(np.int64, count, elements=st.integers(0, 5))) / 5
+    labels = draw(arrays(np.int64, count, elements=st.integers(-1, 1)))
+    xyxy = np.concatenate([numbers[:, :2], numbers[:, :2] + numbers[:, 2:]], axis=1)
+    return World(xyxy * scale, scores, labels)
+
+
+def crowd(seed: int, count: int, people: int = 5, labels: int = 3) -> World:
+    """Noisy candidates around people; some coordinates are below 0."""
+    rng = np.random.default_rng(seed)
+    height = rng.uniform(40, 200, people)
+    size = np.stack([0.4 * height, height], axis=1)
+    centre = rng.uniform(0, [300, 200], (people, 2))
+    who, noise = rng.integers(0, people, count), rng.normal(0, 1, (count, 4))
+    middle = centre[who] + 0.12 * size[who] * noise[:, :2]
+    half = size[who] * np.exp(0.15 * noise[:, 2:]) / 2
+    xyxy = np.concatenate([middle - half, middle + half], axis=1)
+    return World(xyxy, rng.random(count), rng.integers(0, labels, count))
+
+
+def crowds(most: int = 40) -> st.SearchStrategy[World]:
+    return st.builds(crowd, st.integers(0, 10**6), st.integers(0, most))
+
+
+def scattered(seed: int, count: int) -> World:
+    rng = np.random.default_rng(seed)
+    corner, size = rng.uniform(0, 1000, (count, 2)), rng.uniform(10, 80, (count, 2))
+    return World(np.concatenate([corner, corner + size], 1), rng.random(count), np.zeros(count))
+
+
+def iou32(a, b) -> float:
+    """In float32, step by step as torchvision does; 0 for two empty boxes."""
+    width = max(np.float32(0), min(a[2], b[2]) - max(a[0], b[0]))
+    height = max(np.float32(0), min(a[3], b[3]) - max(a[1], b[1]))
+    shared = width * height
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
+    return float(shared / union) if union > 0 else 0.0
+
+
+def diou(a, b) -> float:
+    """Zheng et al., in Python's own numbers."""
+    a, b = a.tolist(), b.tolist()
+    width = max(a[2], b[2]) - min(a[0], b[0])
+    height = max(a[3], b[3]) - min(a[1], b[1])
+    apart = (a[0] + a[2] - b[0] - b[2]) ** 2 / 4 + (a[1] + a[3] - b[1] - b[3]) ** 2 / 4
+    shared = max(min(a[2], b[2]) - max(a[0], b[0]), 0) * max(min(a[3], b[3]) - max(a[1], b[1]), 0)
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
+    return (shared / union if union else 0) - (apart / (width**2 + height**2) if apart else 0)
+
+
+def by_score(world: World) -> list[int]:
+    return sorted(range(len(world.scores)), key=lambda row: -world.scores[row])
+
+
+def rivals(world: World, wanted: NmsSettings, one: int, other: int) -> bool:
+    return not wanted.class_aware or world.labels[one] == world.labels[other]
+
+
+def plain_clusters(world: World, wanted: NmsSettings) -> dict[int, list[int]]:
+    """Greedy NMS: each survivor, the best first, and those that it suppresses."""
+    overlap = diou if wanted.kind == "diou" else iou32
+    clusters: dict[int, list[int]] = {}
+    waiting = by_score(world)
+    while waiting:
+        best, *waiting = waiting
+        limit = wanted.iou
+        if wanted.kind == "adaptive":
+            limit = max(limit, float(world.density[best]))
+        clusters[best] = [
+            row
+            for row in waiting
+            if rivals(world, wanted, best, row)
+            and overlap(world.boxes[best], world.boxes[row]) > limit
+        ]
+        waiting = [row for row in waiting if row not in clusters[best]]
+    return clusters
+
+
+def plain_soft(world: World, wanted: NmsSettings) -> list[tuple[int, float]]:
+    """Soft-NMS: rows and lowered scores. Near ties, which rounding decides, are not asked for."""
+    waiting = {row: float(world.scores[row]) for row in by_score(world)}
+    taken = []
+    while waiting:
+        best = max(waiting, key=lambda row: waiting[row])
+        score = waiting.pop(best)
+        if score < wanted.score_floor:
+            break
+        assume(all(score - other > 1e-5 for other in waiting.values()))
+        taken.append((best, score))
+        for row in waiting:
+            if rivals(world, wanted, best, row):
+                overlap = iou32(world.boxes[best], world.boxes[row])
+                waiting[row] *= plain_factor(overlap, wanted)
+    return taken
+
+
+def plain_factor(overlap: float, wanted: NmsSettings) -> float:
+    if wanted.kind == "soft-gaussian":
+        return math.exp(-(overlap**2) / wanted.sigma)
+    return 1 - overlap if overlap > wanted.iou else 1.0
+
+
+def assert_same(one: Ranked, other: Ranked) -> None:
+    for name in ("rows", "boxes", "scores", "labels"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+@pytest.mark.parametrize("kind", ["hard", "adaptive"])
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-6, 0.1, 300.0])
+@given(st.data(), st.sampled_from(LIMITS), st.booleans())
+@settings(quick, max_examples=60)
+def test_greedy_kinds_equal_plain_loops(kind, scale, data, limit, class_aware) -> None:
+    world = data.draw(grid_worlds(scale))
+    wanted = replace(ALL, kind=kind, iou=limit, class_aware=class_aware)
+    kept = world.nms(wanted)
+    assert kept.rows.tolist() == list(plain_clusters(world, wanted))
+    for name in ("boxes", "scores", "labels"):
+        np.testing.assert_array_equal(getattr(kept, name), getattr(world, name)[kept.rows])
+
+
+@pytest.mark.parametrize("kind", ["hard", "adaptive", "diou"])
+@given(crowds(), st.floats(0, 1), st.booleans())
+@quick
+def test_greedy_kinds_equal_plain_loops_in_crowds(kind, world, limit, class_aware) -> None:
+    wanted = replace(ALL, kind=kind, iou=limit, class_aware=class_aware)
+    if kind == "diou":  # computed in another order than here
+        overlaps = geometry.diou(world.boxes, world.boxes)
+        assume(not (np.abs(overlaps - limit) < 1e-5).any())
+    assert world.nms(wanted).rows.tolist() == list(plain_clusters(world, wanted))
+
+
+@given(crowds(), st.floats(0.05, 0.95), st.booleans())
+@quick
+def test_weighted_boxes_are_the_means_of_their_clusters(world, limit, class_aware) -> None:
+    wanted = replace(ALL, kind="weighted", iou=limit, class_aware=class_aware)
+    kept, clusters = world.nms(wanted), plain_clusters(world, wanted)
+    assert kept.rows.tolist() == list(clusters)
+    np.testing.assert_array_equal(kept.scores, world.scores[kept.rows])
+    np.testing.assert_array_equal(kept.labels, world.labels[kept.rows])
+    for box, (best, others) in zip(kept.boxes, clusters.items(), strict=True):
+        rows = [best, *others]
+        mean = np.average(world.boxes[rows].astype(float), axis=0, weights=world.scores[rows])
+        np.testing.assert_allclose(box, mean, rtol=1e-6, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["soft-linear", "soft-gaussian"])
+@given(crowds(), st.floats(0.05, 0.95), st.booleans(), st.sampled_from([0.0, 0.1, 0.3]))
+@quick
+def test_soft_kinds_equal_plain_loops(kind, world, limit, class_aware, floor) -> None:
+    wanted = replace(ALL, kind=kind, iou=limit, class_aware=class_aware, score_floor=floor)
+    expected = plain_soft(world, wanted)
+    kept = world.nms(wanted)
+    assert kept.rows.tolist() == [row for row, _ in expected]
+    np.testing.assert_allclose(kept.scores, [score for _, score in expected], atol=1e-6)
+    np.testing.assert_array_equal(kept.boxes, world.boxes[kept.rows])
+
+
+@pytest.mark.parametrize(("kind", "method"), [("soft-linear", 1), ("soft-gaussian", 2)])
+@pytest.mark.parametrize("seed", range(5))
+def test_soft_kinds_equal_those_of_opencv(kind, method, seed) -> None:
+    cv2 = pytest.importorskip("cv2", reason="OpenCV is the reference")
+    world = crowd(seed, 400, people=20, labels=1)
+    world.boxes = np.round(world.boxes)  # which it wants whole
+    wanted = NmsSettings(kind=kind, iou=0.375, score_floor=0.01, max_detections=400)
+    xywh = geometry.xyxy_to_xywh(world.boxes).astype(int).tolist()
+    scores, rows = cv2.dnn.softNMSBoxes(xywh, world.scores, 0.01, 0.375, 0, 0.5, method)
+    kept = world.nms(wanted)
+    assert kept.rows.tolist() == list(rows)
+    np.testing.assert_allclose(kept.scores, scores, rtol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-6, 0.1])
+@given(st.data(), st.sampled_from(LIMITS))
+@settings(quick, max_examples=60)
+def test_hard_equals_torchvision(scale, data, limit) -> None:
+    torch = pytest.importorskip("torch", reason="torchvision is the reference")
+    ops = pytest.importorskip("torchvision.ops", reason="torchvision is the reference")
+    world = data.draw(grid_worlds(scale))
+    xyxy, scores = torch.from_numpy(world.boxes), torch.from_numpy(world.scores)
+    kept = world.nms(replace(ALL, iou=limit, class_aware=False))
+    assert kept.rows.tolist() == ops.nms(xyxy, scores, limit).tolist()
+
+
+@given(grid_worlds(), st.sampled_from(LIMITS))
+@quick
+def test_class_aware_equals_torchvision(world, limit) -> None:
+    torch = pytest.importorskip("torch", reason="torchvision is the reference")
+    ops = pytest.importorskip("torchvision.ops", reason="torchvision is the reference")
+    tensors = [torch.from_numpy(part) for part in world]
+    kept = world.nms(replace(ALL, iou=limit))
+    assert kept.rows.tolist() == ops.batched_nms(*tensors, limit).tolist()
+
+
+@pytest.mark.parametrize("make", [crowd, scattered])
+@pytest.mark.parametrize("count", [1, 2, 1000, 5000])
+@pytest.mark.parametrize("limit", [0.3, 0.65, 0.9])
+def test_thousands_equal_torchvision(make, count, limit) -> None:
+    torch = pytest.importorskip("torch", reason="torchvision is the reference")
+    ops = pytest.importorskip("torchvision.ops", reason="torchvision is the reference")
+    world = make(7, count)
+    boxes, scores, labels = (torch.from_numpy(part) for part in world)
+    kept = world.nms(replace(ALL, iou=limit, class_aware=False))
+    assert kept.rows.tolist() == ops.nms(boxes, scores, limit).tolist()
+    alone = [torch.where(labels == label)[0] for label in labels.unique()]
+    rows = torch.cat([own[ops.nms(boxes[own], scores[own], limit)] for own in alone])
+    expected = rows[scores[rows].argsort(descending=True, stable=True)]
+    assert world.nms(replace(ALL, iou=limit)).rows.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(crowds(), st.integers(0, 12))
+@settings(quick, max_examples=40)
+def test_tensors_give_what_arrays_give(kind, world, most) -> None:
+    torch = pytest.importorskip("torch", reason="of tensors")
+    pytest.importorskip("torchvision.ops", reason="of tensors")
+    for wanted in (replace(ALL, kind=kind), NmsSettings(kind, 0.437, max_detections=most)):
+        tensors = [torch.from_numpy(part) for part in (*world, world.density)]
+        tensors.insert(3, wanted)
+        assert_same(nms_torch(*tensors), world.nms(wanted))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("class_aware", [False, True])
+def test_tensors_of_any_kind(kind, class_aware) -> None:
+    torch = pytest.importorskip("torch", reason="of tensors")
+    pytest.importorskip("torchvision.ops", reason="of tensors")
+    world = hostile_world()
+    boxes, scores, labels = (torch.from_numpy(part) for part in world)
+    wanted = NmsSettings(kind, class_aware=class_aware)
+    density = torch.from_numpy(world.density)
+    learned = boxes.clone().requires_grad_()
+    assert_same(nms_torch(learned, scores, labels.int(), wanted, density), world.nms(wanted))
+    assert len(nms_torch(boxes.half(), scores.half(), labels, wanted, density)) > 0
+    nothing = nms_torch(boxes[:0], scores[:0], labels[:0], wanted, density[:0])
+    assert_same(nothing, World([], [], []).nms(wanted))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", [0, 300, 10_000])
+def test_tensors_on_a_gpu(kind, count) -> None:
+    torch = pytest.importorskip("torch", reason="of tensors")
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    world, wanted = crowd(3, count, people=50), NmsSettings(kind, 0.437)
+    boxes, scores, labels, density = (
+        torch.from_numpy(part).cuda() for part in (*world, world.density)
+    )
+    assert_same(nms_torch(boxes, scores, labels, wanted, density), world.nms(wanted))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(crowds(most=60), st.integers(0, 20), st.integers(1, 9))
+@settings(quick, max_examples=40)
+def test_neither_the_blocks_nor_the_limit_change_who_is_first(kind, world, most, block) -> None:
+    wanted = replace(ALL, kind=kind, iou=0.4)
+    everything = world.nms(wanted)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_BLOCK", block)
+        patch.setattr(module, "_LEAST", block)
+        patch.setattr(module, "_AHEAD", block * 40)
+        assert_same(world.nms(wanted), everything)
+        limited = world.nms(replace(wanted, max_detections=most))
+    for name in ("rows", "scores", "boxes", "labels"):
+        np.testing.assert_array_equal(getattr(limited, name), getattr(everything, name)[:most])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(grid_worlds())
+@settings(quick, max_examples=40)
+def test_labels_are_as_if_alone_and_scores_fall(kind, world) -> None:
+    wanted = replace(ALL, kind=kind, iou=0.4)
+    kept = world.nms(wanted)
+    assert (np.diff(kept.scores) <= 0).all()
+    assert len(set(kept.rows.tolist())) == len(kept)
+    for label in (-1, 0, 1):
+        own = world.labels == label
+        alone = nms(*(part[own] for part in (*world,)), wanted, world.density[own])
+        mine = kept.labels == label
+        assert sorted(np.flatnonzero(own)[alone.rows]) == sorted(kept.rows[mine])
+        np.testing.assert_array_equal(np.sort(alone.scores), np.sort(kept.scores[mine]))
+
+
+def hostile_world() -> World:
+    """Candidates 3 and 5 are sound."""
+    box = [10, 20, 30, 60]
+    broken = [[math.nan] * 4, [0, 0, math.inf, 9], [5, 5, 4, 9]], [[0, 0, 2e9, 9], [0, 9, 9, 8]]
+    rows = [*broken[0], box, broken[1][0], [500, 20, 530, 60], broken[1][1], box, box, box]
+    scores = [0.9, 0.9, 0.9, 0.8, 0.9, 0.7, 0.9, math.nan, math.inf, -math.inf]
+    world = World(rows, scores, np.zeros(10))
+    world.density[:] = 0
+    return world
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_no_detections_hold_are_dropped(kind) -> None:
+    world = hostile_world()
+    kept = world.nms(NmsSettings(kind))
+    assert kept.rows.tolist() == [3, 5]
+    assert len(Detections(kept.boxes, kept.scores, kept.labels)) == 2
+    beyond_float32 = np.tile([0.0, 0.0, 1e300, 1e300], (10, 1))
+    assert len(nms(beyond_float32, *list(world)[1:], NmsSettings(kind), np.zeros(10))) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_nothing_comes_nothing(kind) -> None:
+    none = World([], [], []).nms(NmsSettings(kind))
+    assert (none.boxes.shape, none.scores.shape, none.labels.shape) == ((0, 4), (0,), (0,))
+    assert (none.boxes.dtype, none.scores.dtype) == (np.float32, np.float32)
+    assert (none.labels.dtype, none.rows.dtype) == (np.int64, np.int64)
+    all_below = crowd(0, 20).nms(NmsSettings(kind, score_floor=2.0))
+    assert len(all_below) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("limit", [0.0, 0.5, 1.0])
+def test_a_thousand_copies(kind, limit) -> None:
+    """The first stays; others only where no limit suppresses them, or with lower scores."""
+    world = World([[10, 10, 50, 90]] * 1100, [0.5] * 1100, [0] * 1100)
+    world.density[:] = 0
+    kept = world.nms(NmsSettings(kind, limit, score_floor=0.4))
+    alone = limit < 1 or kind == "soft-gaussian"
+    assert kept.rows.tolist() == list(range(1 if alone else 300))
+    np.testing.assert_allclose(kept.boxes, world.boxes[: len(kept)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_the_best_candidates_are_looked_at(kind) -> None:
+    world = crowd(1, 50)
+    best = np.argsort(-world.scores)[:10]
+    kept = world.nms(NmsSettings(kind, 0.9, max_candidates=10))
+    assert set(kept.rows) <= set(best)
+    assert kept.rows[0] == best[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("floor", [0.0, 0.3, 0.5, 0.7, 1.0])
+def test_a_score_at_the_floor_is_kept(kind, floor) -> None:
+    world = World(
+        [[0, 0, 9, 9], [20, 0, 29, 9]], [floor, np.nextafter(np.float32(floor), -1)], [0, 0]
+    )
+    assert world.nms(NmsSettings(kind, score_floor=floor)).rows.tolist() == [0]
+
+
+def test_labels_do_not_meet_below_0() -> None:
+    torch = pytest.importorskip("torch", reason="of tensors")
+    pytest.importorskip("torchvision.ops", reason="of tensors")
+    world = World([[90, 90, 100, 100], [-11, -11, -1, -1]], [0.9, 0.8], [0, 1])
+    assert world.nms(ALL).rows.tolist() == [0, 1]
+    assert nms_torch(*(torch.from_numpy(part) for part in world), ALL).rows.tolist() == [0, 1]
+
+
+def test_one_far_candidate_does_not_blur_the_others() -> None:
+    """Labels are kept apart by offsets, which a far box makes large."""
+    near = crowd(5, 200, labels=40)
+    far = World([*near.boxes, [0, 0, 9e8, 9e8]], [*near.scores, 0.01], [*near.labels, 41])
+    for kind in ("hard", "diou"):
+        wanted = replace(ALL, kind=kind)
+        assert far.nms(wanted).rows[:-1].tolist() == near.nms(wanted).rows.tolist()
+
+
+def test_a_predicted_crowd_keeps_both_people() -> None:
+    pair = World([[0, 0, 40, 100], [10, 0, 50, 100]], [0.9, 0.8], [0, 0])  # IoU 0.6
+    dense, empty = np.array([0.6, 0.1]), np.array([0.1, 0.9])
+    wanted = NmsSettings("adaptive", iou=0.5)
+    assert len(nms(*pair, wanted, dense)) == 2
+    assert len(nms(*pair, wanted, empty)) == 1
+    assert len(nms(*pair, wanted, np.full(2, math.nan))) == 1
+    assert len(nms(*pair, NmsSettings(iou=0.5))) == 1
+    soft = nms(*pair, NmsSettings("soft-linear", iou=0.5))
+    np.testing.assert_allclose(soft.scores, [0.9, 0.8 * 0.4], rtol=1e-6)
+    assert len(nms(*pair, NmsSettings("diou", iou=0.595))) == 2  # 0.6 - 100 / 12500
+    assert len(nms(*pair, NmsSettings("diou", iou=0.59))) == 1
+
+
+def test_a_cluster_that_scores_nothing_is_averaged_evenly() -> None:
+    world = World([[0, 0, 10, 10], [0, 0, 10, 12]], [0, 0], [0, 0])
+    kept = world.nms(replace(ALL, kind="weighted"))
+    np.testing.assert_allclose(kept.boxes, [[0, 0, 10, 11]])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_callers_arrays_are_unchanged(kind) -> None:
+    world, same = crowd(2, 60), crowd(2, 60)
+    kept = world.nms(NmsSettings(kind, 0.3))
+    kept.boxes[:], kept.scores[:], kept.labels[:] = 7, 7, 7
+    for part, before in zip(world, same, strict=True):
+        np.testing.assert_array_equal(part, before)
+
+
+def test_mistakes_are_named() -> None:
+    with pytest.raises(ValueError, match="did you mean 'soft-linear'"):
+        NmsSettings("soft-liner")
+    with pytest.raises(ValueError, match="sigma"):
+        NmsSettings(sigma=0)
+    with pytest.raises(ValueError, match="needs a density"):
+        nms(*crowd(0, 3), NmsSettings("adaptive"))
+    boxes, scores, labels = crowd(0, 3)
+    for wrong in (
+        (boxes[:2], scores, labels),
+        (boxes, scores[:1], labels),
+        (boxes.T, *(scores,) * 2),
+    ):
+        with pytest.raises(ValueError, match="do not belong together"):
+            nms(*wrong)
+
+
+@given(grid_worlds(), grid_worlds())
+@quick
+def test_distance_iou_equals_the_plain_one(one, other) -> None:
+    result = geometry.diou(one.boxes, other.boxes)
+    assert result.dtype == np.float32
+    expected = [[diou(a, b) for b in other.boxes] for a in one.boxes]
+    np.testing.assert_allclose(result, np.reshape(expected, result.shape), atol=1e-6)
+
+
+@given(crowds(), crowds())
+@settings(quick, max_examples=40)
+def test_distance_iou_equals_that_of_torchvision(one, other) -> None:
+    torch = pytest.importorskip("torch", reason="torchvision is the reference")
+    ops = pytest.importorskip("torchvision.ops", reason="torchvision is the reference")
+    tensors = torch.from_numpy(one.boxes), torch.from_numpy(other.boxes)
+    expected = ops.distance_box_iou(*tensors).numpy()
+    np.testing.assert_allclose(geometry.diou(one.boxes, other.boxes), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("paired", "matrix"),
+    [(geometry.paired_iou, geometry.iou), (geometry.paired_diou, geometry.diou)],
+)
+@given(crowds())
+@settings(quick, max_examples=40)
+def test_pairs_are_the_diagonal_of_the_matrix(paired, matrix, world) -> None:
+    other = world.boxes[::-1]
+    np.testing.assert_array_equal(paired(world.boxes, other), matrix(world.boxes, other).diagonal())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@given(st.one_of(grid_worlds(), crowds()), crowds(), st.sampled_from([*LIMITS, 1e-5, 2e-5]))
+@settings(quick, max_examples=30)
+def test_near_pairs_miss_none_that_overlap(dtype, scale, one, other, limit) -> None:
+    a, b = (
+        np.concatenate([w.boxes, w.boxes + 1e3]).astype(dtype) * dtype(scale) for w in (one, other)
+    )
+    rows, columns = geometry.near_pairs(a, b, limit)
+    found = set(zip(rows.tolist(), columns.tolist(), strict=True))
+    assert len(found) == len(rows)
+    assert (np.diff(rows) >= 0).all()
+    wanted = np.argwhere(geometry.iou(a, b) > limit)
+    assert {tuple(pair) for pair in wanted.tolist()} <= found
+
+
+def test_near_pairs_know_how_float32_rounds() -> None:
+    """Far from 0 the bounds of the search are rounded to sixteenths of a pixel."""
+    one = np.array([[1e6, 0, 1e6 + 0.5, 1]], np.float32)
+    inside = np.array([[1e6 + 0.25, 0, 1e6 + 0.5, 1]], np.float32)
+    for a, b in ((one, inside), (inside, one)):
+        rows, _ = geometry.near_pairs(a, b, 0.499)  # their IoU is 0.5
+        assert len(rows) == 1
+
+
+def test_near_pairs_are_few() -> None:
+    for world in (scattered(1, 2000), crowd(1, 2000, people=100)):
+        rows, _ = geometry.near_pairs(world.boxes, world.boxes, 0.65)
+        meeting = np.count_nonzero(geometry.iou(world.boxes, world.boxes))
+        assert len(rows) < meeting / 2
+    column = scattered(1, 2000).boxes * np.array([1e-3, 1, 1e-3, 1], np.float32)
+    rows, _ = geometry.near_pairs(column, column, 0.65)
+    assert len(rows) < 2000 * 2000 / 10

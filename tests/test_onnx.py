@@ -1,0 +1,457 @@
+"""ONNX files of several exporters, each built here, and what hostile ones lead to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_imports import TORCH, run_without
+
+from mot.config import build_detector
+from mot.detectors.onnx import OnnxNetwork, OnnxSettings, build
+from mot.detectors.onnx_metadata import KEY, describe
+from mot.detectors.pictures import InputSpec, batch_of, normalise
+from mot.errors import MotError
+from mot.opencv import cv2
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+helper = onnx.helper
+FLOAT, FLOAT16, UINT8 = (getattr(onnx.TensorProto, kind) for kind in ("FLOAT", "FLOAT16", "UINT8"))
+
+SIZE = (64, 32)  # width, height
+GRID = [  # column, row and stride of the 42 cells of such a picture
+    (column, row, stride)
+    for stride in (8, 16, 32)
+    for row in range(32 // stride)
+    for column in range(64 // stride)
+]
+# Two objects: xyxy, and as centre, width and height.
+BOXES = np.array([[8, 4, 24, 28], [30.5, 10, 60.5, 20]], np.float32)
+CENTRES = np.array([[16, 16, 16, 24], [45.5, 15, 30, 10]], np.float32)
+
+
+def model_of(
+    outputs: dict[str, np.ndarray],
+    shape: Sequence[int | str] = (1, 3, 32, 64),
+    metadata: dict[str, str] | None = None,
+    kind: int = FLOAT,
+    gains: dict[str, float] | None = None,
+) -> Any:
+    """A file that gives these for every picture, plus its brightest value times the gain."""
+    nodes = [
+        helper.make_node("Cast", ["images"], ["floats"], to=FLOAT),
+        helper.make_node("ReduceMax", ["floats"], ["brightest"], axes=[1, 2, 3]),
+    ]
+    constants, told = [], []
+    for name, array in outputs.items():
+        gain, flat = (gains or {}).get(name, 0.0), [-1] + [1] * (array.ndim - 1)
+        for part, value in (("is", array), ("gain", np.array(gain)), ("flat", np.array(flat))):
+            value = value if part == "flat" else value.astype(np.float32)
+            constants.append(onnx.numpy_helper.from_array(value, f"{name} {part}"))
+        nodes += [
+            helper.make_node("Mul", ["brightest", f"{name} gain"], [f"{name} more"]),
+            helper.make_node("Reshape", [f"{name} more", f"{name} flat"], [f"{name} added"]),
+            helper.make_node("Add", [f"{name} added", f"{name} is"], [name]),
+        ]
+        told.append(helper.make_tensor_value_info(name, FLOAT, [shape[0], *array.shape[1:]]))
+    taken = helper.make_tensor_value_info("images", kind, shape)
+    graph = helper.make_graph(nodes, "net", [taken], told, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, metadata or {})
+    return model
+
+
+def saved(folder: Path, model: Any) -> Path:
+    path = folder / "net.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def found_in(path: Path, least: float = 0.25, labels: Sequence[int] | None = None) -> Any:
+    network = OnnxNetwork(path)
+    chosen = np.array(range(len(network.names)) if labels is None else labels)
+    canvas = np.zeros((1, *network.spec.size[::-1], 3), np.uint8)
+    (found,) = network.find(canvas, least, chosen)
+    return network, found
+
+
+def assert_finds(found: Any, boxes: Any, scores: Any, labels: Any) -> None:
+    np.testing.assert_allclose(found.boxes, boxes, atol=1e-4)
+    np.testing.assert_allclose(found.scores, scores, atol=1e-6)
+    np.testing.assert_array_equal(found.labels, labels)
+    assert (found.boxes.dtype, found.scores.dtype) == (np.float32, np.float32)
+    assert (found.boxes.shape[1:], found.labels.dtype) == ((4,), np.int64)
+
+
+def table(*chances: Sequence[float], rows: int = len(GRID)) -> np.ndarray:
+    """(rows, 4 + ...) of a YOLO: the two objects in rows 3 and 20 of boxes over the cells."""
+    filled = np.full((rows, 4 + len(chances[0])), 0.01, np.float32)
+    for row, (column, line, stride) in zip(range(rows), GRID * 3, strict=False):
+        filled[row, :4] = (column + 0.5) * stride, (line + 0.5) * stride, stride, stride
+    for row, centre, chance in zip((3, 20), CENTRES, chances, strict=True):
+        filled[row] = [*centre, *chance]
+    return filled
+
+
+def undecoded(decoded: np.ndarray) -> np.ndarray:
+    """As YOLOX leaves it to others to add the cells."""
+    cells, raw = np.array(GRID, np.float32), decoded.copy()
+    raw[:, :2] = decoded[:, :2] / cells[:, 2:] - cells[:, :2]
+    raw[:, 2:4] = np.log(decoded[:, 2:4] / cells[:, 2:])
+    return raw
+
+
+def named(*names: str) -> dict[str, str]:
+    return {"names": repr(dict(enumerate(names))), "stride": "32", "imgsz": "[32, 64]"}
+
+
+# Styles.
+
+
+def test_columns_before_rows_as_in_yolov8(tmp_path) -> None:
+    filled = table((0.1, 0.9, 0.3), (0.2, 0.0, 0.6))
+    path = saved(tmp_path, model_of({"output0": filled.T[None]}))
+    network, found = found_in(path)
+    assert_finds(found, BOXES[[0, 0, 1]], [0.9, 0.3, 0.6], [1, 2, 2])
+    assert network.names == ("0", "1", "2")
+    assert network.spec == InputSpec(SIZE, 1, is_fixed=True)
+    assert_finds(found_in(path, 0.5, [2])[1], BOXES[1:], [0.6], [2])
+    assert_finds(found_in(path, 0.95)[1], np.zeros((0, 4)), [], [])
+
+
+def test_a_yolov8_that_segments_too(tmp_path) -> None:
+    filled = np.hstack([table((0.1, 0.9), (0.6, 0.0)), np.full((len(GRID), 32), 9)])
+    outputs = {"output0": filled.T[None], "output1": np.zeros((1, 32, 8, 16))}
+    network, found = found_in(saved(tmp_path, model_of(outputs, metadata=named("man", "dog"))))
+    assert network.names == ("man", "dog")
+    assert_finds(found, BOXES, [0.9, 0.6], [1, 0])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_names_say_whether_there_is_objectness(tmp_path, turned) -> None:
+    """Rows of a YOLOv8 that was turned round; without the names its first class is objectness."""
+    filled = table((0.9, 0.1), (0.3, 0.6))
+    array = filled.T[None] if turned else filled[None]
+    path = saved(tmp_path, model_of({"output0": array}, metadata=named("man", "dog")))
+    assert_finds(found_in(path)[1], BOXES[[0, 1, 1]], [0.9, 0.3, 0.6], [0, 0, 1])
+
+
+@pytest.mark.parametrize("with_names", [False, True])
+def test_rows_with_objectness_as_in_yolov5(tmp_path, with_names) -> None:
+    filled = table((0.9, 0.5, 1.0), (0.8, 0.75, 0.1), rows=3 * len(GRID))
+    raw_maps = {f"map{size}": np.zeros((1, 3, size, size, 7)) for size in (4, 2, 1)}
+    metadata = named("man", "dog") if with_names else {}
+    model = model_of({"output": filled[None], **raw_maps}, metadata=metadata)
+    network, found = found_in(saved(tmp_path, model))
+    assert_finds(found, BOXES[[0, 0, 1]], [0.45, 0.9, 0.6], [0, 1, 0])
+    assert (network.spec.is_rgb, network.spec.std) == (True, (1, 1, 1))
+
+
+@pytest.mark.parametrize("is_raw", [False, True])
+def test_yolox_decoded_and_not(tmp_path, is_raw) -> None:
+    filled = table((0.9, 0.5), (0.8, 0.75))
+    path = saved(tmp_path, model_of({"output": (undecoded(filled) if is_raw else filled)[None]}))
+    network, found = found_in(path)
+    assert_finds(found, BOXES, [0.45, 0.6], [0, 0])
+    assert network.names == ("person",)
+    assert (network.spec.is_rgb, network.spec.std) == (False, (1 / 255,) * 3)  # bytes as they are
+
+
+def test_a_yolox_of_any_size_is_decoded_by_the_size_it_runs_at(tmp_path) -> None:
+    filled = undecoded(table((0.9, 0.5), (0.8, 0.75)))
+    metadata = {"imgsz": "[32, 64]"}
+    path = saved(tmp_path, model_of({"output": filled[None]}, (1, 3, "h", "w"), metadata))
+    network = OnnxNetwork(path)
+    assert (network.spec.size, network.spec.is_fixed) == (SIZE, False)
+    (turned,) = network.find(np.zeros((1, 64, 32, 3), np.uint8), 0.25, np.array([0]))
+    column, row = GRID.index((3, 0, 8)) % 4, 0  # row 3 of the table is this cell of 32x64
+    raw = filled[3]
+    x, y = (raw[0] + column) * 8, (raw[1] + row) * 8
+    np.testing.assert_allclose(turned.boxes[0], [x - 8, y - 12, x + 8, y + 12], atol=1e-4)
+
+
+def test_corners_score_and_class(tmp_path) -> None:
+    rows = np.zeros((1, 30, 6))
+    rows[0, :2] = [[*BOXES[0], 0.9, 0], [*BOXES[1], 0.6, 16]]
+    path = saved(tmp_path, model_of({"output0": rows}))
+    network, found = found_in(path)
+    assert_finds(found, BOXES, [0.9, 0.6], [0, 16])
+    assert (network.names[16], len(network.names)) == ("dog", 80)
+    assert_finds(found_in(path, labels=[0])[1], BOXES[:1], [0.9], [0])
+
+
+@pytest.mark.parametrize("has_background", [False, True])
+@pytest.mark.parametrize("extra_side", [False, True])
+def test_boxes_from_0_to_1_beside_scores(tmp_path, has_background, extra_side) -> None:
+    boxes = np.tile(BOXES[0] / [64, 32, 64, 32], (1, 9, 1))
+    boxes[0, 4] = BOXES[1] / [64, 32, 64, 32]
+    scores = np.full((1, 9, 2), 0.01)
+    scores[0, 0], scores[0, 4] = (0.9, 0.05), (0.1, 0.7)
+    if has_background:
+        scores = np.concatenate([1 - scores.sum(axis=2, keepdims=True), scores], axis=2)
+    boxes = boxes[:, :, None] if extra_side else boxes
+    network, found = found_in(saved(tmp_path, model_of({"scores": scores, "boxes": boxes})))
+    assert_finds(found, BOXES, [0.9, 0.7], [0, 1])
+    assert len(network.names) == 2
+
+
+def test_boxes_in_pixels_beside_four_scores(tmp_path) -> None:
+    scores = np.zeros((1, 2, 4))
+    scores[0, 0, 3], scores[0, 1, 1] = 0.9, 0.6
+    path = saved(tmp_path, model_of({"confs": scores, "boxes": BOXES[None]}))
+    assert_finds(found_in(path)[1], BOXES, [0.9, 0.6], [3, 1])
+
+
+# What goes in.
+
+
+def of_ours(
+    shape: Sequence[int | str] = ("b", 3, "h", "w"), kind: int = FLOAT, **changes: Any
+) -> Any:
+    """A file of `mot export` whose boxes tell the brightest value that it saw."""
+    outputs = {
+        "boxes": np.zeros((1, 1, 4)),
+        "scores": np.ones((1, 1, 2)),
+        "embeddings": np.full((1, 1, 5), 7),
+    }
+    metadata = describe(InputSpec(SIZE, **changes), ("man", "dog"))
+    return model_of(outputs, shape, metadata, kind, gains={"boxes": 1.0})
+
+
+def pictures(*brightest: int) -> np.ndarray:
+    canvas = np.zeros((len(brightest), *SIZE[::-1], 3), np.uint8)
+    canvas[:, 5, 9, 2] = brightest  # the red channel
+    return canvas
+
+
+@pytest.mark.parametrize("batch", ["b", 1, 2, 4, 5])
+def test_any_number_of_pictures_for_any_fixed_batch(tmp_path, batch) -> None:
+    network = OnnxNetwork(saved(tmp_path, of_ours((batch, 3, "h", "w"))))
+    found = network.find(pictures(51, 102, 153, 204, 255), 0.5, np.array([1]))
+    assert [each.boxes[0, 0] for each in found] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    for each in found:
+        np.testing.assert_array_equal(each.labels, [1])
+        np.testing.assert_array_equal(each.embeddings, np.full((1, 5), 7, np.float32))
+
+
+@pytest.mark.parametrize("shape", [("b", 3, 32, 64), ("b", 32, 64, 3)])
+@pytest.mark.parametrize(("kind", "seen"), [(FLOAT, 0.8), (FLOAT16, 0.8), (UINT8, 204)])
+def test_types_and_orders_of_input(tmp_path, shape, kind, seen) -> None:
+    network = OnnxNetwork(saved(tmp_path, of_ours(shape, kind)))
+    (found,) = network.find(pictures(204), 0.5, np.array([0]))
+    assert found.boxes[0, 0] == pytest.approx(seen, rel=1e-3)
+
+
+def test_means_and_deviations_are_of_the_networks_channels(tmp_path) -> None:
+    for is_rgb, seen in ((True, (1 - 0.5) / 0.1), (False, (1 - 0.1) / 0.4)):
+        values = {"mean": (0.5, 0.3, 0.1), "std": (0.1, 0.2, 0.4), "is_rgb": is_rgb}
+        network = OnnxNetwork(saved(tmp_path, of_ours(**values)))
+        (found,) = network.find(pictures(255), 0.5, np.array([0]))
+        assert found.boxes[0, 0] == pytest.approx(seen, rel=1e-5)
+
+
+def test_pictures_are_prepared_as_a_plain_reference_would() -> None:
+    spec = InputSpec(SIZE, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), margin=7)
+    image = np.random.default_rng(0).integers(0, 256, (90, 60, 3), np.uint8)
+    canvas, (placed,) = batch_of([image], spec, SIZE)
+    assert (placed.offset, placed.scale) == ((21, 0), (21 / 60, 32 / 90))
+    np.testing.assert_array_equal(canvas[0, :, 21:42], cv2.resize(image, (21, 32)))
+    assert (canvas[0, :, :21] == 7).all() and (canvas[0, :, 42:] == 7).all()
+    wanted = (canvas[..., ::-1] / 255 - spec.mean) / spec.std
+    blob = normalise(canvas, spec)
+    assert (blob.dtype, blob.flags.c_contiguous) == (np.float32, True)
+    np.testing.assert_allclose(blob, wanted.transpose(0, 3, 1, 2), atol=1e-5)
+
+
+def test_boxes_are_told_in_pixels_of_the_picture(tmp_path) -> None:
+    path = saved(tmp_path, model_of({"scores": np.ones((1, 2, 1)), "boxes": BOXES[None]}))
+    (found,) = build_detector(str(path))([np.zeros((64, 256, 3), np.uint8)])
+    np.testing.assert_allclose(found.boxes, (BOXES - [0, 8, 0, 8]).clip(0, (256, 16) * 2) * 4)
+    with pytest.raises(MotError, match="--imgsz 96x96: this network takes 64x32 alone"):
+        build_detector(str(path), width=96, height=96)
+    with pytest.raises(MotError, match="holds its own: leave the flag out"):
+        build_detector(str(path), weights="a.weights")
+
+
+def test_torch_is_not_needed(tmp_path) -> None:
+    path = saved(tmp_path, of_ours())
+    code = f"import numpy, mot.config\nfind = mot.config.build_detector({str(path)!r})\n"
+    code += "print(find.network.names, find([numpy.zeros((9, 9, 3), 'uint8')]))"
+    run = run_without([*TORCH, "onnx", "onnxscript"], code)
+    assert run.stdout.startswith("('man', 'dog') [Detections("), run.stderr
+
+
+# Hostile files.
+
+
+def refused(path: Path, **options: Any) -> str:
+    with pytest.raises(MotError) as error:
+        OnnxNetwork(path, **options)
+    text = str(error.value)
+    assert "\n" not in text and len(text) < 700
+    return text
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ({"logits": (1, 1000)}, "outputs that are not understood: logits (1,1000);"),
+        ({"masks": (1, 32, 8, 16)}, "masks (1,32,8,16)"),
+        ({"boxes": (1, 9, 4)}, "boxes (1,9,4)"),
+        ({"boxes": (1, 9, 4), "scores": (1, 8, 3)}, "scores (1,8,3)"),
+        ({"a": (1, 42, 7), "b": (1, 42, 9)}, "understood are boxes (B,N,4) with scores (B,N,C)"),
+        ({"narrow": (1, 42, 3)}, "narrow (1,42,3)"),
+    ],
+)
+def test_other_outputs_are_named(tmp_path, outputs, message) -> None:
+    path = saved(tmp_path, model_of({name: np.zeros(shape) for name, shape in outputs.items()}))
+    assert message in refused(path)
+    assert refused(path).startswith(f"{path}: ")
+
+
+def test_what_would_be_misread_is_refused(tmp_path) -> None:
+    logits = saved(tmp_path, model_of({"output0": table((4.0, -3.0), (2.0, 1.0)).T[None]}))
+    assert "scores outside of 0 to 1" in refused(logits)
+    pair = {"boxes": BOXES[None], "scores": np.ones((1, 2, 2))}
+    other_names = saved(tmp_path, model_of(pair, metadata=named("a", "b", "c", "d")))
+    assert "(2 classes, where its metadata name 4)" in refused(other_names)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 32), (1, 4, 32, 64), (1, 3, 32, "w"), (1, 1000)])
+def test_other_inputs_are_named(tmp_path, shape) -> None:
+    axes = list(range(1, len(shape)))
+    model = model_of({"boxes": BOXES[None], "scores": np.ones((1, 2, 1))}, shape)
+    model.graph.node[1].attribute[0].ints[:] = axes
+    assert "takes images [1, " in refused(saved(tmp_path, model))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 100, b"name,score\n1,2\n", bytes(range(256)) * 20]
+)
+def test_rubbish_is_refused(tmp_path, content) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(content)
+    assert "not an ONNX file that can be run" in refused(path)
+
+
+def test_damaged_files_are_refused(tmp_path) -> None:
+    path = saved(tmp_path, of_ours())
+    whole = path.read_bytes()
+    for end in range(0, len(whole) - 1, 37):
+        path.write_bytes(whole[:end])
+        refused(path)
+    assert "no such file" in refused(tmp_path / "none.onnx")
+    assert "no such file" in refused(tmp_path)
+
+
+def test_weights_in_another_file_that_is_missing(tmp_path) -> None:
+    path = tmp_path / "net.onnx"
+    model = model_of({"boxes": np.zeros((1, 99, 4)), "scores": np.zeros((1, 99, 1))})
+    onnx.save(model, path, save_as_external_data=True, location="net.data", size_threshold=100)
+    (tmp_path / "net.data").unlink()
+    assert "net.data" in refused(path)
+
+
+OWN = json.loads(describe(InputSpec(SIZE), ("man", "dog"))[KEY])
+
+
+@pytest.mark.parametrize(
+    "own",
+    ["{", "[]", "7", "null", '{"names": []}', "[" * 9999]
+    + [
+        json.dumps({**OWN, **change})
+        for change in (
+            {"size": [64]},
+            {"size": [64, -32]},
+            {"size": [1e9, 32]},
+            {"size": "64"},
+            {"stride": 0},
+            {"stride": None},
+            {"std": [1, 0, 1]},
+            {"mean": [0, float("nan"), 0]},
+            {"mean": [0, 0]},
+            {"margin": 300},
+            {"is_rgb": "no"},
+            {"names": 5},
+            {"unknown": 1},
+        )
+    ],
+)
+def test_damaged_metadata_of_ours(tmp_path, own) -> None:
+    model = of_ours()
+    helper.set_model_props(model, {KEY: own})
+    assert f"its metadata {KEY!r} is damaged" in refused(saved(tmp_path, model))
+
+
+def test_names_that_do_not_fit_a_file_of_ours(tmp_path) -> None:
+    model = of_ours()
+    helper.set_model_props(model, describe(InputSpec(SIZE), ("man", "dog", "cat")))
+    assert "not as `mot export` writes it" in refused(saved(tmp_path, model))
+
+
+@pytest.mark.parametrize("names", ["{0: ", "open('run', 'w')", "[" * 300, "-" * 60_000 + "1"])
+def test_names_are_read_and_not_run(tmp_path, monkeypatch, names) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = model_of({"output0": table((0.9,), (0.8,)).T[None]}, metadata={"names": names})
+    assert "its metadata 'names' cannot be read" in refused(saved(tmp_path, model))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_metadata_that_are_no_text(tmp_path, own) -> None:
+    model = of_ours() if own else model_of({"a": np.zeros((1, 42, 6))}, metadata=named("man"))
+    path = saved(tmp_path, model)
+    path.write_bytes(path.read_bytes().replace(b"man", b"m\xf1n"))
+    assert "its names are no text" in refused(path)
+
+
+@settings(max_examples=60, deadline=None)
+@given(places=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1))
+def test_broken_bytes_give_one_line(tmp_path_factory, places) -> None:
+    content = bytearray(of_ours().SerializeToString())
+    for place, value in places:
+        content[place % len(content)] = value
+    path = tmp_path_factory.getbasetemp() / "broken.onnx"
+    path.write_bytes(content)
+    try:
+        network = OnnxNetwork(path)
+        network.find(pictures(255, 3), 0.5, np.arange(len(network.names)))
+    except MotError as error:
+        assert "\n" not in str(error)
+
+
+def test_a_gpu_that_fails_is_done_without_unless_it_was_asked_for(tmp_path, monkeypatch) -> None:
+    import onnxruntime
+
+    path, real = saved(tmp_path, of_ours()), onnxruntime.InferenceSession
+
+    def start(file: str, options: Any, providers: Any, enable_fallback: int) -> Any:
+        if providers[0] != "CPUExecutionProvider":
+            raise RuntimeError("CUDA failure 100: no CUDA-capable device is detected")
+        return real(file, options, providers=providers)
+
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", start)
+    assert OnnxNetwork(path).names == ("man", "dog")
+    assert "no CUDA-capable device" in refused(path, device="cuda")
+
+
+def test_devices(tmp_path, monkeypatch) -> None:
+    import onnxruntime
+
+    path = saved(tmp_path, of_ours())
+    assert OnnxNetwork(path, "cpu", threads=1).names == ("man", "dog")
+    for word in ("gpu", "cuda:x", "cpu:1", ""):
+        assert "give cpu, cuda, cuda:1 or auto" in refused(path, device=word)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    assert "this ONNX Runtime is without CUDA" in refused(path, device="cuda:1")
+    with pytest.raises(MotError, match="the detector onnx needs a file"):
+        build(OnnxSettings())
