@@ -124,6 +124,10 @@ def build_detector(
     detector = _build_detector(name, overrides)
     if not tiles:
         return detector
+    if getattr(detector, "remembers", False):
+        raise MotError(
+            f"--tiles: the detector {name} remembers its last picture: it takes no tiles"
+        )
     from mot.detectors.tiles import TiledDetector, parse_tiling
 
     return TiledDetector(detector, parse_tiling(tiles), overrides.get("nms_iou", 0.5))
@@ -167,9 +171,17 @@ def resolve_detector(name: str) -> tuple[str, dict[str, Any], str]:
     elif name in DETECTORS:
         values = shipped("detectors", name)
     if name not in DETECTORS and name not in _entry_points():
-        known = [*DETECTORS, *_entry_points()]
-        raise MotError(f"unknown detector {name!r}: {nearest(name, known)}")
+        raise MotError(_unknown(name))
     return name, values, place
+
+
+def _unknown(name: str) -> str:
+    from mot.models import known_models
+
+    if name in known_models():
+        return f"detector {name}: is known, but not on this machine: mot models get {name}"
+    known = [*DETECTORS, *_entry_points()]
+    return f"unknown detector {name!r}: {nearest(name, known)}"
 
 
 def _file_of_model(name: str) -> str:

@@ -628,10 +628,16 @@ def test_crops_where_no_folder_can_be(plugin, world, tmp_path, capsys) -> None:
 # A real network.
 
 
-def test_a_real_network_finds_the_people_of_pets(shared) -> None:
+@pytest.mark.parametrize("is_installed", [False, True], ids=["by its file", "by its name"])
+def test_a_real_network_finds_the_people_of_pets(shared, tmp_path, monkeypatch, is_installed):
     pytest.importorskip("torch", reason="PyTorch is not installed")
     folder = shared / "data/mot15/PETS09-S2L1"
     network = shared / "data/weights/yolo-fastest-1.1_body.cfg"
+    monkeypatch.setenv("MOT_HOME", str(tmp_path / "home"))
+    if is_installed:
+        (tmp_path / "home").mkdir()
+        (tmp_path / "home/models").symlink_to(network.parent.resolve())
+        network = network.stem
     words = ("--detector", network, "--imgsz", "640x384", "--every", 40, "--end", 17)
     assert detect(folder / "PETS09-S2L1.mp4", *words, "-o", "det.txt") == 0
     found, wanted = rows_of("det.txt"), read_tracks(folder / "gt/gt.txt")

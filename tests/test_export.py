@@ -121,7 +121,8 @@ def test_every_family_is_exported_and_compared(tmp_path, name) -> None:
     torch.manual_seed(0)
     model, spec, names, *_ = families.load_model(FAMILIES[name]())
     export(model, spec, names, tmp_path / "net.onnx")
-    assert (network := OnnxNetwork(tmp_path / "net.onnx")).names == names
+    network = OnnxNetwork(tmp_path / "net.onnx")
+    assert network.names == names
     size = spec.size if spec.is_fixed else (4 * spec.stride, 3 * spec.stride)
     (found,) = network.find(noise(size, 1), 0.0, np.array([0]))
     assert len(found.boxes) > 100

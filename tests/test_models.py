@@ -508,7 +508,8 @@ def test_a_narrow_terminal_shows_less(table, monkeypatch, capsys) -> None:
     monkeypatch.setenv("COLUMNS", "84")
     assert mot("models") == 0
     told = capsys.readouterr()
-    assert max(map(len, told.out.splitlines())) <= 84
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", told.out)
+    assert max(map(len, plain.splitlines())) <= 84
     assert all(name in told.out for name in table) and "x.org" not in told.out
     assert "mot models | cat" in told.err
 

@@ -104,7 +104,7 @@ def _sinks(
 ) -> Iterator[Sink]:
     """Crops come before anything is drawn on the pictures."""
     if options.save_crops:
-        yield _crop_sink(Path(options.save_crops).expanduser(), plan.job.name)
+        yield _crop_sink(Path(options.save_crops).expanduser(), plan.job.name, options.overwrite)
     file = stack.enter_context(written_beside(plan.text))
     if form == "mot":
         yield _mot_sink(file, several=bool(options.classes))
@@ -178,10 +178,11 @@ def _coco_rows(frame: Frame, found: Detections, names: tuple[str, ...]) -> list[
     ]
 
 
-def _crop_sink(folder: Path, name: str) -> Sink:
+def _crop_sink(folder: Path, name: str, overwrite: bool) -> Sink:
     """`NAME-000123-2.jpg`: the second one of frame 123."""
     from mot.opencv import cv2
 
+    refuse_existing(sorted(folder.glob(f"{name}-*.jpg"))[:1], overwrite)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

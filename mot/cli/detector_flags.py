@@ -90,6 +90,19 @@ def detector_flags(command: Command) -> Command:
     return command
 
 
+# Which flag a setting of a network comes from.
+FLAGS = {
+    "weights": "--weights",
+    "width": "--imgsz",
+    "height": "--imgsz",
+    "nms_iou": "--iou",
+    "batch": "--batch",
+    "device": "--device",
+    "half": "--half",
+    "max_det": "--max-det",
+}
+
+
 def settings_of_flags(options: Any) -> dict[str, Any]:
     """What was given on the command line, as the settings of a detector."""
     width, height = options.imgsz or (None, None)

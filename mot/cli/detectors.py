@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mot.cli.detector_flags import settings_of_flags
+from mot.cli.detector_flags import FLAGS, settings_of_flags
 from mot.config import build_detector, detector_settings
-from mot.detectors import DEFAULT_DETECTOR
+from mot.detectors import DEFAULT_DETECTOR, DETECTORS
 from mot.errors import MotError
 from mot.pipeline import Detect, from_images, only
 from mot.types import Detector
@@ -29,11 +29,15 @@ def open_detector(options: Any) -> OpenDetector:
     values = settings_of_flags(options)
     known = detector_settings(name)
     filters = {key: values.pop(key) for key in _FILTERS if key in values and key not in known}
+    strange = next((key for key in values if key in FLAGS and key not in known), None)
+    if strange and name in DETECTORS:
+        raise MotError(f"{FLAGS[strange]}: is for networks, and {name} is none: leave it out")
     detector = build_detector(name, **values)
     names = tuple(getattr(getattr(detector, "network", None), "names", ()))
     labels = class_numbers(filters.get("classes"))
     detect = only(from_images(detector), filters.get("conf"), labels)
-    return OpenDetector(detector, detect, names, options.batch or 1)
+    batch = options.batch or getattr(getattr(detector, "settings", None), "batch", 1)
+    return OpenDetector(detector, detect, names, batch)
 
 
 # A file without classes has 0 for its people, MOTChallenge's ground truth has 1.

@@ -30,6 +30,8 @@ class MotionSettings:
 class MotionDetector:
     """For one stream: it remembers the background."""
 
+    remembers = True
+
     def __init__(self, settings: MotionSettings | None = None) -> None:
         self.settings = settings or MotionSettings()
         self._frames = 0

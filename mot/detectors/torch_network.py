@@ -36,8 +36,8 @@ class TorchNetwork:
         self.names = names
         self.device = choose_device(device)
         self.dtype = _half_type(self.device) if half else torch.float32
-        model = model.eval().to(self.device, self.dtype, memory_format=torch.channels_last)
-        self.model = model
+        model = model.eval().to(self.device, self.dtype)
+        self.model: nn.Module = model.to(memory_format=torch.channels_last)
         shape = (1, 3, 1, 1)
         self._mean = 255 * torch.tensor(spec.mean, device=self.device).reshape(shape)
         self._scale = 1 / (255 * torch.tensor(spec.std, device=self.device).reshape(shape))
