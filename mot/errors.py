@@ -34,5 +34,5 @@ def explain(error: Exception, path: Path) -> Exception:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return MachineError(f"{path}: disk full: free some space or write elsewhere")
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-        return MotError(f"{path}: no permission to write there: choose another place with --out")
+        return MotError(f"{path}: no permission to write there: choose another place")
     return MotError(f"{path}: cannot be written: {error.strerror or error}")

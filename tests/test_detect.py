@@ -496,7 +496,7 @@ def test_nothing_is_overwritten_unasked(plugin, world, capsys) -> None:
     assert detect(*words) == 0
     before = Path("det.txt").read_text()
     told = complaint(capsys, *words, "--end", 0.1)
-    assert told == "mot: det.txt: exists: give --overwrite, or another place with --out"
+    assert told == "mot: det.txt: exists: give --overwrite, or another place"
     assert Path("det.txt").read_text() == before
     assert detect(*words, "--end", 0.1, "--overwrite") == 0
     assert Path("det.txt").read_text() != before
@@ -593,7 +593,7 @@ def test_tiles_change_nothing_where_all_is_seen_and_names_stay(plugin, world) ->
         (["--detector", "painted", "--start", "2", "--end", "1"], "end = 1 s leaves no frame"),
         (["--detector", "painted", "--start", "-1"], "start = -1: give seconds from 0"),
         (["--detector", "darknet"], "needs a file: --detector NETWORK.cfg"),
-        (["--detector", "motion", "--weights", "x"], "unknown setting 'weights'"),
+        (["--detector", "motion", "--weights", "x"], "--weights: is for networks"),
         (["--detector", "motion", "--classes", "dog"], "--classes dog: give class numbers"),
         (["--detecter", "motion"], "No such option"),
     ],

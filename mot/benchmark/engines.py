@@ -53,11 +53,20 @@ def on_processes(jobs: int, watch: Watch, address: str | None = None) -> Iterato
         for process in multiprocessing.active_children():
             if process not in others:
                 process.terminate()
+        _hear_the_end(pool)
         raise
     finally:
         pool.shutdown(cancel_futures=True)
         for end in (held, lifeline, steps):
             end.close()
+
+
+def _hear_the_end(pool: ProcessPoolExecutor) -> None:
+    """A process that was ended half-way through a message leaves the pool waiting for the rest,
+    for as long as this process too could write it."""
+    writer = getattr(getattr(pool, "_result_queue", None), "_writer", None)
+    if writer is not None:
+        writer.close()
 
 
 def _spread(

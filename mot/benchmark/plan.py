@@ -257,14 +257,15 @@ def _hash(path: Path) -> str:
 
 
 def difference(old: Record, new: Record) -> str | None:
-    """The first thing in which two records differ, in words, and how many more there are."""
+    """What two records differ in, in words: of each part the first thing."""
     before, now = _flat(old), _flat(new)
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    if not keys:
-        return None
-    more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
-    first = keys[0]
-    return f"{first} was {_short(before.get(first))}, now {_short(now.get(first))}{more}"
+    first = {key.split(".")[0]: key for key in reversed(keys)}  # of each part, the first
+    told = [
+        f"{key} was {_short(before.get(key))}, now {_short(now.get(key))}"
+        for key in sorted(first.values(), key=keys.index)
+    ]
+    return "; ".join(told) or None
 
 
 def _flat(record: Record, place: str = "") -> Record:

@@ -110,7 +110,7 @@ def _claim(folder: Path, plan: Plan, overwrite: bool) -> None:
 
 
 def _refuse_other(path: Path, plan: Plan) -> None:
-    mend = "give --overwrite, or another place with --out"
+    mend = "give --overwrite, or another place"
     try:
         old: Record = dict(json.loads(path.read_text("utf-8")))
         different, kept = difference(old, plan.record), any(results_of(path.parent, old))

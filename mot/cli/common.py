@@ -68,9 +68,9 @@ def refuse_existing(
     files = [Path(file) for file in inputs]
     for path in paths:
         if any(path.exists() and file.exists() and path.samefile(file) for file in files):
-            raise MotError(f"{path}: is what is read: choose another place with --out")
+            raise MotError(f"{path}: is what is read: choose another place")
         if path.exists() and not overwrite:
-            raise MotError(f"{path}: exists: give --overwrite, or another place with --out")
+            raise MotError(f"{path}: exists: give --overwrite, or another place")
 
 
 def several_of(known: tuple[str, ...]) -> Callable[..., tuple[str, ...]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from mot.cli.common import refuse_existing, tell
 from mot.cli.eval import Options
+from mot.errors import MotError
 from mot.evaluation.diagnosis import Event, as_csv, causes, diagnose
 from mot.evaluation.loading import Loaded
 from mot.evaluation.score import Matches
@@ -24,22 +26,25 @@ class ErrorReport:
         self._folder = Path(options.errors or "").expanduser()
         self._events: dict[str, list[Event]] = {}
         self._table = self._folder / "errors.csv"
+        if self._folder.is_file():
+            raise MotError(f"--errors {self._folder}: is a file: name a folder")
         refuse_existing([self._table], options.overwrite)
 
     def add(self, loaded: Loaded, matches: dict[str, Matches]) -> None:
         several = len(matches) > 1
         for label, found in matches.items():
             name = f"{loaded.entry.name}-{label}" if several else loaded.entry.name
-            self._events[name] = diagnose(loaded, found)
-            self._draw(name, loaded, found)
+            events = diagnose(loaded, found)
+            self._draw(name, loaded, found, events)
+            self._events[name] = [_in_the_whole(event, loaded.first - 1) for event in events]
 
-    def _draw(self, name: str, loaded: Loaded, matches: Matches) -> None:
+    def _draw(self, name: str, loaded: Loaded, matches: Matches, events: list[Event]) -> None:
         scene, fps = matches.scene, loaded.entry.truth.fps
         frames = Path(self._options.frames).expanduser() if self._options.frames else None
         plot_over_time(by_frame(matches), fps, self._folder / f"{name}-time.png")
         lengths = scene.truth.boxes_of_people, scene.result.boxes_of_people
         plot_track_lengths(*lengths, fps, self._folder / f"{name}-lengths.png")
-        drawn = draw_events(loaded, self._events[name], self._folder / "pictures", frames)
+        drawn = draw_events(loaded, events, self._folder / "pictures", frames)
         if not drawn:
             tell(f"{name}: no frames to draw the mistakes in (--frames)", self._options.quiet)
 
@@ -49,6 +54,12 @@ class ErrorReport:
         every = [event for events in self._events.values() for event in events]
         _show(causes(every))
         tell(f"  {self._folder}", self._options.quiet)
+
+
+def _in_the_whole(event: Event, before: int) -> Event:
+    """Its frames counted from the start of the sequence, as pictures and videos are."""
+    first, last = event.first_frame + before, event.last_frame + before
+    return replace(event, first_frame=first, last_frame=last)
 
 
 def _show(counts: dict[str, dict[str, int]]) -> None:

@@ -21,6 +21,7 @@ from mot.evaluation.score import Score, count, match
 from mot.evaluation.series import by_block_and_person
 from mot.evaluation.summary import Summary, summarize
 from mot.files import write_text
+from mot.motfile import split_detector
 
 if TYPE_CHECKING:
     from mot.cli.diagnosing import ErrorReport
@@ -122,9 +123,28 @@ def _loaded(entries: list[Entry], options: Options) -> Iterator[Loaded]:
         if options.fps:
             entry = replace(entry, truth=replace(entry.truth, fps=options.fps))
         loaded = load(entry, protocol, options.split, options.length)
-        if loaded.is_cut:
-            tell(f"{entry.name}: the result is cut to {options.split}", options.quiet)
+        for note in _notes(loaded, options.split):
+            tell(f"{entry.name}: {note}", options.quiet)
         yield loaded
+
+
+def _notes(loaded: Loaded, split: str) -> Iterator[str]:
+    """What a person may not have meant."""
+    entry = loaded.entry
+    if entry.result and not _is_called_after(entry.result.stem, entry.truth.name):
+        yield f"{entry.result} is measured against the ground truth of {entry.truth.name}"
+    if loaded.is_cut:
+        yield f"the result is cut to {split}"
+    elif split != "all" and entry.result:
+        yield f"the result is taken to be of {split} alone, its frames from 1"
+    if not len(loaded.truth):
+        yield "the ground truth is empty: all that was found counts as false"
+    if entry.result and not len(loaded.result):
+        yield "the result is empty: all its people count as missed"
+
+
+def _is_called_after(result: str, sequence: str) -> bool:
+    return split_detector(result)[0] == split_detector(sequence)[0]
 
 
 def _report(options: Options) -> ErrorReport | None:
