@@ -7,8 +7,14 @@ DETECTORS: dict[str, tuple[str, str, str]] = {
     "motion": ("mot.detectors.motion", "MotionDetector", "MotionSettings"),
     "darknet": ("mot.detectors.darknet_detector", "build", "DarknetSettings"),
     "onnx": ("mot.detectors.onnx", "build", "OnnxSettings"),
+    "yolov3": ("mot.detectors.families", "build", "Yolov3Settings"),
+    "retinanet": ("mot.detectors.families", "build", "RetinanetSettings"),
+    "fasterrcnn": ("mot.detectors.families", "build", "FasterrcnnSettings"),
+    "fcos": ("mot.detectors.families", "build", "FcosSettings"),
+    "ssd": ("mot.detectors.families", "build", "SsdSettings"),
+    "safetensors": ("mot.detectors.families", "build_file", "FileSettings"),
 }
 # What runs a file, by its suffix.
-BY_SUFFIX = {".cfg": "darknet", ".onnx": "onnx"}
+BY_SUFFIX = {".cfg": "darknet", ".onnx": "onnx", ".safetensors": "safetensors"}
 DEFAULT_DETECTOR = "motion"
 ENTRY_POINTS = "mot.detectors"  # the group in which other packages add theirs

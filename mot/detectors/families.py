@@ -1,0 +1,225 @@
+"""The native networks: what each can be told, and how a detector is made of one.
+
+Their modules need PyTorch, this one does not: a family `NAME` is `mot/detectors/NAME.py` with
+`create(settings)`, the network untrained, and `spec_of(settings)`, the pictures that it wants.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mot.detectors.coco import COCO
+from mot.detectors.network import DetectorSettings, NetworkDetector
+from mot.detectors.pictures import InputSpec
+from mot.detectors.published import find_published
+from mot.detectors.runtime import digest, network_of
+from mot.detectors.safetensors_header import read_metadata
+from mot.errors import MotError, nearest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# Numbers below 91 that COCO has no class for; torchvision's networks have outputs for them.
+_COCO_GAPS = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
+
+
+@dataclass(frozen=True, slots=True)
+class FamilySettings(DetectorSettings):
+    """What is fixed once a network is trained; a file that tells these wins over them."""
+
+    names: tuple[str, ...] = ("person",)  # of its classes; or coco, or coco91: torchvision's COCO
+    backbone: str = "resnet50"  # or another of torchvision's or timm's
+
+
+@dataclass(frozen=True, slots=True)
+class Yolov3Settings(FamilySettings):
+    backbone: str = "darknet53"
+    anchors: str = "person"  # or coco: Darknet's
+    neck_width: int = 512  # channels at the coarsest level; each finer one has half as many
+
+
+@dataclass(frozen=True, slots=True)
+class RetinanetSettings(FamilySettings):
+    anchors: str = "person"  # or coco: torchvision's
+    variant: str = "torchvision"  # torchvision-v2, mmdetection
+    norm_epsilon: float = 1e-5  # of the backbone's batch norms
+
+
+@dataclass(frozen=True, slots=True)
+class FasterrcnnSettings(FamilySettings):
+    backbone: str = "mobilenet_v2"
+    anchors: str = "person"  # or coco: torchvision's
+    variant: str = "torchvision"  # torchvision-v2, torchvision-mobile, mmdetection
+    norm_epsilon: float = 1e-5  # of the backbone's batch norms
+    proposals: int = 1000  # that the second stage looks at
+    proposal_iou: float = 0.7  # proposals that overlap by more are taken for one
+    proposal_score: float = 0.0  # proposals of a lower score are left out
+
+
+@dataclass(frozen=True, slots=True)
+class FcosSettings(FamilySettings):
+    norm_epsilon: float = 1e-5  # of the backbone's batch norms
+
+
+@dataclass(frozen=True, slots=True)
+class SsdSettings(FamilySettings):
+    backbone: str = "mobilenet_v2"  # or mobilenet_v3_large: SSDLite; vgg16: SSD300
+    anchors: str = "person"  # or coco: torchvision's
+
+
+FAMILIES: dict[str, type[FamilySettings]] = {
+    "yolov3": Yolov3Settings,
+    "retinanet": RetinanetSettings,
+    "fasterrcnn": FasterrcnnSettings,
+    "fcos": FcosSettings,
+    "ssd": SsdSettings,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FileSettings(DetectorSettings):
+    """Of a `.safetensors` file, which tells its own family."""
+
+    model: str = ""
+
+
+class Classes(NamedTuple):
+    names: tuple[str, ...]
+    outputs: int  # of the network
+    columns: tuple[int, ...]  # the output of each name
+
+
+class LoadedModel(NamedTuple):
+    model: nn.Module
+    spec: InputSpec
+    names: tuple[str, ...]
+    settings: FamilySettings  # as the file has them, where it tells
+
+
+def build(settings: FamilySettings) -> NetworkDetector:
+    """A detector of any family."""
+    if not settings.weights:
+        family = family_of(settings)
+        raise MotError(f"{family} needs weights: --weights FILE, or --detector FILE.safetensors")
+    settings, path = as_trained(settings)
+    network = network_of(
+        settings, lambda: digest((path,), metadata_of(settings)), lambda: load_model(settings)
+    )
+    return NetworkDetector(network, settings)
+
+
+def build_file(settings: FileSettings) -> NetworkDetector:
+    """A detector of a file that tells what it is."""
+    path = Path(settings.model)
+    family = str(read_metadata(path).get("architecture"))
+    if family not in FAMILIES:
+        raise MotError(f"{path}: tells no architecture: --detector NAME --weights {path}")
+    told = {
+        field.name: getattr(settings, field.name) for field in dataclasses.fields(DetectorSettings)
+    }
+    if told["weights"]:
+        raise MotError(f"--weights {told['weights']}: {path} has its own: give one of the two")
+    return build(FAMILIES[family](**{**told, "weights": str(path)}))
+
+
+def load_model(settings: FamilySettings) -> LoadedModel:
+    """The network in float32 on the CPU; untrained where no weights are named."""
+    module = _module(family_of(settings))
+    path = None
+    if settings.weights:
+        settings, path = as_trained(settings)
+    model = module.create(settings)
+    if path:
+        loaded = _module("weights").load_weights(model, path)
+        if loaded.renamed:
+            print(f"mot: {path}: read with {loaded.renamed}", file=sys.stderr)
+    return LoadedModel(model, module.spec_of(settings), class_names(settings), settings)
+
+
+def as_trained(settings: FamilySettings) -> tuple[FamilySettings, Path]:
+    """The settings with what the weights tell of themselves, and where they lie."""
+    family = family_of(settings)
+    path, known = find_published(settings.weights, family)
+    if path.suffix == ".safetensors":
+        known = _told_by(path, family)
+    sizes = {"width": settings.width, "height": settings.height}
+    given = sizes if any(sizes.values()) else {}
+    return dataclasses.replace(settings, **{**known, **given}), path
+
+
+def metadata_of(settings: FamilySettings) -> dict[str, Any]:
+    """What `save_weights` should write beside the weights of a network with these settings."""
+    ours = {field.name for field in dataclasses.fields(DetectorSettings)} - {"width", "height"}
+    values = dataclasses.asdict(settings)
+    trained = {key: value for key, value in values.items() if key not in ours}
+    return {
+        "architecture": family_of(settings),
+        "settings": trained,
+        "names": class_names(settings),
+    }
+
+
+def _told_by(path: Path, family: str) -> dict[str, Any]:
+    metadata = read_metadata(path)
+    told = metadata.get("architecture", family)
+    if told != family:
+        raise MotError(f"{path}: holds the architecture {told!r}: --detector {path}")
+    values = metadata.get("settings", {})
+    if not isinstance(values, Mapping):
+        raise MotError(f"{path}: its settings are no table")
+    return {key: _checked(path, FAMILIES[family], key, value) for key, value in values.items()}
+
+
+def _checked(path: Path, kind: type[FamilySettings], key: str, value: Any) -> Any:
+    """A setting of a file that anyone may have written."""
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
+    trained = {"width", "height"} | defaults.keys() - {
+        field.name for field in dataclasses.fields(DetectorSettings)
+    }
+    if key not in trained:
+        raise MotError(f"{path}: unknown setting {key!r}: {nearest(key, trained)}")
+    value = tuple(value) if isinstance(value, list) else value
+    if type(value) is not type(defaults[key]) or (isinstance(value, int | float) and value < 0):
+        raise MotError(f"{path}: its {key} = {value!r} must be like {defaults[key]!r}")
+    return value
+
+
+def family_of(settings: FamilySettings) -> str:
+    return next(name for name, kind in FAMILIES.items() if kind is type(settings))
+
+
+def class_names(settings: FamilySettings) -> tuple[str, ...]:
+    return classes_of(settings.names).names
+
+
+def classes_of(names: tuple[str, ...], has_background: bool = False) -> Classes:
+    """The outputs of a network for these classes; that of the background comes first."""
+    if names == ("coco91",):
+        return Classes(COCO, 91, tuple(n for n in range(1, 91) if n not in _COCO_GAPS))
+    names = COCO if names == ("coco",) else names
+    are_names = all(isinstance(name, str) and name for name in names)
+    if not names or not are_names or len(set(names)) < len(names):
+        raise MotError(f"names = {list(names)}: give different names, or coco, or coco91")
+    first = int(has_background)
+    return Classes(names, first + len(names), tuple(range(first, first + len(names))))
+
+
+def _module(family: str) -> Any:
+    try:
+        return import_module(f"mot.detectors.{family}")
+    except ImportError as error:
+        needed = error.name or error
+        raise MotError(f"{family} needs {needed}: pip install 'mot-tracking[torch]'") from None
+
+
+def choose(setting: str, value: str, known: Mapping[str, Any]) -> Any:
+    """What a word among the settings stands for."""
+    if value not in known:
+        raise MotError(f"{setting} = {value!r}: {nearest(value, known)}")
+    return known[value]
