@@ -645,7 +645,7 @@ def test_backbones_of_timm(family, backbone) -> None:
 
 
 @pytest.mark.slow
-@every_family
+@pytest.mark.parametrize("family", ["retinanet", "fasterrcnn"])
 def test_runs_on_onnx_runtime_too(small, family, tmp_path) -> None:
     """The exporter holds the file to the model at two sizes and two batches."""
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
