@@ -1,4 +1,4 @@
-"""Text files that stand under their name only when they are complete."""
+"""Files that stand under their name only when they are complete."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from mot.errors import explain
 
@@ -37,3 +37,25 @@ def written_beside(path: Path) -> Iterator[TextIO]:
 def write_text(path: Path, text: str) -> None:
     with written_beside(path) as file:
         file.write(text)
+
+
+@contextmanager
+def bytes_beside(path: Path) -> Iterator[BinaryIO]:
+    """A file to write bytes to, which are of no use before they are all there."""
+    partial = partial_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            yield file
+        os.replace(partial, path)
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink()
+        if not isinstance(error, Exception):
+            raise
+        raise explain(error, path) from error
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    with bytes_beside(path) as file:
+        file.write(data)

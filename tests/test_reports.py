@@ -21,10 +21,10 @@ from mot.evaluation.protocols import PROTOCOLS, prepare
 from mot.evaluation.score import Matches, count, match
 from mot.evaluation.series import by_frame
 from mot.evaluation.summary import summarize
+from mot.files import write_bytes
 from mot.imagesize import image_size
 from mot.render import colour_of
 from mot.reports.canvas import BLACK, BLUE, ORANGE
-from mot.reports.output import write_bytes
 from mot.reports.pictures import draw_events
 from mot.reports.plots import (
     _COUNTS,

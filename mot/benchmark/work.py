@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, TypeVar
 
-import numpy as np
-
 from mot.benchmark.cache import Table, kept_or_made
 from mot.benchmark.frames import frames_of
 from mot.benchmark.plan import Stream, Task
@@ -23,7 +21,7 @@ from mot.evaluation.score import Score, count, match
 from mot.evaluation.series import by_block_and_person
 from mot.pipeline import detections_of, from_images, from_table, only
 from mot.results import FORMATS
-from mot.trackers.postprocess import collect, mend, spread
+from mot.trackers.postprocess import add_looks, collect, mend, spread
 from mot.types import Detections, FloatArray, Frame, Tracks
 
 _PACE = 0.1  # seconds between two words on how far it is
@@ -201,9 +199,7 @@ def _looks(tracked: Tracked) -> dict[int, FloatArray]:
     looks: dict[int, FloatArray] = {}
     for _, detections, tracks in tracked:
         if detections.embeddings is not None:
-            for number, row in zip(tracks.ids.tolist(), tracks.detections.tolist(), strict=True):
-                if row >= 0:
-                    looks[number] = looks.get(number, np.float32(0)) + detections.embeddings[row]
+            add_looks(looks, tracks, detections.embeddings)
     return looks
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mot.cli.common import several_of
-from mot.cli.detector_flags import detector_flags
+from mot.cli.detector_flags import DetectorOptions, detector_flags
 from mot.cli.eval import PROTOCOLS, SPLITS
 from mot.cli.track import CAMERA_METHODS, POST
 from mot.trackers import DEFAULT_TRACKER, TRACKERS
@@ -17,23 +17,12 @@ ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class Options(DetectorOptions):
     """The flags of `mot benchmark`, as given."""
 
     dataset: str
     detections: str | None
     embeddings: str | None
-    detector: str | None
-    weights: str | None
-    imgsz: tuple[int, int] | None
-    conf: float | None
-    iou: float | None
-    classes: tuple[str, ...] | None
-    batch: int | None
-    device: str | None
-    half: bool
-    max_det: int | None
-    tiles: str | None
     trackers: tuple[str, ...]
     settings: tuple[str, ...]
     split: str

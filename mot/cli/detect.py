@@ -7,27 +7,16 @@ from typing import Any
 
 import click
 
-from mot.cli.detector_flags import detector_flags
+from mot.cli.detector_flags import DetectorOptions, detector_flags
 
 FORMATS = ("mot", "json", "coco")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class Options(DetectorOptions):
     """The flags of `mot detect`, as given."""
 
     sources: tuple[str, ...]
-    detector: str | None
-    weights: str | None
-    imgsz: tuple[int, int] | None
-    conf: float | None
-    iou: float | None
-    classes: tuple[str, ...] | None
-    batch: int | None
-    device: str | None
-    half: bool
-    max_det: int | None
-    tiles: str | None
     out: str | None
     form: str | None
     save_video: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
@@ -84,6 +85,23 @@ _OPTIONS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class DetectorOptions:
+    """The flags of a detector, as given."""
+
+    detector: str | None
+    weights: str | None
+    imgsz: tuple[int, int] | None  # the second is 0 where only one was given
+    conf: float | None
+    iou: float | None
+    classes: tuple[str, ...] | None
+    batch: int | None
+    device: str | None
+    half: bool
+    max_det: int | None
+    tiles: str | None
+
+
 def detector_flags(command: Command) -> Command:
     for option in reversed(_OPTIONS):
         command = option(command)
@@ -103,7 +121,7 @@ FLAGS = {
 }
 
 
-def settings_of_flags(options: Any) -> dict[str, Any]:
+def settings_of_flags(options: DetectorOptions) -> dict[str, Any]:
     """What was given on the command line, as the settings of a detector."""
     width, height = options.imgsz or (None, None)
     given = {

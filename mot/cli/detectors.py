@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from mot.cli.detector_flags import FLAGS, settings_of_flags
+from mot.cli.detector_flags import FLAGS, DetectorOptions, settings_of_flags
 from mot.config import build_detector, detector_settings
 from mot.detectors import DEFAULT_DETECTOR, DETECTORS
 from mot.errors import MotError
@@ -23,8 +22,7 @@ class OpenDetector:
     batch: int
 
 
-def open_detector(options: Any) -> OpenDetector:
-    """`options` has the flags of `detector_flags`."""
+def open_detector(options: DetectorOptions) -> OpenDetector:
     name = options.detector or DEFAULT_DETECTOR
     values = settings_of_flags(options)
     known = detector_settings(name)
@@ -36,7 +34,7 @@ def open_detector(options: Any) -> OpenDetector:
     names = tuple(getattr(getattr(detector, "network", None), "names", ()))
     labels = class_numbers(filters.get("classes"))
     detect = only(from_images(detector), filters.get("conf"), labels)
-    batch = options.batch or getattr(getattr(detector, "settings", None), "batch", 1)
+    batch = options.batch or int(getattr(getattr(detector, "settings", None), "batch", 1))
     return OpenDetector(detector, detect, names, batch)
 
 

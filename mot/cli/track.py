@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mot.cli.common import several_of
-from mot.cli.detector_flags import detector_flags
+from mot.cli.detector_flags import DetectorOptions, detector_flags
 from mot.trackers import DEFAULT_TRACKER, TRACKERS
 
 FORMATS = ("mot", "csv", "jsonl")
@@ -17,24 +17,13 @@ POST = ("merge", "linear", "gsi", "short")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class Options(DetectorOptions):
     """The flags of `mot track`, as given."""
 
     sources: tuple[str, ...]
     detections: str | None
     embeddings: str | None
     embedder: str | None
-    detector: str | None
-    weights: str | None
-    imgsz: tuple[int, int] | None
-    conf: float | None
-    iou: float | None
-    classes: tuple[str, ...] | None
-    batch: int | None
-    device: str | None
-    half: bool
-    max_det: int | None
-    tiles: str | None
     camera: str | None
     tracker: str
     post: tuple[str, ...]

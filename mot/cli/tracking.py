@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
-import numpy as np
-
 from mot.cli.common import progress, refuse_existing, tell
 from mot.cli.detectors import class_numbers, open_detector
 from mot.cli.track import CAMERA_METHODS, Options
@@ -179,7 +177,7 @@ def _mended(
     detected: Iterable[tuple[Frame, Detections]], tracker: Tracker, plan: Plan, options: Options
 ) -> Generator[tuple[Frame, Tracks], None, None]:
     """The tracks once all is known and mended; the pictures are then read a second time."""
-    from mot.trackers.postprocess import collect, mend, spread
+    from mot.trackers.postprocess import add_looks, collect, mend, spread
 
     frames: list[Frame] = []
     parts: list[tuple[int, Tracks]] = []
@@ -189,19 +187,13 @@ def _mended(
         frames.append(replace(frame, image=None))
         parts.append((frame.index, tracks))
         if detections.embeddings is not None:
-            _add_looks(looks, tracks, detections.embeddings)
+            add_looks(looks, tracks, detections.embeddings)
     table, nobody = spread(mend(collect(parts), options.post, looks)), Tracks.empty()
     if not _shows_pictures(plan, options):
         yield from ((frame, table.get(frame.index, nobody)) for frame in frames)
         return
     with plan.job.open(True) as again:
         yield from ((frame, table.get(frame.index, nobody)) for frame in again)
-
-
-def _add_looks(looks: dict[int, FloatArray], tracks: Tracks, embeddings: FloatArray) -> None:
-    for track_id, row in zip(tracks.ids.tolist(), tracks.detections.tolist(), strict=True):
-        if row >= 0:
-            looks[track_id] = looks.get(track_id, np.float32(0)) + embeddings[row]
 
 
 def _detector(options: Options) -> str:

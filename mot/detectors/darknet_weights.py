@@ -10,7 +10,6 @@ import math
 import os
 import struct
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -19,8 +18,8 @@ import numpy as np
 
 from mot.detectors.darknet import Network
 from mot.detectors.darknet_layers import Convolutional, Yolo
-from mot.errors import MotError, explain
-from mot.files import partial_path
+from mot.errors import MotError
+from mot.files import bytes_beside
 from mot.types import FloatArray
 
 LayerArrays = dict[str, FloatArray]
@@ -187,19 +186,8 @@ def write_weights(
     path: str | Path, header: Header, layers: Mapping[int, Mapping[str, FloatArray]]
 ) -> None:
     """Write what `read_weights` read; the arrays of a layer are in the file's order."""
-    path = Path(path)
-    partial = partial_path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(header.packed())
-            for index in sorted(layers):
-                for array in layers[index].values():
-                    file.write(np.ascontiguousarray(array, _FLOAT).tobytes())
-        os.replace(partial, path)
-    except BaseException as error:
-        with suppress(OSError):
-            partial.unlink()
-        if not isinstance(error, Exception):
-            raise
-        raise explain(error, path) from error
+    with bytes_beside(Path(path)) as file:
+        file.write(header.packed())
+        for index in sorted(layers):
+            for array in layers[index].values():
+                file.write(np.ascontiguousarray(array, _FLOAT).tobytes())

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ from mot.detectors.onnx_metadata import describe
 from mot.detectors.onnx_outputs import Array
 from mot.detectors.onnx_session import import_runtime
 from mot.detectors.pictures import InputSpec, Size
-from mot.errors import MotError, explain
-from mot.files import partial_path
+from mot.errors import MotError
+from mot.files import write_bytes
 
 _INPUT = "images"
 _OPSET = 17
@@ -54,7 +53,7 @@ def export(
         except Exception as error:  # those of torch, onnx and ONNX Runtime have none in common
             reason = " ".join(str(error).split())[:300]
             raise MotError(f"{path}: cannot be exported: {reason}") from error
-    _write(path, data)
+    write_bytes(path, data)
 
 
 def import_onnx() -> Any:
@@ -168,17 +167,3 @@ def _sides(boxes: Array) -> Array:
     """(..., 1) of xyxy."""
     sides: Array = 1 + np.abs(boxes[..., 2:] - boxes[..., :2]).max(axis=-1, keepdims=True)
     return sides
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = partial_path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    except BaseException as error:
-        with suppress(OSError):
-            partial.unlink()
-        if not isinstance(error, Exception):
-            raise
-        raise explain(error, path) from error

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +15,8 @@ from torch import Tensor, nn
 
 from mot.detectors.layouts import LAYOUTS, Arrays, rename, strip_prefixes
 from mot.detectors.safetensors_header import KEY, read_metadata
-from mot.errors import MotError, explain
-from mot.files import partial_path
+from mot.errors import MotError
+from mot.files import write_bytes
 
 __all__ = ["Loaded", "load_weights", "read_metadata", "save_weights"]
 
@@ -183,19 +181,8 @@ def _dims(array: Tensor) -> str:
 
 def save_weights(model: nn.Module, path: str | Path, metadata: Mapping[str, Any]) -> None:
     """Write a `.safetensors` file that tells what it holds (`families.metadata_of`)."""
-    path = Path(path)
     arrays = {
         name: each.detach().cpu().contiguous().clone() for name, each in model.state_dict().items()
     }
     content = safetensors.torch.save(arrays, {KEY: json.dumps(metadata)})
-    partial = partial_path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    except BaseException as error:
-        with suppress(OSError):
-            partial.unlink()
-        if not isinstance(error, Exception):
-            raise
-        raise explain(error, path) from error
+    write_bytes(Path(path), content)

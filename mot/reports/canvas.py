@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mot.errors import MotError
-from mot.reports.output import write_bytes
+from mot.files import write_bytes
 
 _DPI = 120
 # Okabe and Ito's colours, which people of every colour vision tell apart.

@@ -11,9 +11,9 @@ import numpy as np
 
 from mot.evaluation.diagnosis import KINDS, Event
 from mot.evaluation.loading import Loaded
+from mot.files import write_bytes
 from mot.opencv import cv2
 from mot.reports.footage import Footage, find_footage
-from mot.reports.output import write_bytes
 from mot.reports.panels import Shot, compose, draw_panel
 from mot.reports.shots import Album
 from mot.types import Image

@@ -12,7 +12,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from mot import boxes
 from mot.trackers.matching import match
-from mot.types import IntArray, Tracks
+from mot.types import FloatArray, IntArray, Tracks
 
 Array = npt.NDArray[np.float64]
 Looks = Mapping[int, npt.NDArray[np.floating[Any]]]  # the mean or summed embedding of tracks
@@ -50,6 +50,13 @@ def collect(frames: Iterable[tuple[int, Tracks]]) -> Trajectories:
     if not parts:
         parts = [(np.zeros(0),) * 2 + (np.zeros((0, 4)),) + (np.zeros(0),) * 3]
     return _sorted(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def add_looks(looks: dict[int, FloatArray], tracks: Tracks, embeddings: FloatArray) -> None:
+    """Add a frame's embeddings to the sums of the tracks that got its detections."""
+    for track_id, row in zip(tracks.ids.tolist(), tracks.detections.tolist(), strict=True):
+        if row >= 0:
+            looks[track_id] = looks.get(track_id, np.float32(0)) + embeddings[row]
 
 
 def spread(result: Trajectories) -> dict[int, Tracks]:
