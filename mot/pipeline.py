@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
@@ -19,12 +21,33 @@ Detect = Callable[[list[Frame]], list[Detections]]
 
 
 def detections_of(
-    frames: Iterable[Frame], detect: Detect, batch: int = 1
+    frames: Iterable[Frame], detect: Detect, batch: int = 1, workers: int = 1
 ) -> Iterator[tuple[Frame, Detections]]:
-    """Each frame with what is detected in it."""
+    """Each frame with what is detected in it; several `workers` look at frames ahead of it."""
     remaining = iter(frames)
-    while group := list(islice(remaining, batch)):
-        yield from zip(group, detect(group), strict=True)
+    groups = iter(lambda: list(islice(remaining, batch)), [])
+    if workers == 1:
+        for group in groups:
+            yield from zip(group, detect(group), strict=True)
+        return
+    waiting: deque[tuple[list[Frame], Future[list[Detections]]]] = deque()
+    with ThreadPoolExecutor(workers, "mot-detect") as pool:
+        try:
+            for group in groups:
+                waiting.append((group, pool.submit(detect, group)))
+                if len(waiting) > workers:
+                    yield from _next_done(waiting)
+            while waiting:
+                yield from _next_done(waiting)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _next_done(
+    waiting: deque[tuple[list[Frame], Future[list[Detections]]]],
+) -> Iterator[tuple[Frame, Detections]]:
+    group, found = waiting.popleft()
+    return zip(group, found.result(), strict=True)
 
 
 def follow(
@@ -42,6 +65,11 @@ def from_images(detector: Detector) -> Detect:
         return detector([_image_of(frame) for frame in frames])
 
     return detect
+
+
+def workers_of(detector: Detector | None) -> int:
+    """How many threads may, and had better, call it at a time."""
+    return int(getattr(detector, "workers", 1))
 
 
 def from_table(table: Mapping[int, Detections]) -> Detect:
@@ -84,7 +112,8 @@ def track(
     `detections` is a MOTChallenge file; without it the detector looks at the pictures.
     """
     table = None if detections is None else read_detections(detections)
-    detect = from_images(build_detector(detector)) if table is None else from_table(table)
+    looker = build_detector(detector) if table is None else None
+    detect = from_table(table or {}) if looker is None else from_images(looker)
     follower = build_tracker(tracker)
     with open_source(source) as frames:
-        yield from follow(detections_of(frames, detect), follower)
+        yield from follow(detections_of(frames, detect, workers=workers_of(looker)), follower)

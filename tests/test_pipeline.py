@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import threading
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -68,6 +70,45 @@ def test_an_endless_stream_is_read_a_batch_at_a_time(batch) -> None:
 def test_a_detector_that_answers_for_other_than_its_images_is_refused(count) -> None:
     with pytest.raises(ValueError, match="zip"):
         list(detections_of(frames(2), lambda group: [Detections.empty()] * count, 2))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_several_workers_look_ahead_and_answer_in_order(batch) -> None:
+    """Both are in the detector at a time, or this would wait for ever."""
+    spy, both = Spy(), threading.Barrier(2, timeout=20)
+
+    def detect(group: list[Frame]) -> list[Detections]:
+        both.wait()
+        time.sleep(0.02 * (group[0].index % 2))
+        return spy(group)
+
+    pairs = list(detections_of(frames(4 * batch), detect, batch, workers=2))
+    assert [(f.index, d.labels.tolist()) for f, d in pairs] == [
+        (i, [i]) for i in range(1, 4 * batch + 1)
+    ]
+
+
+def test_workers_are_few_frames_ahead_of_an_endless_stream_and_stop_with_it() -> None:
+    spy = Spy()
+    pairs = detections_of(frames(), spy, workers=2)
+    for _ in range(10):
+        next(pairs)
+    pairs.close()
+    assert len(spy.groups) <= 13
+    assert not [t for t in threading.enumerate() if t.name.startswith("mot-detect")]
+
+
+def test_a_workers_error_comes_in_its_turn() -> None:
+    def detect(group: list[Frame]) -> list[Detections]:
+        if group[0].index == 3:
+            raise MotError("broken")
+        return [numbered(frame) for frame in group]
+
+    seen = []
+    with pytest.raises(MotError, match="broken"):
+        for frame, _ in detections_of(frames(9), detect, workers=2):
+            seen.append(frame.index)
+    assert seen == [1, 2]
 
 
 def test_a_detector_sees_the_images() -> None:

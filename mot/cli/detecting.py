@@ -72,7 +72,8 @@ def _detect(plan: Plan, form: str, opened: OpenDetector, options: Options) -> No
     with ExitStack() as stack:
         source = stack.enter_context(plan.job.open(True))
         pictures = (frame for frame in source if frame.image is not None)  # not the holes
-        detected = in_background(detections_of(pictures, opened.detect, opened.batch), depth=4)
+        found_in = detections_of(pictures, opened.detect, opened.batch, opened.workers)
+        detected = in_background(found_in, depth=4)
         detected = stack.enter_context(closing(detected))
         sinks = list(_sinks(stack, source, plan, form, opened.names, options))
         tick = stack.enter_context(progress(source.name, source.expected, options.quiet))

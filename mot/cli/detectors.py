@@ -8,7 +8,7 @@ from mot.cli.detector_flags import FLAGS, DetectorOptions, settings_of_flags
 from mot.config import build_detector, detector_settings
 from mot.detectors import DEFAULT_DETECTOR, DETECTORS
 from mot.errors import MotError
-from mot.pipeline import Detect, from_images, only
+from mot.pipeline import Detect, from_images, only, workers_of
 from mot.types import Detector
 
 _FILTERS = ("conf", "classes")  # that any detector's results can be put through
@@ -20,6 +20,7 @@ class OpenDetector:
     detect: Detect
     names: tuple[str, ...]  # of its classes; none where it knows none
     batch: int
+    workers: int
 
 
 def open_detector(options: DetectorOptions) -> OpenDetector:
@@ -35,7 +36,7 @@ def open_detector(options: DetectorOptions) -> OpenDetector:
     labels = class_numbers(filters.get("classes"))
     detect = only(from_images(detector), filters.get("conf"), labels)
     batch = options.batch or int(getattr(getattr(detector, "settings", None), "batch", 1))
-    return OpenDetector(detector, detect, names, batch)
+    return OpenDetector(detector, detect, names, batch, workers_of(detector))
 
 
 # A file without classes has 0 for its people, MOTChallenge's ground truth has 1.

@@ -233,7 +233,8 @@ def _from_detector(
     opened = open_detector(options)
     if options.detector is None:
         tell(_MOTION_NOTE, options.quiet)
-    yield from in_background(detections_of(source, opened.detect, opened.batch), depth=4)
+    found = detections_of(source, opened.detect, opened.batch, opened.workers)
+    yield from in_background(found, depth=4)
 
 
 def _from_file(

@@ -51,6 +51,7 @@ class Network(Protocol):
 
     spec: InputSpec
     names: tuple[str, ...]  # of the classes
+    workers: int  # threads that should run it at a time
 
     def find(self, canvas: Image, least: float, labels: IntArray) -> list[Candidates]:
         """Of (B, H, W, 3) uint8 BGR: the candidates of these classes that score `least` or more."""
@@ -69,6 +70,11 @@ class NetworkDetector:
         self._nms = NmsSettings(
             kind=settings.nms, iou=settings.nms_iou, max_detections=settings.max_det
         )
+
+    @property
+    def workers(self) -> int:
+        """How many threads should call it at a time."""
+        return self.network.workers
 
     @property
     def size(self) -> Size:

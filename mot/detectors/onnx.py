@@ -41,6 +41,7 @@ class OnnxNetwork:
 
     def __init__(self, path: str | Path, device: str = "auto", threads: int = 0) -> None:
         self._session = session = Session(Path(path), device, threads)
+        self.workers = session.workers
         self.path = session.path
         own = read_own(session.path, session.metadata)
         if own:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ Runtime = Any  # the module, imported when a file is opened
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 _KINDS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 _NO_ROOM = ("allocate memory", "out of memory", "bad allocation", "bad_alloc", "ALLOC_FAILED")
+# Small networks gain little from a second thread within a picture; another picture gains it all.
+_MOST_WORKERS = 4
 _FATAL = 4  # nothing less is logged: errors are raised
 
 
@@ -36,7 +39,9 @@ class Session:
 
     def __init__(self, path: Path, device: str, threads: int) -> None:
         self.path = path
-        self._session = _open(path, device, threads)
+        self.workers = min(threads or _cores(), _MOST_WORKERS)
+        # Those that the file's own steps are shared out to, beside the workers.
+        self._session = _open(path, device, (threads or _cores()) - self.workers + 1)
         try:
             self.input = _input_of(path, self._session)
             self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
@@ -85,6 +90,12 @@ def _started(runtime: Runtime, path: Path, providers: list[Any], threads: int) -
         return runtime.InferenceSession(str(path), options, **given)
     except Exception as error:  # as above
         raise MotError(f"{path}: not an ONNX file that can be run: {_line(error)}") from None
+
+
+def _cores() -> int:
+    """That this process may use."""
+    has_affinity = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
 
 
 def import_runtime() -> Runtime:

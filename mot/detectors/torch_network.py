@@ -24,6 +24,8 @@ class Decoding(Protocol):
 class TorchNetwork:
     """Runs a model whose `forward` takes normalised pictures (B, 3, H, W) and is a `Decoding`."""
 
+    workers = 1  # it has threads of its own
+
     def __init__(
         self,
         model: nn.Module,

@@ -1,0 +1,1 @@
+"""Training: data sets, augmentation, assigners, losses, the loop, and the metrics of detection."""

@@ -1,0 +1,97 @@
+"""A data set: where its pictures lie, and what is in each. NumPy alone; pictures are read late."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+
+from mot.types import FloatArray, IntArray
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Annotations:
+    """The boxes of one picture. In a data set the arrays are read-only."""
+
+    boxes: FloatArray  # (N, 4) xyxy in its pixels; of the whole object, maybe beyond the edges
+    labels: IntArray  # (N,) classes from 0
+    ignored: BoolArray  # (N,) neither objects nor background: crowds, reflections, too difficult
+    visible: FloatArray  # (N, 4) xyxy of the part that is seen; the box where it is not told
+    ids: IntArray  # (N,) who it is, unique in the data set; -1 where it is not told
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, rows: slice | npt.NDArray[np.bool_] | IntArray) -> Annotations:
+        return Annotations(*(getattr(self, column.name)[rows] for column in fields(self)))
+
+    @classmethod
+    def of(
+        cls,
+        boxes: npt.ArrayLike,
+        labels: npt.ArrayLike | None = None,
+        ignored: npt.ArrayLike | None = None,
+        visible: npt.ArrayLike | None = None,
+        ids: npt.ArrayLike | None = None,
+    ) -> Annotations:
+        """From anything array-like; by default objects of class 0, seen whole, without identity."""
+        corners = np.array(boxes, np.float32).reshape(-1, 4)
+        count = len(corners)
+        return cls(
+            corners,
+            np.zeros(count, np.int64) if labels is None else np.array(labels, np.int64),
+            np.zeros(count, np.bool_) if ignored is None else np.array(ignored, np.bool_),
+            corners if visible is None else np.array(visible, np.float32).reshape(-1, 4),
+            np.full(count, -1, np.int64) if ids is None else np.array(ids, np.int64),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """One picture, not yet read."""
+
+    path: Path
+    name: str  # by which results tell it: CrowdHuman's ID, COCO's file name
+    number: int  # by which COCO's results tell it
+    size: tuple[int, int]  # width, height; 0, 0 where only the file tells
+    annotations: Annotations
+
+
+class DataSet(Sequence[Picture]):
+    """Pictures whose boxes lie in a few long arrays, which workers share without copying."""
+
+    def __init__(self, names: Sequence[str], pictures: Iterable[Picture]) -> None:
+        self.names = tuple(names)  # of the classes
+        pictures = list(pictures)
+        self._pictures = [(each.path, each.name, each.number, each.size) for each in pictures]
+        self._ends = np.cumsum([0, *(len(each.annotations) for each in pictures)])
+        self.annotations = _joined([each.annotations for each in pictures])
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    @overload
+    def __getitem__(self, index: int) -> Picture: ...
+    @overload
+    def __getitem__(self, index: slice) -> DataSet: ...
+    def __getitem__(self, index: int | slice) -> Picture | DataSet:
+        if isinstance(index, slice):
+            return DataSet(self.names, (self[place] for place in range(*index.indices(len(self)))))
+        place = range(len(self))[index]
+        rows = slice(int(self._ends[place]), int(self._ends[place + 1]))
+        return Picture(*self._pictures[place], self.annotations[rows])
+
+
+def _joined(parts: Sequence[Annotations]) -> Annotations:
+    columns = [column.name for column in fields(Annotations)]
+    empty = Annotations.of(np.zeros((0, 4), np.float32))
+    arrays = [np.concatenate([getattr(part, name) for part in (empty, *parts)]) for name in columns]
+    for array in arrays:
+        array.setflags(write=False)  # a box that is edited in place would shrink each epoch
+    return Annotations(*arrays)
