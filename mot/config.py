@@ -53,7 +53,13 @@ def build(settings: type[Settings], values: Mapping[str, Any], place: str) -> Se
         raise MotError(f"{place}: {error}") from None
 
 
-_NAMES = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
+_NAMES: dict[Any, str] = {
+    float: "a number",
+    int: "a whole number",
+    bool: "true or false",
+    str: "a text",
+    tuple[str, ...]: "a list of texts",
+}
 
 
 def _largest(key: str) -> float:
@@ -67,20 +73,23 @@ def _fits(value: object, wanted: Any) -> bool:
     if wanted is float:
         # NaN is no setting, nor is a number that no float holds.
         return isinstance(value, int | float) and abs(value) <= sys.float_info.max
+    if wanted == tuple[str, ...]:
+        return isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
     return not isinstance(wanted, type) or isinstance(value, wanted)
 
 
-def parse_overrides(pairs: tuple[str, ...], prefix: str) -> dict[str, Any]:
-    """`--set tracker.key=value` to {key: value}, the value read as TOML, else as text."""
-    values: dict[str, Any] = {}
+def parse_overrides(pairs: tuple[str, ...], groups: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """`--set group.key=value` to {group: {key: value}}, with all of these groups; the value is read
+    as TOML, else as text."""
+    values: dict[str, dict[str, Any]] = {group: {} for group in groups}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         group, dot, key = name.strip().partition(".")
         if not (equals and dot and key):
-            raise MotError(f"--set {pair}: write it as --set {prefix}.key=value")
-        if group != prefix:
-            raise MotError(f"--set {pair}: unknown group {group!r}: {nearest(group, [prefix])}")
-        values[key] = _parse_value(text.strip())
+            raise MotError(f"--set {pair}: write it as --set {groups[0]}.key=value")
+        if group not in values:
+            raise MotError(f"--set {pair}: unknown group {group!r}: {nearest(group, groups)}")
+        values[group][key] = _parse_value(text.strip())
     return values
 
 
@@ -202,7 +211,7 @@ def _build_plugin(name: str, values: Mapping[str, Any]) -> Detector:
     point = _entry_points()[name]
     try:
         detector: Detector = point.load()(**values)
-    except (ImportError, AttributeError, TypeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise MotError(f"detector {name} of another package ({point.value}): {error}") from error
     return detector
 

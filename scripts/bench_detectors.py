@@ -1,12 +1,14 @@
-"""Milliseconds per picture of Darknet networks on each run-time, interleaved in one run.
+"""What any detector costs: time, parameters, FLOPs, memory, and its slowest layers.
 
-    python scripts/bench_detectors.py [NETWORK.cfg ...] [--sizes 320x320,640x384] [--threads 1]
-        [--picture FILE] [--opencv4 PYTHON] [--rounds 20]
+    python scripts/bench_detectors.py DETECTOR ... [--weights FILE] [--set KEY=VALUE ...]
+        [--size 640x384] [--batch 1,8] [--device cpu] [--half] [--runtimes onnx,torch]
+        [--threads 1] [--rounds 20] [--layers 10] [--picture FILE]
 
-Ratios are to OpenCV: to OpenCV 4's Darknet importer where --opencv4 names an interpreter that has
-it, else to this OpenCV with the exported file. On one thread the time is that of the processor,
-which other work on the machine lengthens less. The shares are those of preparing the picture and of
-NMS in the whole detector. Without networks: the three of MOT_SHARED (default ../shared).
+DETECTOR is a name (a family without weights is measured untrained), a .cfg, .onnx or .safetensors.
+On a GPU: --device cuda --half --batch 1,8,32, whose ceiling is a large matrix product in the same
+run, and whose peer is torchvision's own model, run plainly. All that is timed takes turns, and the
+best of the rounds counts. "network" is from bytes to candidates, "detector" from a picture to
+people. On one thread of a CPU the time is that of the processor.
 """
 
 from __future__ import annotations
@@ -17,44 +19,57 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
 import math
+import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import layer_times
 import numpy as np
 
-from mot.detectors.darknet import Network, parse_cfg
-from mot.detectors.darknet_layers import Convolutional
+from mot.config import build, parse_overrides, resolve_detector
+from mot.detectors import DETECTORS
+from mot.detectors.families import FamilySettings, family_of
+from mot.detectors.network import DetectorSettings, Network, NetworkDetector
+from mot.detectors.pictures import InputSpec, Size, batch_of, fitting_size, normalise
+from mot.errors import MotError
 from mot.opencv import cv2
 
-SHARED = Path(os.environ.get("MOT_SHARED", "../shared")) / "data"
-NAMES = ("yolo-fastest-1.1_body", "yolo-fastest-1.1-xl", "MobileNetV2-YOLOv3-Nano-coco")
-PICTURE = SHARED / "mot17/MOT17-05/img1/000001.jpg"
 Run = Callable[[], object]
 Timer = Callable[[], float]  # seconds of one run
-
-# Another interpreter: answers each line with the seconds of one run.
-PEER = """
-import sys, time, cv2, numpy
-cfg, weights, width, height, threads = sys.argv[1:]
-cv2.setNumThreads(int(threads))
-net = cv2.dnn.readNetFromDarknet(cfg, weights)
-outputs = net.getUnconnectedOutLayersNames()
-blob = numpy.random.default_rng(0).random((1, 3, int(height), int(width)), numpy.float32)
-clock = time.process_time if threads == "1" else time.perf_counter
-for line in sys.stdin:
-    start = clock()
-    net.setInput(blob)
-    net.forward(outputs)
-    print(clock() - start, flush=True)
-"""
+# torchvision's own builder for a family on a backbone.
+PEERS = {
+    ("retinanet", "resnet50"): "retinanet_resnet50_fpn",
+    ("fasterrcnn", "resnet50"): "fasterrcnn_resnet50_fpn",
+    ("fasterrcnn", "mobilenet_v3_large"): "fasterrcnn_mobilenet_v3_large_fpn",
+    ("fcos", "resnet50"): "fcos_resnet50_fpn",
+    ("ssd", "vgg16"): "ssd300_vgg16",
+    ("ssd", "mobilenet_v3_large"): "ssdlite320_mobilenet_v3_large",
+}
 
 
-def timed(run: Run, threads: int) -> Timer:
-    clock = time.process_time if threads == 1 else time.perf_counter
+class Subject(NamedTuple):
+    """A detector to be measured; an ONNX file has no model."""
+
+    name: str
+    family: str
+    settings: DetectorSettings
+    spec: InputSpec
+    names: tuple[str, ...]
+    model: Any = None
+    file: Path | None = None
+
+
+def timed(run: Run, is_alone: bool) -> Timer:
+    """By the processor's time where the work is `is_alone`, on one thread."""
+    clock = time.process_time if is_alone else time.perf_counter
 
     def seconds() -> float:
         start = clock()
@@ -73,159 +88,301 @@ def best(timers: dict[str, Timer], rounds: int) -> dict[str, float]:
     }
 
 
-def on_onnx(path: Path, blob: np.ndarray, threads: int) -> Run:
-    from mot.detectors.onnx_session import Session
+def opened(name: str, given: argparse.Namespace) -> Subject:
+    family, values, place = resolve_detector(name)
+    if family not in DETECTORS:
+        raise MotError(f"{name}: is of another package: it has no network that could be measured")
+    module_name, _, settings_name = DETECTORS[family]
+    module: Any = import_module(module_name)
+    pairs = tuple(f"detector.{pair}" for pair in given.set)
+    values |= parse_overrides(pairs, ("detector",))["detector"]
+    values |= {"weights": given.weights} if given.weights else {}
+    settings = build(getattr(module, settings_name), values, place)
+    if family == "onnx":
+        from mot.detectors.onnx import OnnxNetwork
 
-    session = Session(path, "cpu", threads)
-    return lambda: session.run(blob, tuple(session.outputs))
+        network = OnnxNetwork(settings.model, "cpu", 1)
+        return Subject(name, family, settings, network.spec, network.names, None, network.path)
+    if not hasattr(module, "load_model"):
+        raise MotError(f"{name}: has no network that could be measured")
+    model, spec, names, *told = module.load_model(settings)
+    settings = told[0] if told else settings
+    family = family_of(settings) if isinstance(settings, FamilySettings) else family
+    return Subject(name, family, settings, spec, names, model)
 
 
-def on_torch(cfg: Path, blob: np.ndarray, threads: int) -> Run:
+def as_onnx(subject: Subject, folder: Path) -> Path:
+    path = subject.file or folder / f"{Path(subject.name).stem}.onnx"
+    if not path.is_file():
+        from mot.detectors.export import export
+
+        export(subject.model, subject.spec, subject.names, path)
+    return path
+
+
+def network_on(runtime: str, subject: Subject, folder: Path, given: argparse.Namespace) -> Network:
+    if runtime == "onnx":
+        from mot.detectors.onnx import OnnxNetwork
+
+        return OnnxNetwork(as_onnx(subject, folder), given.device, given.threads)
+    from mot.detectors.torch_network import TorchNetwork
+
+    return TorchNetwork(subject.model, subject.spec, subject.names, given.device, given.half)
+
+
+def bench(name: str, given: argparse.Namespace, image: np.ndarray, folder: Path) -> None:
+    subject = opened(name, given)
+    size = fitting_size(given.size, subject.spec)
+    flops = flops_of(subject, size)
+    parameters = parameter_count(subject)
+    print(
+        f"\n{name} {size[0]}x{size[1]}: {parameters / 1e6:.2f} M parameters, "
+        + (f"{flops / 1e9:.2f} GFLOPs" if flops else "FLOPs unknown")
+    )
+    runtimes = [each for each in given.runtimes if subject.model is not None or each == "onnx"]
+    for batch in given.batch:
+        bench_batch(subject, runtimes, (size, batch), (flops, image, folder), given)
+    for runtime in runtimes:
+        print(f"  {runtime}: {peak_memory(runtime, subject, size, folder, given)}")
+        if given.layers:
+            layer_times.show(layers_of(runtime, subject, size, folder, given), given.layers)
+
+
+def bench_batch(
+    subject: Subject,
+    runtimes: list[str],
+    shape: tuple[Size, int],
+    beside: tuple[float, np.ndarray, Path],
+    given: argparse.Namespace,
+) -> None:
+    size, batch = shape
+    flops, image, folder = beside
+    runs: dict[str, Run] = {}
+    for runtime in runtimes:
+        network = network_on(runtime, subject, folder, given)
+        runs |= works(runtime, network, subject, shape, image)
+    peer = peer_of(subject, size, batch, given) if "torch" in runtimes else None
+    if peer:
+        runs["torchvision, plainly"] = peer
+    if "torch" in runtimes:
+        work, product = matrix_product(given)
+        runs["matrix product"] = product
+    for run in runs.values():
+        run()
+    is_alone = given.threads == 1 and given.device == "cpu"
+    times = best({name: timed(run, is_alone) for name, run in runs.items()}, given.rounds)
+    ceiling = work / times.pop("matrix product") * 1e3 if "torch" in runtimes else 0.0
+    print(f"  {batch} at a time" + (f"; a ceiling of {ceiling / 1e9:.1f} GFLOP/s" * bool(ceiling)))
+    for name, ms in times.items():
+        share = f"{batch * flops / ms * 1e3 / ceiling:6.1%} of it" if flops and ceiling else ""
+        print(f"    {name:22} {ms / batch:8.2f} ms {1e3 * batch / ms:8.1f} pictures/s {share}")
+
+
+def works(
+    runtime: str, network: Network, subject: Subject, shape: tuple[Size, int], image: np.ndarray
+) -> dict[str, Run]:
+    """The network from bytes to candidates, and the whole detector, on one run-time."""
+    size, batch = shape
+    settings = replace(subject.settings, width=size[0], height=size[1], batch=batch)
+    detector = NetworkDetector(network, settings)
+    images = [image] * batch
+    canvas = batch_of(images, network.spec, size)[0]
+    return {
+        f"{runtime}, network": lambda: network.find(canvas, settings.conf, detector.labels),
+        f"{runtime}, detector": lambda: detector(images),
+    }
+
+
+def matrix_product(given: argparse.Namespace) -> tuple[float, Run]:
+    """Its FLOPs, and a run of it on the device in the same type of number."""
     import torch
 
-    from mot.detectors.darknet_torch import load_darknet
+    device, is_cuda = torch.device(given.device), given.device.startswith("cuda")
+    side = 8192 if is_cuda else 1024
+    half = torch.float16 if is_cuda else torch.bfloat16
+    a = torch.rand(side, side, device=device, dtype=half if given.half else torch.float32)
 
-    torch.set_num_threads(threads)
-    model = load_darknet(cfg, cfg.with_suffix(".weights")).fold()
-    model = model.to(memory_format=torch.channels_last)
-    images = torch.from_numpy(blob).contiguous(memory_format=torch.channels_last)
-    return torch.inference_mode()(lambda: model(images))
+    def run() -> None:
+        torch.mm(a, a)
+        if is_cuda:
+            torch.cuda.synchronize(device)
+
+    return 2.0 * side**3, run
 
 
-def on_opencv(path: Path, blob: np.ndarray, threads: int) -> Run:
-    cv2.setNumThreads(threads)
-    net = cv2.dnn.readNetFromONNX(str(path))
-    outputs = net.getUnconnectedOutLayersNames()
+def peer_of(subject: Subject, size: Size, batch: int, given: argparse.Namespace) -> Run | None:
+    """torchvision's model for the same backbone, untrained, from pictures on the device to people:
+    its own way of scaling and NMS are within."""
+    import torch
+    from torchvision.models import detection
 
-    def run() -> object:
-        net.setInput(blob)
-        return net.forward(outputs)
+    settings: Any = subject.settings
+    name = PEERS.get((subject.family, getattr(settings, "backbone", "")))
+    if name is None:
+        return None
+    sides = {} if subject.spec.is_fixed else {"min_size": min(size), "max_size": max(size)}
+    classes = 91 if settings.names == ("coco91",) else len(subject.names) + 1
+    build_it = getattr(detection, name)
+    model = build_it(weights=None, weights_backbone=None, num_classes=classes, **sides)
+    device = torch.device(given.device)
+    model = model.eval().to(device)
+    pictures = [torch.rand(3, size[1], size[0], device=device) for _ in range(batch)]
+    cast = torch.autocast(device.type, enabled=given.half)
+
+    def run() -> None:
+        with torch.inference_mode(), cast:
+            model(pictures)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
 
     return run
 
 
-def on_peer(python: str, cfg: Path, size: tuple[int, int], threads: int) -> Timer:
-    words = [cfg, cfg.with_suffix(".weights"), *size, threads]
-    peer = subprocess.Popen(
-        [python, "-c", PEER, *map(str, words)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+def parameter_count(subject: Subject) -> int:
+    if subject.model is not None:
+        return sum(each.numel() for each in subject.model.parameters())
+    import onnx
 
-    def seconds() -> float:
-        assert peer.stdin and peer.stdout
-        print(file=peer.stdin, flush=True)
-        return float(peer.stdout.readline())
-
-    return seconds
+    return sum(math.prod(each.dims) for each in onnx.load(subject.file).graph.initializer)
 
 
-def parts(
-    path: Path, image: np.ndarray, size: tuple[int, int], threads: int
-) -> tuple[dict[str, Timer], int]:
-    """The whole detector and what is in it beside the network; how many it finds."""
-    from mot.detectors.nms import nms
-    from mot.detectors.onnx import OnnxSettings, build
-    from mot.detectors.pictures import batch_of, normalise
+def flops_of(subject: Subject, size: Size) -> float:
+    """Of one picture; those that PyTorch counts: convolutions and matrix products."""
+    if subject.model is None:
+        blob = noise(subject.spec, size)
+        assert subject.file
+        return sum(layer.flops for layer in layer_times.of_onnx(subject.file, blob, 1, 1, True))
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
 
-    settings = OnnxSettings(
-        model=str(path), width=size[0], height=size[1], threads=threads, device="cpu"
-    )
-    detector = build(settings)
-    spec = detector.network.spec
-
-    def prepare() -> np.ndarray:
-        return normalise(batch_of([image], spec, size)[0], spec)
-
-    canvas = batch_of([image], spec, size)[0]
-    (found,) = detector.network.find(canvas, settings.conf, detector.labels)
-    runs = {
-        "whole": lambda: detector([image]),
-        "prepare": prepare,
-        "nms": lambda: nms(found.boxes, found.scores, found.labels, detector._nms),
-    }
-    timers = {name: timed(run, threads) for name, run in runs.items()}
-    return timers, len(detector([image])[0])
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        subject.model.eval()(torch.from_numpy(noise(subject.spec, size)))
+    counted = float(counter.get_total_flops())
+    if subject.family == "darknet":
+        check_flops(subject, counted, size)
+    return counted
 
 
-def weight_count(network: Network) -> Iterator[tuple[int, int]]:
-    """Of each convolution: its weights, and at how many places they are used."""
-    for index, layer in enumerate(network.layers):
-        if isinstance(layer, Convolutional):
-            weights = math.prod(layer.weight_shape(network.inputs(index)[0].channels))
-            yield weights, math.prod(network.shapes[index][1:])
+def check_flops(subject: Subject, counted: float, size: Size) -> None:
+    """Against those that the .cfg tells."""
+    from mot.detectors.darknet import parse_cfg
+
+    network = parse_cfg(Path(getattr(subject.settings, "model", "")))
+    told = layer_times.darknet_flops(network, size)
+    if abs(counted - told) > 1e-3 * told:
+        print(f"  PyTorch counts {counted:.4g} FLOPs, the .cfg tells {told:.4g}")
 
 
-def bench(cfg: Path, folder: Path, image: np.ndarray, given: argparse.Namespace) -> None:
-    from mot.detectors.darknet_detector import DarknetSettings, load_model
-    from mot.detectors.export import export
-
-    path, network = folder / f"{cfg.stem}.onnx", parse_cfg(cfg)
-    model, spec, names = load_model(DarknetSettings(model=str(cfg)))
-    export(model, spec, names, path)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    for size in given.sizes:
-        grown = size[0] * size[1] / (network.net.width * network.net.height)
-        flops = 2 * grown * sum(weights * places for weights, places in weight_count(network))
-        print(
-            f"\n{cfg.stem} {size[0]}x{size[1]}: {parameters / 1e6:.2f} M parameters, "
-            f"{flops / 1e9:.2f} GFLOPs"
-        )
-        blob = np.random.default_rng(0).random((1, 3, size[1], size[0]), np.float32)
-        runs = {
-            "ONNX Runtime": on_onnx(path, blob, given.threads),
-            "PyTorch": on_torch(cfg, blob, given.threads),
-            f"OpenCV {cv2.__version__}": on_opencv(path, blob, given.threads),
-        }
-        timers = {name: timed(run, given.threads) for name, run in runs.items()}
-        if given.opencv4:
-            timers["OpenCV 4, Darknet"] = on_peer(given.opencv4, cfg, size, given.threads)
-        show(best(timers, given.rounds))
-        show_parts(*parts(path, image, size, given.threads), given.rounds)
+def noise(spec: InputSpec, size: Size, batch: int = 1) -> np.ndarray:
+    canvas = np.random.default_rng(0).integers(0, 256, (batch, size[1], size[0], 3), np.uint8)
+    return normalise(canvas, spec)
 
 
-def show(times: dict[str, float]) -> None:
-    reference = list(times)[-1]
-    for name, ms in times.items():
-        print(f"  {name:20} {ms:7.1f} ms   {times[reference] / ms:5.2f} x {reference}")
+def layers_of(
+    runtime: str, subject: Subject, size: Size, folder: Path, given: argparse.Namespace
+) -> list[layer_times.Layer]:
+    blob = noise(subject.spec, size, given.batch[-1])
+    if runtime == "onnx":
+        return layer_times.of_onnx(as_onnx(subject, folder), blob, given.threads)
+    import torch
+
+    network: Any = network_on(runtime, subject, folder, given)
+    images = torch.from_numpy(blob).to(network.device, network.dtype)
+    images = images.to(memory_format=torch.channels_last)
+    run = torch.inference_mode()(partial(network.model, images))
+    return layer_times.of_torch(run, network.device.type == "cuda")
 
 
-def show_parts(timers: dict[str, Timer], count: int, rounds: int) -> None:
-    times = best(timers, 3 * rounds)
-    share = (times["prepare"] + times["nms"]) / times["whole"]
-    print(
-        f"  whole detector       {times['whole']:7.1f} ms, of which preparing "
-        f"{times['prepare']:.2f} and NMS {times['nms']:.2f}: {share:.0%} ({count} detections)"
-    )
+def peak_memory(
+    runtime: str, subject: Subject, size: Size, folder: Path, given: argparse.Namespace
+) -> str:
+    """Of a fresh process that runs the network on the last batch: in all, and before it began."""
+    name = str(as_onnx(subject, folder)) if runtime == "onnx" else subject.name
+    words = ["--peak", name, "--size", f"{size[0]}x{size[1]}", "--batch", str(given.batch[-1])]
+    words += ["--device", given.device, "--threads", str(given.threads), "--runtimes", runtime]
+    words += ["--half"] * given.half
+    if runtime == "torch":
+        words += ["--weights", given.weights] if given.weights else []
+        words += [word for pair in given.set for word in ("--set", pair)]
+    done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True)
+    return done.stdout.strip() or f"memory unknown: {done.stderr.strip().splitlines()[-1:]}"
+
+
+def show_peak(given: argparse.Namespace) -> None:
+    """What this process takes, run in `peak_memory`."""
+    subject = opened(given.detectors[0], given)
+    (runtime,), (batch,) = given.runtimes, given.batch
+    size = fitting_size(given.size, subject.spec)
+    before = peak_so_far()
+    with tempfile.TemporaryDirectory() as folder:
+        network = network_on(runtime, subject, Path(folder), given)
+        canvas = np.zeros((batch, size[1], size[0], 3), np.uint8)
+        for _ in range(3):
+            network.find(canvas, 0.25, np.array([0]))
+    told = f"peak memory {peak_so_far():.0f} MB, {before:.0f} of it before the first picture"
+    if given.device.startswith("cuda") and runtime == "torch":
+        import torch
+
+        told += f"; {torch.cuda.max_memory_allocated() / 1e6:.0f} MB on the GPU"
+    print(told)
+
+
+def peak_so_far() -> float:
+    """MB of this process; what `getrusage` tells begins with those of the process before it."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
 
 
 def parse(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    weights = SHARED / "weights"
-    known = [weights / f"{name}.cfg" for name in NAMES]
-    parser.add_argument("networks", nargs="*", type=Path, default=known)
-    parser.add_argument("--sizes", default="320x320,640x384")
+    parser.add_argument("detectors", nargs="+")
+    parser.add_argument("--weights", default="")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--size")
+    parser.add_argument("--batch", default="1")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--half", action="store_true")
+    parser.add_argument("--runtimes")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--picture", type=Path, default=PICTURE)
-    parser.add_argument("--opencv4", metavar="PYTHON")
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--layers", type=int, default=0)
+    parser.add_argument("--picture", type=Path)
+    parser.add_argument("--peak", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(words)
-    sizes = (size.split("x") for size in given.sizes.split(","))
-    given.sizes = [(int(width), int(height)) for width, height in sizes]
+    given.batch = [int(number) for number in given.batch.split(",")]
+    is_plain = given.device == "cpu" and not given.half
+    given.runtimes = (given.runtimes or ("onnx,torch" if is_plain else "torch")).split(",")
+    if given.size:
+        width, height = given.size.split("x")
+        given.size = int(width), int(height)
     return given
 
 
 def main(words: list[str]) -> None:
     given = parse(words)
-    image = cv2.imread(str(given.picture))
-    height, width = image.shape[:2]
-    print(f"{given.threads} threads; the picture is {width}x{height}")
+    if "torch" in given.runtimes:
+        import torch
+
+        torch.set_num_threads(given.threads)
+    cv2.setNumThreads(given.threads)
+    if given.peak:
+        show_peak(given)
+        return
+    image = cv2.imread(str(given.picture)) if given.picture else None
+    if image is None:
+        image = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), np.uint8)
+    kind = "16 bits" if given.half else "32 bits"
+    print(f"{given.device}, {given.threads} threads, {kind}, a picture of {image.shape[1::-1]}")
     with tempfile.TemporaryDirectory() as folder:
-        for cfg in given.networks:
-            bench(cfg, Path(folder), image, given)
+        for name in given.detectors:
+            bench(name, given, image, Path(folder))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except MotError as error:
+        sys.exit(f"bench_detectors: {error}")

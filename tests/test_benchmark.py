@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -34,6 +35,23 @@ from mot.types import Detections
 PROGRAM = [sys.executable, "-m", "mot"]
 FRAMES = 60
 NAMES = ["crowd-0", "crowd-1", "crowd-2"]
+NETWORK = """[net]
+width=32
+height=32
+channels=3
+
+[convolutional]
+filters=6
+size=1
+stride=1
+activation=linear
+
+[yolo]
+mask=0
+anchors=10,20
+classes=1
+num=1
+"""
 
 
 def mot(*words: object) -> int:
@@ -676,6 +694,7 @@ def test_without_ray_it_is_asked_for(dataset, inline, capsys, monkeypatch):
         (["{set}", "--protocol", "mot71"], "did you mean 'mot17'?"),
         (["{set}", "--columns", "HOAT"], "did you mean 'HOTA'?"),
         (["{set}", "--set", "tracker.min_hits=2"], "unknown setting 'min_hits'"),
+        (["{set}", "--set", "detector.history=2"], "are for a detector: give --detector"),
         (["{set}", "--jobs", "0"], "0 is not in the range"),
         (["{set}", "--ray-address", "x:1"], "--ray-address goes with --engine ray"),
         (["short", "--split", "val-half"], "short: has 1 frames: none of val-half"),
@@ -727,6 +746,26 @@ def test_a_detector_of_files_is_known_by_what_they_hold(filmed, tmp_path):
     assert len(digests) == 2
     wanted = Wanted(("sort",), {}, detector="mine.toml", detector_settings={"history": 20})
     assert make_plan(filmed, wanted).streams[0].cache not in digests
+
+
+def test_every_setting_of_a_detector_tells_its_detections_apart(filmed, inline):
+    words = ("benchmark", filmed, "--detector", "motion", "--tracker", "sort", "-q", "-o", "out")
+    for flags in ((), ("--set", "detector.history=9"), ()):
+        assert mot(*words, *flags, "--overwrite") == 0
+    assert len(list(Path("home/detections").iterdir())) == 4
+
+
+def test_a_network_that_is_read_in_part_is_another(filmed, tmp_path):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    cfg = tmp_path / "net.cfg"
+    cfg.write_text(NETWORK)
+    cfg.with_suffix(".weights").write_bytes(struct.pack("<3iQ24f", 0, 2, 5, 0, *range(24)))
+    digests = set()
+    for changes in ({}, {"nms": "diou"}, {"partial": True}, {}):
+        told = {"runtime": "torch", "device": "cpu", **changes}
+        wanted = Wanted(("sort",), {}, detector=str(cfg), detector_settings=told)
+        digests.add(make_plan(filmed, wanted).streams[0].cache)
+    assert len(digests) == 3
 
 
 def test_the_light_help_names_what_there_is():

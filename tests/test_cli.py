@@ -178,6 +178,14 @@ def test_settings_reach_the_tracker(world, tmp_path):
     assert more > few
 
 
+def test_settings_reach_the_detector_and_the_tracker(world, tmp_path):
+    words = ("track", world / "clip.mp4", "--no-video", "-q", "--set", "tracker.trust=0.5")
+    assert mot(*words, "-o", "a") == 0
+    assert mot(*words, "--set", "detector.least_height=0.9", "-o", "b") == 0
+    many, none = (len(read_rows_of(tmp_path / name / "clip.txt")) for name in "ab")
+    assert many > none == 0
+
+
 def test_embeddings_reach_the_tracker_that_looks_at_them(world, tmp_path, capsys):
     words = ("track", world / "crowd", "--no-video", "--detections", "det")
     look = ("--embeddings", world / "crowd/det/embeddings.npy")
@@ -318,6 +326,10 @@ def test_overwrite_is_asked_for(world, tmp_path, capsys):
         (["track", "{clip}", "--set", "tracker.match_tresh=1"], "did you mean 'match_thresh'?"),
         (["track", "{clip}", "--set", "tracker.match_thresh=x"], "must be a number"),
         (["track", "{clip}", "--set", "min_hits=1"], "write it as --set tracker.key=value"),
+        (["track", "{clip}", "--set", "camera.x=1"], "unknown group 'camera': known: detector, tr"),
+        (["track", "{clip}", "--set", "detector.histry=1"], "did you mean 'history'?"),
+        (["detect", "{clip}", "--set", "tracker.trust=1"], "unknown group 'tracker'"),
+        (["detect", "{clip}", "--partial"], "--partial: is for networks, and motion is none"),
         (["track", "{clip}", "--format", "xml"], "'xml' is not one of mot, csv, jsonl"),
         (["track", "{clip}", "--every", "0"], "0 is not in the range"),
         (["track", "{clip}", "--start", "nan"], "start = nan: give seconds from 0"),

@@ -29,6 +29,7 @@ class Example:
     count: int = 3
     wanted: bool = True
     name: str = "street"
+    words: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.count > 99:
@@ -56,6 +57,7 @@ def refusal(make, *args, **kwargs) -> str:
         ({"share": 1}, Example(share=1.0)),
         ({"share": 0.25, "count": 7}, Example(share=0.25, count=7)),
         ({"wanted": False, "name": ""}, Example(wanted=False, name="")),
+        ({"words": ["a", "b"]}, Example(words=("a", "b"))),
     ],
 )
 def test_values_are_taken_and_the_rest_is_default(values, expected) -> None:
@@ -68,7 +70,7 @@ def test_values_are_taken_and_the_rest_is_default(values, expected) -> None:
     ("values", "fault"),
     [
         ({"coutn": 3}, "unknown setting 'coutn': did you mean 'count'?"),
-        ({"zzz": 3}, "unknown setting 'zzz': known: count, name, share, wanted"),
+        ({"zzz": 3}, "unknown setting 'zzz': known: count, name, share, wanted, words"),
         ({"__class__": 3}, "unknown setting"),
         ({"share": "much"}, "share = 'much' must be a number"),
         ({"share": float("nan")}, "share = nan must be a number"),
@@ -82,6 +84,8 @@ def test_values_are_taken_and_the_rest_is_default(values, expected) -> None:
         ({"count": False}, "count = False must be a whole number"),
         ({"wanted": 1}, "wanted = 1 must be true or false"),
         ({"name": 1}, "name = 1 must be a text"),
+        ({"words": "a"}, "words = 'a' must be a list of texts"),
+        ({"words": [1]}, "words = [1] must be a list of texts"),
         ({"count": 100}, "count must be at most 99"),
     ],
     ids=lambda value: str(value)[:40],
@@ -198,13 +202,20 @@ def test_an_unknown_name_is_answered_with_the_nearest(make, names) -> None:
     ],
 )
 def test_overrides_are_read_as_toml_or_as_text(text, value) -> None:
-    assert parse_overrides((f"tracker.key={text}",), "tracker") == {"key": value}
+    assert parse_overrides((f"tracker.key={text}",), ("tracker",)) == {"tracker": {"key": value}}
 
 
 def test_later_overrides_win() -> None:
     pairs = ("tracker.min_hits=1", " tracker.track_buffer = 2 ", "tracker.min_hits=5")
-    assert parse_overrides(pairs, "tracker") == {"min_hits": 5, "track_buffer": 2}
-    assert parse_overrides((), "tracker") == {}
+    assert parse_overrides(pairs, ("tracker",))["tracker"] == {"min_hits": 5, "track_buffer": 2}
+    assert parse_overrides((), ("tracker", "detector")) == {"tracker": {}, "detector": {}}
+
+
+def test_overrides_of_several_groups_are_kept_apart() -> None:
+    pairs = ("detector.nms=soft-gaussian", "tracker.min_hits=1", "detector.max_det=5")
+    found = parse_overrides(pairs, ("tracker", "detector"))
+    assert found["detector"] == {"nms": "soft-gaussian", "max_det": 5}
+    assert found["tracker"] == {"min_hits": 1}
 
 
 @pytest.mark.parametrize(
@@ -216,10 +227,11 @@ def test_later_overrides_win() -> None:
         ("=", "write it as --set tracker.key=value"),
         ("", "write it as --set tracker.key=value"),
         ("traker.min_hits=1", "unknown group 'traker': did you mean 'tracker'?"),
+        ("camera.method=flow", "unknown group 'camera': known: detector, tracker"),
     ],
 )
 def test_a_wrong_override_is_named(pair, fault) -> None:
-    message = refusal(parse_overrides, (pair,), "tracker")
+    message = refusal(parse_overrides, (pair,), ("tracker", "detector"))
     assert message.startswith(f"--set {pair}: ")
     assert fault in message
 

@@ -542,6 +542,8 @@ def test_real_weights_in_the_wrong_network(shared) -> None:
     weights = read_weights(folder / "yolo-fastest-1.1-xl.weights", body, partial=True)
     assert len(weights.layers) + len(weights.unfit) == len(list(convolutions(body)))
     assert weights.unfit[-1].endswith("18x120x1x1: not reached")
+    with pytest.raises(MotError, match=r"nothing in it fits: layer 0 .*negative variances"):
+        read_weights(folder / "yolo-fastest-1.1_body.weights", nano, partial=True)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -600,7 +602,7 @@ def test_models_compute_what_darknet_does(darknet_torch, tmp_path, name) -> None
     model = loaded(darknet_torch, tmp_path, SMALL[name], plain)
     for version in (model, model.fold(), model.fold().to(memory_format=torch.channels_last)):
         with torch.inference_mode():
-            maps = version.maps(torch.from_numpy(image)[None])
+            maps = version.raw(torch.from_numpy(image)[None])
             boxes, scores = version(torch.from_numpy(image)[None])
         for found, wanted in zip(maps, plain.maps, strict=True):
             np.testing.assert_allclose(found[0], wanted, atol=1e-4)
@@ -663,8 +665,8 @@ def test_real_networks_compute_what_opencv_4_does(darknet_torch, shared, name) -
     path = shared / "data/weights" / name
     model = darknet_torch.load_darknet(f"{path}.cfg", f"{path}.weights")
     with torch.inference_mode():
-        maps = model.maps(torch.from_numpy(pattern()))
-        folded = model.fold().maps(torch.from_numpy(pattern()))
+        maps = model.raw(torch.from_numpy(pattern()))
+        folded = model.fold().raw(torch.from_numpy(pattern()))
     for raw, quick, wanted in zip(maps, folded, OPENCV_4[name], strict=True):
         found = [raw.min(), raw.mean(), raw.max(), *raw[0, [0, 4, 7], 2, 3]]
         np.testing.assert_allclose(found, wanted, atol=2e-4)
@@ -690,7 +692,7 @@ def test_opencvs_importer_agrees(darknet_torch, tmp_path, name) -> None:
     other.setInput(image[None])
     wanted = other.forward([f"conv_{index - 1}" for index in model.network.heads])
     with torch.inference_mode():
-        maps = model.maps(torch.from_numpy(image)[None])
+        maps = model.raw(torch.from_numpy(image)[None])
     for found, expected in zip(maps, wanted, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-3)
 
@@ -738,9 +740,7 @@ def test_partial_loading_leaves_the_rest_alone(darknet_torch, tmp_path) -> None:
 def test_models_can_be_trained(darknet_torch, tmp_path) -> None:
     torch = importlib.import_module("torch")
     model = darknet_torch.DarknetModel(parsed(tmp_path, efficient())).train()
-    sum(
-        raw.square().mean() for raw in model.maps(torch.from_numpy(images(2, 3, 64, 64)))
-    ).backward()
+    sum(raw.square().mean() for raw in model.raw(torch.from_numpy(images(2, 3, 64, 64)))).backward()
     assert all(each.grad is not None for each in model.parameters())
 
 

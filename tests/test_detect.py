@@ -17,7 +17,8 @@ import pytest
 from mot import boxes as geometry
 from mot.cli import main
 from mot.config import build_detector
-from mot.detectors.network import NetworkDetector
+from mot.detectors.coco import COCO, category_number
+from mot.detectors.network import Candidates, NetworkDetector
 from mot.errors import MotError
 from mot.motfile import read_rows_of, read_tracks
 from mot.opencv import cv2
@@ -249,6 +250,21 @@ def test_settings_come_from_a_file_and_flags_win(plugin, world, tmp_path) -> Non
     assert list(rows_of("all.txt")) == list(truth())
 
 
+def test_settings_of_the_command_line_win_over_the_file_and_flags_over_them(plugin, world):
+    Path("mine.toml").write_text('detector = "painted"\nclasses = ["dog"]\nconf = 0.5\n')
+    words = (world / "pics", "--detector", "mine.toml", "--overwrite", "-o", "det.txt")
+    person_too = ("--set", 'detector.classes=["person", "dog"]')
+    for flags, count in (
+        ((), 6),
+        (person_too, 18),
+        ((*person_too, "--set", "detector.conf=0.7"), 12),
+        (("--set", "detector.conf=0.7", "--conf", "0.5"), 6),
+        (("--set", "detector.nms=soft-gaussian", "--set", "detector.max_det=1"), 6),
+    ):
+        assert detect(*words, *flags) == 0
+        assert sum(map(len, rows_of("det.txt").values())) == count
+
+
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
@@ -437,6 +453,33 @@ def test_coco_results_are_read_and_scored_by_cocos_own_tools(plugin, world, caps
     assert scored.stats[0] == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("darknets", [False, True], ids=["COCO's words", "Darknet's words"])
+def test_coco_results_of_its_classes_have_cocos_numbers(plugin, world, monkeypatch, darknets):
+    """So that they can be compared with COCO's own annotations."""
+    words = (*COCO[:16], "dog", *COCO[17:])
+    if darknets:
+        words = ("person", "bicycle", "car", "motorbike", *words[4:])
+    network = importlib.import_module("tiny_painted").Network
+    monkeypatch.setattr(network, "names", words)
+    monkeypatch.setattr(network, "look", told_of_everything)
+    flags = ("--detector", "painted", "--classes", "person,12,79", "--format", "coco")
+    assert detect(world / "clip.mp4", *flags, "--end", 0.05, "-o", "det.json") == 0
+    found = json.loads(Path("det.json").read_text())
+    assert {each["category_id"] for each in found} == {1, 14, 90}  # person, parking meter, brush
+
+
+def told_of_everything(self, image, least, labels) -> Candidates:
+    boxes = np.tile(np.array([[10, 20, 50, 90]], np.float32), (len(labels), 1))
+    return Candidates(boxes, np.full(len(labels), 0.9, np.float32), labels)
+
+
+def test_cocos_numbers_are_those_of_torchvision() -> None:
+    models = pytest.importorskip("torchvision.models", reason="torchvision is not installed")
+    theirs = models.detection.FCOS_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
+    assert [theirs[category_number(label, COCO)] for label in range(80)] == list(COCO)
+    assert [category_number(label, ("person", "dog")) for label in (0, 1)] == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("words", "name", "content"),
     [
@@ -594,6 +637,13 @@ def test_tiles_change_nothing_where_all_is_seen_and_names_stay(plugin, world) ->
         (["--detector", "painted", "--start", "-1"], "start = -1: give seconds from 0"),
         (["--detector", "darknet"], "needs a file: --detector NETWORK.cfg"),
         (["--detector", "motion", "--weights", "x"], "--weights: is for networks"),
+        (
+            ["--detector", "painted", "--set", "detector.nms=sotf-linear"],
+            "did you mean 'soft-linear'?",
+        ),
+        (["--detector", "painted", "--set", "detector.nms=adaptive"], "nms = 'adaptive': known"),
+        (["--detector", "painted", "--set", "detector.batch=0"], "batch = 0 must be at least 1"),
+        (["--detector", "motion", "--set", "detector.nms=hard"], "motion: unknown setting 'nms'"),
         (["--detector", "motion", "--classes", "dog"], "--classes dog: give class numbers"),
         (["--detecter", "motion"], "No such option"),
     ],

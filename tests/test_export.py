@@ -26,6 +26,7 @@ pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 
 from mot.detectors.export import export  # noqa: E402
 from mot.detectors.torch_network import TorchNetwork  # noqa: E402
+from mot.detectors.weights import save_weights  # noqa: E402
 
 SMALL = {"efficientnet": efficient(), "scaled": scaled(), "yolov4-tiny": yolov4_tiny(16, 64)}
 
@@ -202,6 +203,23 @@ def test_on_a_cpu_a_network_is_exported_once_and_then_runs_without_torch(
     assert run.returncode == 0, run.stderr
 
 
+def test_a_kept_file_is_made_for_this_cpu(cfg, home, monkeypatch) -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    settings, channels = DarknetSettings(model=str(cfg), conf=0.1, device="cpu"), []
+    (wanted,) = build(DarknetSettings(model=str(cfg), conf=0.1, runtime="torch"))(
+        list(noise((64, 64), 1))
+    )
+    for block in (4, 16):
+        monkeypatch.setattr(runtime, "cpu_block", lambda block=block: block)
+        (found,) = build(settings)(list(noise((64, 64), 1)))
+        assert_same(found, wanted)
+        (kept,) = home.rglob("*.onnx")
+        shapes = [each.dims for each in onnx.load(kept).graph.initializer]
+        channels.append(sum(shape[0] for shape in shapes if len(shape) == 4))
+        kept.unlink()
+    assert channels[0] < channels[1]
+
+
 def test_other_weights_and_settings_are_exported_anew(cfg, home) -> None:
     settings = DarknetSettings(model=str(cfg), device="cpu")
     build(settings)
@@ -213,6 +231,20 @@ def test_other_weights_and_settings_are_exported_anew(cfg, home) -> None:
     stretched = build(DarknetSettings(model=str(cfg), device="cpu", keeps_aspect=True))
     assert stretched.network.spec.keeps_aspect
     assert len(list(home.rglob("*.onnx"))) == 3
+
+
+def test_weights_that_fit_in_part_are_told_and_kept_apart(cfg, home, capsys) -> None:
+    for one, other in (("classes=3", "classes=1"), ("filters=16", "filters=12")):
+        cfg.write_text(cfg.read_text().replace(one, other))
+    with pytest.raises(MotError, match="for 3 classes, not 1"):
+        load_model(DarknetSettings(model=str(cfg)))
+    build(DarknetSettings(model=str(cfg), partial=True, device="cpu"))
+    told = capsys.readouterr().err.splitlines()
+    (line,) = (line for line in told if "untrained" in line)
+    assert f"{cfg.with_suffix('.weights')}: left as it was, untrained: layer 11" in line
+    build(DarknetSettings(model=str(cfg), partial=True, device="cpu"))
+    assert capsys.readouterr().err.count("the rest is untrained") == 1
+    assert len(list(home.rglob("*.onnx"))) == 1
 
 
 def test_a_damaged_kept_file_is_made_anew(cfg, home) -> None:
@@ -274,6 +306,27 @@ def test_mot_export(cfg, tmp_path) -> None:
     assert OnnxNetwork(out).spec.size == (128, 128)
     with pytest.raises(MotError, match="no weights beside"):
         run_verb(cfg, "-o", tmp_path / "none.onnx")
+
+
+def test_mot_export_of_a_file_that_tells_what_it_is(tmp_path) -> None:
+    """At the size that it was trained at, unless another is asked for."""
+    settings = families.Yolov3Settings(
+        backbone="mobilenet_v2", neck_width=32, width=96, height=64, names=("a", "b")
+    )
+    loaded, path = families.load_model(settings), tmp_path / "net.safetensors"
+    save_weights(loaded.model, path, families.metadata_of(settings))
+    assert " 2 classes, 96x64 or other multiples of " in run_verb(path, "-o", tmp_path / "net.onnx")
+    network = OnnxNetwork(tmp_path / "net.onnx")
+    assert (network.names, network.spec.size) == (("a", "b"), (96, 64))
+    original = TorchNetwork(*loaded[:3], "cpu")
+    found, wanted = (
+        each.find(noise((96, 64), 1), 0.0, np.array([0, 1]))[0] for each in (network, original)
+    )
+    assert len(wanted.boxes) > 100
+    assert_same(found, wanted)
+    with pytest.raises(MotError, match="tells no architecture"):
+        save_weights(loaded.model, tmp_path / "bare.safetensors", {})
+        run_verb(tmp_path / "bare.safetensors", "-o", tmp_path / "bare.onnx")
 
 
 @pytest.mark.parametrize(

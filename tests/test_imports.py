@@ -48,25 +48,42 @@ def test_needs_neither_torch_nor_opencv(part):
     assert run.returncode == 0, run.stderr
 
 
-def imports_torch_at_once(module: str) -> bool:
+def imported_at_once_by(module: str) -> set[str]:
+    """The modules that it imports when it is imported itself."""
     path = PACKAGE.parent / module.replace(".", "/")
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    return any(
-        (isinstance(node, ast.Import) and any(a.name.split(".")[0] in TORCH for a in node.names))
-        or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in TORCH)
-        for node in ast.parse(file.read_text()).body
-    )
+    names: set[str] = set()
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def needing_torch() -> set[str]:
+    """By themselves, or through another one."""
+    imported = {name: imported_at_once_by(name) for name in modules_under(".")}
+    found = {
+        name
+        for name, others in imported.items()
+        if {each.split(".")[0] for each in others} & set(TORCH)
+    }
+    while more := {name for name, others in imported.items() if others & found} - found:
+        found |= more
+    return found
 
 
 def test_torch_is_imported_in_the_network_parts_alone():
-    with_torch = [name for name in modules_under(".") if imports_torch_at_once(name)]
+    with_torch = needing_torch()
     assert with_torch
     assert {name.split(".")[1] for name in with_torch} <= {"detectors", "appearance", "training"}
 
 
 def test_everything_else_imports_without_torch():
     modules = [name for name in modules_under(".") if name != "mot.__main__"]
-    modules = [name for name in modules if not imports_torch_at_once(name)]
+    with_torch = needing_torch()
+    modules = [name for name in modules if name not in with_torch]
     assert len(modules) > 20
     run = run_without(TORCH, "\n".join(f"import {m}" for m in modules))
     assert run.returncode == 0, run.stderr

@@ -572,6 +572,15 @@ def test_a_device_is_always_found(torch_network) -> None:
     assert torch_network.choose_device("auto").type in ("cpu", "cuda")
 
 
+@pytest.mark.parametrize("kind", ["soft-linear", "soft-gaussian"])
+def test_what_soft_nms_lowers_below_the_least_score_is_left_out(kind) -> None:
+    xyxy = [[10, 10, 50, 50], [12, 10, 52, 50], [90, 90, 120, 150]]
+    for least, count in ((0.0, 3), (0.4, 2)):
+        detector = detector_of(Told(xyxy, [0.9, 0.8, 0.5]), conf=least, nms=kind)
+        scores = detector([noise(160, 160, 3)])[0].scores
+        assert len(scores) == count and scores.min() >= least
+
+
 # Tiles.
 
 
@@ -669,6 +678,24 @@ def test_tiles_of_a_network_are_the_networks_own_pictures() -> None:
     np.testing.assert_allclose(in_order(found), in_order(detections(PEOPLE)), atol=1.01)
     assert found.embeddings.shape == (len(PEOPLE), 2)
     assert [shape[0] for shape in network.batches] == [3, 2]
+
+
+@pytest.mark.parametrize("people", [[(10, 10, 30, 60)], []])
+def test_tiles_without_people_do_not_lose_the_looks_of_others(people) -> None:
+    """A part of the picture where nobody is has no looks to tell."""
+
+    def detect(images: list[Image]) -> list[Detections]:
+        found = [
+            Detections.from_boxes(each.boxes, embeddings=each.boxes[:, :2] + 1)
+            if len(each)
+            else Detections.empty()
+            for each in see_all(images)
+        ]
+        return found
+
+    (found,) = TiledDetector(detect, parse_tiling("2x2"))([painted(200, 200, people)])
+    assert found.boxes.tolist() == [list(each) for each in people]
+    assert (found.embeddings is None) == (not people)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (1, 40), (33, 33), (700, 20)])

@@ -6,7 +6,7 @@ import importlib
 import json
 import pickle
 import struct
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from mot.detectors.families import (
     load_model,
     metadata_of,
 )
+from mot.detectors.pictures import InputSpec
 from mot.detectors.safetensors_header import read_metadata
 from mot.errors import MotError
 
@@ -266,7 +267,7 @@ def test_partial_loading_tells_the_rest(tmp_path) -> None:
     assert torch.equal(model.backbone[0].weight, source.backbone[0].weight)
     assert torch.equal(model.head.weight, before.head.weight)
     assert model.backbone[1].bias.isfinite().all()
-    assert str(loaded).startswith("left as it was: backbone.1.bias, ")
+    assert str(loaded).startswith("left as it was, untrained: backbone.1.bias, ")
     assert " and 1 more; left out: " in str(loaded) and "\n" not in str(loaded)
 
 
@@ -459,3 +460,45 @@ def test_names_are_told_when_they_were_changed(tmp_path, capsys) -> None:
     path = saved(tmp_path, {"state_dict": model.state_dict()})
     load_model(FcosSettings(backbone="mobilenet_v2", weights=str(path)))
     assert capsys.readouterr().err == f"mot: {path}: read with its state_dict\n"
+
+
+def test_what_does_not_fit_is_told_once_and_the_rest_is_read(tmp_path, tiny, capsys) -> None:
+    other = SsdSettings(backbone="mobilenet_v3_large", names=("person", "car"))
+    path = saved(tmp_path, tiny.state_dict())
+    with pytest.raises(MotError, match="give the names"):
+        load_model(replace(other, weights=str(path)))
+    read = load_model(replace(other, weights=str(path), partial=True)).model
+    told = capsys.readouterr().err
+    assert told.startswith(f"mot: {path}: left as it was, untrained: head.") and "left out" in told
+    assert told.count("\n") == 1
+    first, second = (next(each.parameters()) for each in (read, tiny))
+    assert torch.equal(first, second)
+
+
+class Marked:
+    """In place of a kept network."""
+
+    spec, names = InputSpec((320, 320), is_fixed=True, stride=1), ("person",)
+
+    def __init__(self, path: Path, device: str) -> None:
+        assert path.exists()
+
+
+def written_as_a_mark(path: Path, *given: Any) -> bool:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return True
+
+
+def test_partial_weights_are_kept_apart_and_warned_of(tmp_path, tiny, capsys, monkeypatch) -> None:
+    """What is kept of a run that was allowed to leave some untrained is not taken for the whole."""
+    monkeypatch.setenv("MOT_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("mot.detectors.runtime._keep", written_as_a_mark)
+    monkeypatch.setattr("mot.detectors.runtime.OnnxNetwork", Marked)
+    path, opened = saved(tmp_path, tiny.state_dict()), set()
+    for partial in (False, True, True):
+        settings = replace(TINY, weights=str(path), partial=partial, device="cpu")
+        build(settings)
+        opened.add(len(list((tmp_path / "home/onnx").iterdir())))
+    assert opened == {1, 2}
+    assert capsys.readouterr().err.count("the rest is untrained") == 1

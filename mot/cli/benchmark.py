@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
 from mot.cli.common import several_of
-from mot.cli.detector_flags import DetectorOptions, detector_flags
+from mot.cli.detector_flags import DetectorOptions, detector_flags, set_flag
 from mot.cli.eval import PROTOCOLS, SPLITS
 from mot.cli.track import CAMERA_METHODS, POST
 from mot.trackers import DEFAULT_TRACKER, TRACKERS
@@ -20,11 +20,12 @@ ENGINES = ("local", "ray")
 class Options(DetectorOptions):
     """The flags of `mot benchmark`, as given."""
 
+    groups: ClassVar[tuple[str, ...]] = ("tracker", "detector")
+
     dataset: str
     detections: str | None
     embeddings: str | None
     trackers: tuple[str, ...]
-    settings: tuple[str, ...]
     split: str
     camera: str | None
     block: float
@@ -69,9 +70,7 @@ Examples:
     metavar="NAME|FILE.toml,...",
     help=f"One or several: {', '.join(TRACKERS)}. [default: {DEFAULT_TRACKER}]",
 )
-@click.option(
-    "--set", "settings", multiple=True, metavar="tracker.KEY=VALUE", help="Of every tracker."
-)
+@set_flag(Options.groups)
 @click.option(
     "--split", type=click.Choice(SPLITS), default="all", show_default=True, help="Of each sequence."
 )

@@ -19,7 +19,7 @@ from mot.cli.benchmark import Options
 from mot.cli.common import refuse_existing, tell
 from mot.cli.detector_flags import settings_of_flags
 from mot.cli.scoreboard import parse_columns, show_comparison, show_scores
-from mot.config import detector_settings, parse_overrides
+from mot.config import detector_settings
 from mot.errors import MotError
 from mot.evaluation.compare import Comparison, compare
 from mot.evaluation.entries import Entry, Truth
@@ -63,7 +63,7 @@ def _plan(options: Options) -> Plan:
     settings, conf = _detector_settings(options)
     wanted = Wanted(
         trackers=options.trackers,
-        settings=parse_overrides(options.settings, "tracker"),
+        settings=options.overrides("tracker"),
         split=options.split,
         detections=options.detections,
         embeddings=options.embeddings,
@@ -81,11 +81,12 @@ def _detector_settings(options: Options) -> tuple[dict[str, Any], float | None]:
     settings = settings_of_flags(options)
     if options.detector and "conf" in detector_settings(options.detector):
         return settings, None
-    conf = settings.pop("conf", None)
+    if options.conf is not None:
+        settings.pop("conf")
     if settings and not options.detector:
         flags = "--imgsz, --classes and the like"
         raise MotError(f"{flags} are for a detector: give --detector NAME|FILE, or leave them out")
-    return settings, conf
+    return settings, options.conf
 
 
 def _folder(options: Options) -> Path:

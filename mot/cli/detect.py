@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mot.cli.detector_flags import DetectorOptions, detector_flags
+from mot.cli.detector_flags import DetectorOptions, detector_flags, set_flag
 
 FORMATS = ("mot", "json", "coco")
 
@@ -40,6 +40,7 @@ Examples:
 )
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @detector_flags
+@set_flag(Options.groups)
 @click.option(
     "-o", "--out", metavar="FILE|DIR", help="A file for one source. [default: runs/detect/NAME]"
 )
@@ -47,7 +48,9 @@ Examples:
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    help="MOT text, JSON, or COCO's results. [default: by the suffix of --out, else mot]",
+    help="MOT text, JSON, or COCO's results, whose image_id is the frame's number and whose "
+    "category_id is COCO's own for networks of its 80 classes, else the class from 1. "
+    "[default: by the suffix of --out, else mot]",
 )
 @click.option("--save-video", is_flag=True, help="Write the annotated video too.")
 @click.option("--save-crops", metavar="DIR", help="Write the people as pictures.")

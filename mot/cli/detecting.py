@@ -14,6 +14,7 @@ from mot import boxes
 from mot.cli.common import progress, refuse_existing, tell
 from mot.cli.detect import Options
 from mot.cli.detectors import OpenDetector, open_detector
+from mot.detectors.coco import category_number
 from mot.errors import MotError, explain
 from mot.files import written_beside
 from mot.jobs import FrameSource, Job, find_jobs
@@ -162,11 +163,11 @@ def _json_rows(frame: Frame, found: Detections, names: tuple[str, ...]) -> list[
 
 
 def _coco_rows(frame: Frame, found: Detections, names: tuple[str, ...]) -> list[dict[str, object]]:
-    """As COCO's `loadRes` reads them: images and categories are numbered from 1."""
+    """As COCO's `loadRes` reads them."""
     return [
         {
             "image_id": frame.index,
-            "category_id": label + 1,
+            "category_id": category_number(label, names),
             "bbox": [round(side, 2) for side in box],
             "score": round(score, 5),
         }

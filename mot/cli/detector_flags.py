@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import click
 
-from mot.detectors import DEFAULT_DETECTOR, DETECTORS
+from mot.detectors import BY_SUFFIX, DEFAULT_DETECTOR, DETECTORS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -47,14 +47,17 @@ def _parse_classes(
     return words
 
 
+_DETECTOR = click.option(
+    "--detector",
+    metavar="NAME|FILE",
+    help=f"What finds the people: {', '.join(DETECTORS)}, or a file: "
+    f"{', '.join([*BY_SUFFIX, '.toml'])}. [default: {DEFAULT_DETECTOR}]",
+)
 _OPTIONS = (
-    click.option(
-        "--detector",
-        metavar="NAME|FILE",
-        help=f"What finds the people: {', '.join(DETECTORS)}, or a file: .cfg, .onnx, .toml. "
-        f"[default: {DEFAULT_DETECTOR}]",
-    ),
     click.option("--weights", metavar="FILE", help="Of the detector's network."),
+    click.option(
+        "--partial", is_flag=True, help="Read what fits of the weights; the rest stays untrained."
+    ),
     click.option(
         "--imgsz",
         callback=parse_size,
@@ -89,8 +92,11 @@ _OPTIONS = (
 class DetectorOptions:
     """The flags of a detector, as given."""
 
+    groups: ClassVar[tuple[str, ...]] = ("detector",)  # that --set knows
+
     detector: str | None
     weights: str | None
+    partial: bool
     imgsz: tuple[int, int] | None  # the second is 0 where only one was given
     conf: float | None
     iou: float | None
@@ -100,9 +106,32 @@ class DetectorOptions:
     half: bool
     max_det: int | None
     tiles: str | None
+    settings: tuple[str, ...]  # GROUP.KEY=VALUE
+
+    def overrides(self, group: str) -> dict[str, Any]:
+        """What --set says of a group."""
+        from mot.config import parse_overrides
+
+        return parse_overrides(self.settings, self.groups)[group]
+
+
+def set_flag(groups: tuple[str, ...]) -> Callable[[Command], Command]:
+    """`--set`, which is given as often as there are settings."""
+    return click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar=f"{'|'.join(groups)}.KEY=VALUE",
+        help=f"A setting of the {' or '.join(groups)}, as in its TOML file.",
+    )
 
 
 def detector_flags(command: Command) -> Command:
+    return _DETECTOR(network_flags(command))
+
+
+def network_flags(command: Command) -> Command:
+    """All but --detector."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -111,6 +140,7 @@ def detector_flags(command: Command) -> Command:
 # Which flag a setting of a network comes from.
 FLAGS = {
     "weights": "--weights",
+    "partial": "--partial",
     "width": "--imgsz",
     "height": "--imgsz",
     "nms_iou": "--iou",
@@ -122,10 +152,11 @@ FLAGS = {
 
 
 def settings_of_flags(options: DetectorOptions) -> dict[str, Any]:
-    """What was given on the command line, as the settings of a detector."""
+    """What was given on the command line, as the settings of a detector; flags win over --set."""
     width, height = options.imgsz or (None, None)
     given = {
         "weights": options.weights,
+        "partial": options.partial or None,
         "width": width,
         "height": height,
         "conf": options.conf,
@@ -137,4 +168,5 @@ def settings_of_flags(options: DetectorOptions) -> dict[str, Any]:
         "max_det": options.max_det,
         "tiles": options.tiles,
     }
-    return {key: value for key, value in given.items() if value is not None}
+    flags = {key: value for key, value in given.items() if value is not None}
+    return {**options.overrides("detector"), **flags}

@@ -27,8 +27,9 @@ def open_detector(options: DetectorOptions) -> OpenDetector:
     name = options.detector or DEFAULT_DETECTOR
     values = settings_of_flags(options)
     known = detector_settings(name)
-    filters = {key: values.pop(key) for key in _FILTERS if key in values and key not in known}
-    strange = next((key for key in values if key in FLAGS and key not in known), None)
+    flags = [key for key in values if key not in known and key not in options.overrides("detector")]
+    filters = {key: values.pop(key) for key in _FILTERS if key in flags}
+    strange = next((key for key in flags if key in FLAGS), None)
     if strange and name in DETECTORS:
         raise MotError(f"{FLAGS[strange]}: is for networks, and {name} is none: leave it out")
     detector = build_detector(name, **values)

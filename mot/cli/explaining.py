@@ -22,7 +22,8 @@ from mot.video.sources import Window
 
 
 def run(source: str, number: int, track_id: int, **options: Any) -> None:
-    tracker = build_tracker(options["tracker"], **parse_overrides(options["settings"], "tracker"))
+    overrides = parse_overrides(options["settings"], ("tracker",))["tracker"]
+    tracker = build_tracker(options["tracker"], **overrides)
     if not isinstance(tracker, Tracker):
         raise MotError(f"{options['tracker']} keeps no trace of its matching")
     trace, tracks = _follow_to(source, number, tracker, options)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mot.cli.detector_flags import parse_size
+from mot.cli.detector_flags import parse_size, set_flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,7 @@ Examples:
     help="That the file runs at where it is not told. [default: the network's own]",
 )
 @click.option("--half", is_flag=True, help="Weights and pictures in 16 bits, for GPUs.")
-@click.option(
-    "--set", "settings", multiple=True, metavar="detector.KEY=VALUE", help="Another setting."
-)
+@set_flag(("detector",))
 @click.option("--overwrite", is_flag=True, help="Replace an earlier file.")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
 def export(**options: Any) -> None:

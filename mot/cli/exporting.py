@@ -10,6 +10,7 @@ from mot.cli.common import refuse_existing, tell
 from mot.cli.export import Options
 from mot.config import build, parse_overrides, resolve_detector
 from mot.detectors import DETECTORS
+from mot.detectors.network import DetectorSettings, wanted_size
 from mot.detectors.pictures import InputSpec, Size, fitting_size
 from mot.detectors.runtime import has
 from mot.errors import MotError
@@ -27,7 +28,7 @@ def run(options: Options) -> None:
 
     import_onnx()  # before the work
     model, spec, names, *_ = module.load_model(settings)
-    spec = replace(spec, size=_size(options, spec))
+    spec = replace(spec, size=_size(options, settings, spec))
     export(model, spec, names, out, options.half)
     tell(f"{out}: {_summary(spec, len(names), out.stat().st_size)}", options.quiet)
 
@@ -41,17 +42,15 @@ def _network(options: Options) -> tuple[Any, Any]:
     module: Any = import_module(module_name)
     if not hasattr(module, "load_model"):
         raise MotError(f"{options.detector}: has no network that could be exported")
-    values = {**values, **parse_overrides(options.settings, "detector")}
+    values = {**values, **parse_overrides(options.settings, ("detector",))["detector"]}
     if options.weights:
         values["weights"] = options.weights
     return module, build(getattr(module, settings_name), values, place)
 
 
-def _size(options: Options, spec: InputSpec) -> Size:
-    if options.imgsz is None:
-        return spec.size
-    width, height = options.imgsz
-    return fitting_size((width, height) if height else width, spec)
+def _size(options: Options, settings: DetectorSettings, spec: InputSpec) -> Size:
+    width, height = options.imgsz or (settings.width, settings.height)
+    return fitting_size(wanted_size(replace(settings, width=width, height=height)), spec)
 
 
 def _summary(spec: InputSpec, classes: int, size: int) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
 from mot.cli.common import several_of
-from mot.cli.detector_flags import DetectorOptions, detector_flags
+from mot.cli.detector_flags import DetectorOptions, detector_flags, set_flag
 from mot.trackers import DEFAULT_TRACKER, TRACKERS
 
 FORMATS = ("mot", "csv", "jsonl")
@@ -20,6 +20,8 @@ POST = ("merge", "linear", "gsi", "short")
 class Options(DetectorOptions):
     """The flags of `mot track`, as given."""
 
+    groups: ClassVar[tuple[str, ...]] = ("tracker", "detector")
+
     sources: tuple[str, ...]
     detections: str | None
     embeddings: str | None
@@ -27,7 +29,6 @@ class Options(DetectorOptions):
     camera: str | None
     tracker: str
     post: tuple[str, ...]
-    settings: tuple[str, ...]
     out: str | None
     formats: tuple[str, ...]
     save_video: bool | None
@@ -76,7 +77,7 @@ Examples:
     metavar="STEP,...",
     help=f"Mend the finished tracks: {', '.join(POST)} (done in this order).",
 )
-@click.option("--set", "settings", multiple=True, metavar="tracker.KEY=VALUE", help="A setting.")
+@set_flag(Options.groups)
 @click.option(
     "-o", "--out", metavar="DIR", help="Folder of the results, or - for JSON lines to stdout."
 )

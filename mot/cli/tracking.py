@@ -12,7 +12,7 @@ from typing import TextIO
 from mot.cli.common import progress, refuse_existing, tell
 from mot.cli.detectors import class_numbers, open_detector
 from mot.cli.track import CAMERA_METHODS, Options
-from mot.config import build_tracker, parse_overrides, settings_of
+from mot.config import build_tracker, settings_of
 from mot.detectors import DEFAULT_DETECTOR
 from mot.embeddings import read_looking_detections
 from mot.errors import MotError, explain
@@ -58,7 +58,7 @@ class Summary:
 
 def run(options: Options) -> None:
     """Plan everything and refuse what cannot be done, then track stream after stream."""
-    tracker = build_tracker(options.tracker, **parse_overrides(options.settings, "tracker"))
+    tracker = build_tracker(options.tracker, **options.overrides("tracker"))
     jobs = find_jobs(options.sources, Window(options.start, options.end, options.every))
     folder = _folder(jobs, options)
     plans = [_plan(job, folder, options) for job in jobs]

@@ -12,6 +12,7 @@ DETECTORS: dict[str, tuple[str, str, str]] = {
     "fasterrcnn": ("mot.detectors.families", "build", "FasterrcnnSettings"),
     "fcos": ("mot.detectors.families", "build", "FcosSettings"),
     "ssd": ("mot.detectors.families", "build", "SsdSettings"),
+    "cfg": ("mot.detectors.families", "build", "CfgSettings"),
     "safetensors": ("mot.detectors.families", "build_file", "FileSettings"),
 }
 # What runs a file, by its suffix.

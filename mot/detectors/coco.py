@@ -1,4 +1,8 @@
-"""The 80 classes of COCO, in the order that networks number them."""
+"""The 80 classes of COCO, in the order that networks number them, and COCO's own numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 COCO = tuple(
     (
@@ -12,6 +16,25 @@ COCO = tuple(
         "hair drier,toothbrush"
     ).split(",")
 )
+
+_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)  # numbers below 91 that COCO has no class for
+COCO_NUMBERS = tuple(number for number in range(1, 91) if number not in _GAPS)
+_DARKNETS = {
+    "motorbike": "motorcycle",
+    "aeroplane": "airplane",
+    "sofa": "couch",
+    "pottedplant": "potted plant",
+    "diningtable": "dining table",
+    "tvmonitor": "tv",
+}  # Darknet's own words
+
+
+def category_number(label: int, names: Sequence[str]) -> int:
+    """Of a label among these names: COCO's own where they are COCO's, else they count from 1."""
+    is_coco = len(names) == len(COCO) and all(
+        _DARKNETS.get(name, name) == ours for name, ours in zip(names, COCO, strict=True)
+    )
+    return COCO_NUMBERS[label] if is_coco else label + 1
 
 
 def usual_names(count: int) -> tuple[str, ...]:

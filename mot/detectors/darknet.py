@@ -121,7 +121,12 @@ class Network:
 def parse_cfg(path: str | Path) -> Network:
     """Read and check a `.cfg`."""
     path = Path(path)
-    first, *rest = _read_sections(path)
+    return parse_text(path, read_text(path))
+
+
+def parse_text(path: Path, text: str) -> Network:
+    """The same of its text; `path` is what messages call it."""
+    first, *rest = _read_sections(path, text)
     if first.name not in ("net", "network"):
         raise MotError(f"{path}:{first.line}: begins with [{first.name}], not with [net]")
     net = _fill(path, Net, first)
@@ -180,9 +185,9 @@ class _Section:
     options: dict[str, _Option]
 
 
-def _read_sections(path: Path) -> list[_Section]:
+def _read_sections(path: Path, cfg: str) -> list[_Section]:
     sections: list[_Section] = []
-    for line, raw in enumerate(_read_lines(path), 1):
+    for line, raw in enumerate(cfg.split("\n"), 1):
         text = "".join(raw.partition("#")[0].split())
         if not text or text.startswith(";"):
             continue
@@ -198,9 +203,10 @@ def _read_sections(path: Path) -> list[_Section]:
     return sections
 
 
-def _read_lines(path: Path) -> list[str]:
+def read_text(path: Path) -> str:
+    """Of a `.cfg`, whatever its encoding."""
     try:
-        return path.read_text("utf-8-sig", errors="replace").split("\n")
+        return path.read_text("utf-8-sig", errors="replace")
     except FileNotFoundError:
         raise MotError(f"{path}: no such file") from None
     except OSError as error:

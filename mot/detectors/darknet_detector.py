@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mot.detectors.coco import usual_names
 from mot.detectors.darknet import Network, parse_cfg
+from mot.detectors.loaded import Loaded
 from mot.detectors.network import DetectorSettings, NetworkDetector
 from mot.detectors.pictures import InputSpec
 from mot.detectors.runtime import digest, network_of
@@ -28,7 +29,7 @@ def build(settings: DarknetSettings) -> NetworkDetector:
 
     def key() -> str:
         names = class_names(cfg, network.classes)
-        return digest((cfg, weights), names, settings.keeps_aspect)
+        return digest((cfg, weights), names, settings.keeps_aspect, settings.partial)
 
     return NetworkDetector(network_of(settings, key, lambda: load_model(settings)), settings)
 
@@ -39,7 +40,7 @@ def load_model(settings: DarknetSettings) -> tuple[DarknetModel, InputSpec, tupl
 
     cfg, weights, network = _given(settings)
     model = DarknetModel(network)
-    model.load(weights)
+    Loaded("", model.load(weights, settings.partial)).tell(weights)
     spec = spec_of(network, settings.keeps_aspect)
     return model.fold(), spec, class_names(cfg, network.classes)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -217,28 +217,44 @@ class Head(nn.Module):
 
     def decode(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         """(B, H*W*A, 4) xyxy in the image's pixels, (B, H*W*A, C) scores, both float32."""
+        boxes, objects, classes = self.read(raw)
+        if not self.layer.new_coords:
+            objects, classes = objects.sigmoid(), classes.sigmoid()
+        return boxes, objects[..., None] * classes
+
+    def read(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, N, 4) xyxy, and as the map has them (B, N) objectness and (B, N, C) classes."""
         batch, _, height, width = raw.shape
         table = raw.float().permute(0, 2, 3, 1)
         count = len(self.layer.chosen)
         table = table.reshape(batch, height, width, count, 5 + self.layer.classes)
-        places, extents, chances = table[..., :2], table[..., 2:4], table[..., 4:]
+        places, extents = table[..., :2], table[..., 2:4]
         if self.layer.new_coords:
             extents = (2 * extents) ** 2
         else:
-            places, extents, chances = places.sigmoid(), extents.exp(), chances.sigmoid()
+            places, extents = places.sigmoid(), extents.exp()
         scale = self.layer.scale_x_y
         centres = (places * scale - (scale - 1) / 2 + _grid(raw)) * self.cell
         halves = extents * (self.sizes / (2 * _FINEST))
-        boxes = torch.cat([centres - halves, centres + halves], -1)
-        scores = chances[..., :1] * chances[..., 1:]
-        return boxes.reshape(batch, -1, 4), scores.reshape(batch, -1, self.layer.classes)
+        boxes = torch.cat([centres - halves, centres + halves], -1).reshape(batch, -1, 4)
+        rest = table[..., 4:].reshape(batch, -1, 1 + self.layer.classes)
+        return boxes, rest[..., 0], rest[..., 1:]
+
+    def anchors(self, shape: tuple[int, int]) -> Tensor:
+        """(H*W*A, 4) xyxy around the middle of the cells of a map, in the order of its boxes."""
+        centres = (_cells(*shape, self.cell.device) + 0.5) * self.cell
+        halves = self.sizes / (2 * _FINEST)
+        return torch.cat([centres - halves, centres + halves], -1).reshape(-1, 4)
 
 
 def _grid(raw: Tensor) -> Tensor:
     """(H, W, 1, 2) column and row of each place of a map."""
     height, width = raw.shape[-2:]
-    rows = torch.arange(height, device=raw.device)
-    columns = torch.arange(width, device=raw.device)
+    return _cells(height, width, raw.device)
+
+
+def _cells(height: int, width: int, device: torch.device) -> Tensor:
+    rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
     rows, columns = torch.meshgrid(rows, columns, indexing="ij")
     return torch.stack([columns, rows], -1)[:, :, None]
 
@@ -279,15 +295,22 @@ class DarknetModel(nn.Module):
         )
         self._unneeded_after = _last_uses(network)
 
+    @property
+    def levels(self) -> list[Head]:
+        """What each raw map means, in the file's order."""
+        return [module for module in self.layers if isinstance(module, Head)]
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Of each level."""
+        return tuple(max(head.cell.tolist()) for head in self.levels)
+
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, N, 4) boxes, xyxy in the pixels of the images, and their (B, N, C) scores."""
-        heads = [module for module in self.layers if isinstance(module, Head)]
-        found = (head.decode(raw) for head, raw in zip(heads, self.maps(images), strict=True))
-        boxes, scores = zip(*found, strict=True)
-        return torch.cat(boxes, 1), torch.cat(scores, 1)
+        return self.decode(self.raw(images))
 
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """The raw (B, A * (5 + C), H, W) of each `[yolo]`, in the file's order."""
+    def raw(self, images: Tensor) -> list[Tensor]:
+        """(B, A * (5 + C), H, W) of each level."""
         outputs = {IMAGE: images}
         for index, module in enumerate(self.layers):
             sources = self.network.layers[index].sources
@@ -295,6 +318,17 @@ class DarknetModel(nn.Module):
             for unneeded in self._unneeded_after[index]:
                 del outputs[unneeded]
         return [outputs[index] for index in self.network.heads]
+
+    def anchors(self, size: tuple[int, int]) -> list[Tensor]:
+        """(H*W*A, 4) xyxy of each level, for images of this height and width."""
+        cells = [head.cell.tolist() for head in self.levels]
+        shapes = [(size[0] // height, size[1] // width) for width, height in cells]
+        return [head.anchors(shape) for head, shape in zip(self.levels, shapes, strict=True)]
+
+    def decode(self, raw: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        found = [head.decode(each) for head, each in zip(self.levels, raw, strict=True)]
+        boxes, scores = zip(*found, strict=True)
+        return torch.cat(boxes, 1), torch.cat(scores, 1)
 
     def fold(self) -> DarknetModel:
         """A copy for inference, its batch norms folded into the convolutions."""

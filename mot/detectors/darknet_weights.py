@@ -113,6 +113,8 @@ class _Reader:
                     raise MotError(f"{self._path}: {unfit[0]}") from None
                 if misfit.is_last:
                     unfit += [self._told(later, "not reached") for later in numbers]
+        if unfit and not layers:
+            raise MotError(f"{self._path}: nothing in it fits: {unfit[0]}")
         if self._left and layers and not unfit:
             unfit.append(self._left_over(max(layers)))
             if not partial:

@@ -31,17 +31,25 @@ Arrays = Sequence[Array]
 
 
 def export(
-    model: nn.Module, spec: InputSpec, names: Sequence[str], path: Path, half: bool = False
+    model: nn.Module,
+    spec: InputSpec,
+    names: Sequence[str],
+    path: Path,
+    half: bool = False,
+    block: int = 4,
 ) -> None:
     """Write a model whose `forward` is a `Decoding`; a file that differs from it is not written.
 
-    With `half` its weights and pictures are float16.
+    With `half` its weights and pictures are float16. It is the fastest on CPUs that take `block`
+    channels at a time: 4 is good on any, `cpu_block()` better on this one.
     """
     onnx = import_onnx()
+    from mot.detectors.onnx_padding import pad_channels
+
     model = copy.deepcopy(model).cpu().eval().to(torch.float16 if half else torch.float32)
     with _quietly_on_one_thread():
         try:
-            file = _simplified(_traced(model, spec))
+            file = pad_channels(_simplified(_traced(model, spec)), block)
             onnx.helper.set_model_props(file, describe(spec, names))
             onnx.checker.check_model(file, full_check=True)
             data: bytes = file.SerializeToString()

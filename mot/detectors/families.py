@@ -7,16 +7,15 @@ Their modules need PyTorch, this one does not: a family `NAME` is `mot/detectors
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mot.detectors.coco import COCO
-from mot.detectors.network import DetectorSettings, NetworkDetector
-from mot.detectors.pictures import InputSpec
+from mot.detectors.coco import COCO, COCO_NUMBERS
+from mot.detectors.network import DetectorSettings, NetworkDetector, wanted_size
+from mot.detectors.pictures import InputSpec, fitting_size
 from mot.detectors.published import find_published
 from mot.detectors.runtime import digest, network_of
 from mot.detectors.safetensors_header import read_metadata
@@ -24,9 +23,6 @@ from mot.errors import MotError, nearest
 
 if TYPE_CHECKING:
     from torch import nn
-
-# Numbers below 91 that COCO has no class for; torchvision's networks have outputs for them.
-_COCO_GAPS = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,7 @@ class FamilySettings(DetectorSettings):
 @dataclass(frozen=True, slots=True)
 class Yolov3Settings(FamilySettings):
     backbone: str = "darknet53"
-    anchors: str = "person"  # or coco: Darknet's
+    anchors: str = "person"  # or coco: Darknet's, or nine pairs of pixels
     neck_width: int = 512  # channels at the coarsest level; each finer one has half as many
 
 
@@ -73,12 +69,22 @@ class SsdSettings(FamilySettings):
     anchors: str = "person"  # or coco: torchvision's
 
 
+@dataclass(frozen=True, slots=True)
+class CfgSettings(FamilySettings):
+    """Of a network that a Darknet `.cfg` draws, to be trained."""
+
+    network: str = "person"  # a file, one of `mot/configs/networks`, or the text itself
+    backbone: str = ""  # the .cfg has it
+    keeps_aspect: bool = True  # pictures are not stretched, as Darknet does
+
+
 FAMILIES: dict[str, type[FamilySettings]] = {
     "yolov3": Yolov3Settings,
     "retinanet": RetinanetSettings,
     "fasterrcnn": FasterrcnnSettings,
     "fcos": FcosSettings,
     "ssd": SsdSettings,
+    "cfg": CfgSettings,
 }
 
 
@@ -108,14 +114,20 @@ def build(settings: FamilySettings) -> NetworkDetector:
         family = family_of(settings)
         raise MotError(f"{family} needs weights: --weights FILE, or --detector FILE.safetensors")
     settings, path = as_trained(settings)
-    network = network_of(
-        settings, lambda: digest((path,), metadata_of(settings)), lambda: load_model(settings)
-    )
+
+    def key() -> str:
+        return digest((path,), metadata_of(settings), settings.partial)
+
+    network = network_of(settings, key, lambda: load_model(settings))
     return NetworkDetector(network, settings)
 
 
 def build_file(settings: FileSettings) -> NetworkDetector:
     """A detector of a file that tells what it is."""
+    return build(_family_in(settings))
+
+
+def _family_in(settings: FileSettings) -> FamilySettings:
     path = Path(settings.model)
     family = str(read_metadata(path).get("architecture"))
     if family not in FAMILIES:
@@ -125,21 +137,23 @@ def build_file(settings: FileSettings) -> NetworkDetector:
     }
     if told["weights"]:
         raise MotError(f"--weights {told['weights']}: {path} has its own: give one of the two")
-    return build(FAMILIES[family](**{**told, "weights": str(path)}))
+    return FAMILIES[family](**{**told, "weights": str(path)})
 
 
-def load_model(settings: FamilySettings) -> LoadedModel:
+def load_model(settings: FamilySettings | FileSettings) -> LoadedModel:
     """The network in float32 on the CPU; untrained where no weights are named."""
+    if isinstance(settings, FileSettings):
+        settings = _family_in(settings)
     module = _module(family_of(settings))
     path = None
     if settings.weights:
         settings, path = as_trained(settings)
     model = module.create(settings)
     if path:
-        loaded = _module("weights").load_weights(model, path)
-        if loaded.renamed:
-            print(f"mot: {path}: read with {loaded.renamed}", file=sys.stderr)
-    return LoadedModel(model, module.spec_of(settings), class_names(settings), settings)
+        _module("weights").load_weights(model, path, settings.partial).tell(path)
+    spec = module.spec_of(settings)
+    spec = dataclasses.replace(spec, size=fitting_size(wanted_size(settings), spec))
+    return LoadedModel(model, spec, class_names(settings), settings)
 
 
 def as_trained(settings: FamilySettings) -> tuple[FamilySettings, Path]:
@@ -155,6 +169,8 @@ def as_trained(settings: FamilySettings) -> tuple[FamilySettings, Path]:
 
 def metadata_of(settings: FamilySettings) -> dict[str, Any]:
     """What `save_weights` should write beside the weights of a network with these settings."""
+    if isinstance(settings, CfgSettings):
+        settings = _module("cfg").complete(settings)  # the file outlives its .cfg
     ours = {field.name for field in dataclasses.fields(DetectorSettings)} - {"width", "height"}
     values = dataclasses.asdict(settings)
     trained = {key: value for key, value in values.items() if key not in ours}
@@ -201,7 +217,7 @@ def class_names(settings: FamilySettings) -> tuple[str, ...]:
 def classes_of(names: tuple[str, ...], has_background: bool = False) -> Classes:
     """The outputs of a network for these classes; that of the background comes first."""
     if names == ("coco91",):
-        return Classes(COCO, 91, tuple(n for n in range(1, 91) if n not in _COCO_GAPS))
+        return Classes(COCO, 91, COCO_NUMBERS)  # torchvision's networks have outputs for gaps too
     names = COCO if names == ("coco",) else names
     are_names = all(isinstance(name, str) and name for name in names)
     if not names or not are_names or len(set(names)) < len(names):

@@ -99,17 +99,17 @@ class Fasterrcnn(nn.Module):
 
     def raw(self, images: Tensor) -> Raw:
         maps = self.backbone(images)
-        objectness, deltas = self._first_stage(maps)
-        proposals = self._propose(objectness, deltas, size_of(images))
-        logits, refinements = self._second_stage(maps, proposals)
+        objectness, deltas = self.first_stage(maps)
+        proposals = self.propose(objectness, deltas, size_of(images))
+        logits, refinements = self.second_stage(maps, proposals)
         return Raw(objectness, deltas, proposals, logits, refinements)
 
-    def _first_stage(self, maps: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def first_stage(self, maps: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         logits, deltas = concat_box_prediction_layers(*self.rpn.head(list(maps.values())))
         batch = maps["0"].shape[0]
         return logits.reshape(batch, -1, 1), deltas.reshape(batch, -1, 4)
 
-    def _second_stage(self, maps: dict[str, Tensor], proposals: Tensor) -> tuple[Tensor, Tensor]:
+    def second_stage(self, maps: dict[str, Tensor], proposals: Tensor) -> tuple[Tensor, Tensor]:
         rows = _numbered(proposals)
         used = (rows[:, 3] > rows[:, 1]).nonzero()[:, 0]
         # Coordinates in 16 bits would be wrong by pixels, so proposals are pooled in 32.
@@ -123,7 +123,7 @@ class Fasterrcnn(nn.Module):
         logits = logits.reshape(*proposals.shape[:2], -1)
         return logits, refinements.reshape(*logits.shape, 4)
 
-    def _propose(self, objectness: Tensor, deltas: Tensor, size: Size) -> Tensor:
+    def propose(self, objectness: Tensor, deltas: Tensor, size: Size) -> Tensor:
         """(B, P, 4) xyxy, the best first: of each level's best those that overlap no better one."""
         levels = self.anchors(size)
         boxes = decode_boxes(self.rpn.box_coder, deltas.detach(), torch.cat(levels), size)

@@ -39,6 +39,8 @@ class Raw(NamedTuple):
 class Fcos(nn.Module):
     """Normalised pictures (B, 3, H, W) to (B, N, 4) xyxy boxes and (B, N, C) scores."""
 
+    strides = STRIDES
+
     def __init__(self, backbone: Pyramid, classes: Classes) -> None:
         super().__init__()
         self.backbone = backbone
@@ -57,7 +59,7 @@ class Fcos(nn.Module):
     def anchors(self, size: Size) -> list[Tensor]:
         """(H*W, 4) xyxy of each level: squares as large as the stride around the places."""
         device = self.columns.numbers.device
-        return anchors_by_level(self.anchor_generator, size, STRIDES, device)
+        return anchors_by_level(self.anchor_generator, size, self.strides, device)
 
     def decode(self, raw: Raw, size: Size) -> tuple[Tensor, Tensor]:
         boxes = self.coder.decode(raw.sides.float(), torch.cat(self.anchors(size)))

@@ -8,10 +8,12 @@ from typing import Protocol
 
 import numpy as np
 
-from mot.detectors.nms import NmsSettings, nms
+from mot.detectors.nms import KINDS, NmsSettings, nms
 from mot.detectors.pictures import InputSpec, Placement, Size, as_bgr, batch_of, fitting_size
 from mot.errors import MachineError, MotError, nearest
 from mot.types import Detections, FloatArray, Image, IntArray
+
+_NMS_KINDS = KINDS.keys() - {"adaptive"}  # whose density no network here predicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,7 @@ class DetectorSettings:
     """What every network detector can be told."""
 
     weights: str = ""  # a file, where the name does not tell it
+    partial: bool = False  # read what fits of the weights; the rest stays untrained
     width: int = 0  # pixels of the network's input; 0: the network's own
     height: int = 0
     conf: float = 0.25  # detections of a lower score are left out
@@ -30,6 +33,12 @@ class DetectorSettings:
     half: bool = False  # in 16 bits where the device has them
     max_det: int = 300  # of a picture
     runtime: str = "auto"  # or torch, onnx: what runs it, where either could
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ValueError("batch = 0 must be at least 1")
+        if self.nms not in _NMS_KINDS:
+            raise ValueError(f"nms = {self.nms!r}: {nearest(self.nms, _NMS_KINDS)}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,10 +74,13 @@ class NetworkDetector:
         self.settings = settings
         self.network = network
         self.labels = choose_classes(settings.classes, network.names)
-        self._size = fitting_size(_wanted_size(settings), network.spec)
+        self._size = fitting_size(wanted_size(settings), network.spec)
         self._batch = settings.batch
         self._nms = NmsSettings(
-            kind=settings.nms, iou=settings.nms_iou, max_detections=settings.max_det
+            kind=settings.nms,
+            iou=settings.nms_iou,
+            max_detections=settings.max_det,
+            score_floor=settings.conf,  # which soft NMS lowers some below
         )
 
     @property
@@ -115,7 +127,8 @@ class NetworkDetector:
         print(f"mot: out of memory: going on with --batch {self._batch}", file=sys.stderr)
 
 
-def _wanted_size(settings: DetectorSettings) -> Size | int | None:
+def wanted_size(settings: DetectorSettings) -> Size | int | None:
+    """As `fitting_size` takes it."""
     if settings.width and settings.height:
         return settings.width, settings.height
     return settings.width or settings.height or None

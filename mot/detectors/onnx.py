@@ -30,8 +30,9 @@ class OnnxSettings(DetectorSettings):
 def build(settings: OnnxSettings) -> NetworkDetector:
     if not settings.model:
         raise MotError("the detector onnx needs a file: --detector NETWORK.onnx")
-    if settings.weights:
-        raise MotError(f"--weights: {settings.model} holds its own: leave the flag out")
+    for flag in ("weights", "partial"):
+        if getattr(settings, flag):
+            raise MotError(f"--{flag}: {settings.model} holds its own weights: leave the flag out")
     network = OnnxNetwork(settings.model, settings.device, settings.threads)
     return NetworkDetector(network, settings)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from mot.detectors.network import OutOfMemory
 from mot.detectors.onnx_outputs import Array
 from mot.detectors.pictures import Size
 from mot.errors import MotError
+from mot.opencv import cv2
 
 Runtime = Any  # the module, imported when a file is opened
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
@@ -22,6 +24,7 @@ _KINDS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(ui
 _NO_ROOM = ("allocate memory", "out of memory", "bad allocation", "bad_alloc", "ALLOC_FAILED")
 # Small networks gain little from a second thread within a picture; another picture gains it all.
 _MOST_WORKERS = 4
+_AVX_512F = 13  # OpenCV's number of it
 _FATAL = 4  # nothing less is logged: errors are raised
 
 
@@ -96,6 +99,13 @@ def _cores() -> int:
     """That this process may use."""
     has_affinity = hasattr(os, "sched_getaffinity")
     return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+
+
+def cpu_block() -> int:
+    """How many channels ONNX Runtime takes at a time on this CPU; 4 are good on any."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return 4
+    return 16 if cv2.checkHardwareSupport(_AVX_512F) else 8
 
 
 def import_runtime() -> Runtime:

@@ -56,6 +56,8 @@ class Raw(NamedTuple):
 class Retinanet(nn.Module):
     """Normalised pictures (B, 3, H, W) to (B, N, 4) xyxy boxes and (B, N, C) scores."""
 
+    strides = STRIDES
+
     def __init__(
         self, backbone: Pyramid, head: RetinaNetHead, anchors: AnchorGenerator, classes: Classes
     ) -> None:
@@ -76,7 +78,7 @@ class Retinanet(nn.Module):
     def anchors(self, size: Size) -> list[Tensor]:
         """(H*W*A, 4) xyxy of each level, for pictures of this height and width."""
         device = self.columns.numbers.device
-        return anchors_by_level(self.anchor_generator, size, STRIDES, device)
+        return anchors_by_level(self.anchor_generator, size, self.strides, device)
 
     def decode(self, raw: Raw, size: Size) -> tuple[Tensor, Tensor]:
         boxes = decode_boxes(self.coder, raw.deltas, torch.cat(self.anchors(size)), size)

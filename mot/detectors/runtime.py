@@ -18,11 +18,12 @@ from typing import Any
 from mot import __version__
 from mot.detectors.network import DetectorSettings, Network
 from mot.detectors.onnx import OnnxNetwork
+from mot.detectors.onnx_session import cpu_block
 from mot.errors import MotError, nearest
 from mot.home import home
 
 RUNTIMES = ("auto", "torch", "onnx")
-_FORM = 1  # of the exported files: a larger number forgets those that are kept
+_FORM = 2  # of the exported files: a larger number forgets those that are kept
 _EXPORTERS = ("onnx", "onnxscript")
 Loaded = tuple[Any, ...]  # the model, its InputSpec, the names of its classes, and maybe more
 
@@ -35,6 +36,10 @@ def network_of(
         return _on_torch(settings, _loaded(settings, load))
     path = home() / "onnx" / f"{key()}.onnx"
     network = _open_kept(path, settings)
+    if network and settings.partial:
+        print(
+            f"mot: {path}: of weights that may fit in part: the rest is untrained", file=sys.stderr
+        )
     if network is None:
         loaded = _loaded(settings, load)
         is_kept = _keep(path, loaded, settings)
@@ -107,7 +112,7 @@ def _keep(path: Path, loaded: Loaded, settings: DetectorSettings) -> bool:
     print(f"mot: exporting to ONNX, once, to be faster on a CPU: {path}", file=sys.stderr)
     model, spec, names, *_ = loaded
     try:
-        export(model, spec, names, own)
+        export(model, spec, names, own, block=cpu_block())
         os.replace(own, path)
     except MotError as error:
         if settings.runtime == "onnx":

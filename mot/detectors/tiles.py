@@ -54,6 +54,7 @@ class TiledDetector:
         self.detector = detector
         self.network = getattr(detector, "network", None)
         self.settings = getattr(detector, "settings", None)
+        self.workers = getattr(detector, "workers", 1)
         self.tiling = tiling
         self._nms = NmsSettings(iou=nms_iou, max_detections=10_000)
 
@@ -121,6 +122,7 @@ def _moved(found: Detections, corner: tuple[int, int]) -> Detections:
 
 
 def _joined(parts: list[Detections]) -> Detections:
+    parts = [part for part in parts if len(part)] or parts[:1]  # who finds nobody knows no looks
     looks = [part.embeddings for part in parts if part.embeddings is not None]
     return Detections(
         np.concatenate([part.boxes for part in parts]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import torch
@@ -40,9 +40,7 @@ class TorchNetwork:
         self.dtype = _half_type(self.device) if half else torch.float32
         model = model.eval().to(self.device, self.dtype)
         self.model: nn.Module = model.to(memory_format=torch.channels_last)
-        shape = (1, 3, 1, 1)
-        self._mean = 255 * torch.tensor(spec.mean, device=self.device).reshape(shape)
-        self._scale = 1 / (255 * torch.tensor(spec.std, device=self.device).reshape(shape))
+        self._normalised = normaliser(spec, self.device)
 
     def find(self, canvas: Image, least: float, labels: IntArray) -> list[Candidates]:
         try:
@@ -53,7 +51,7 @@ class TorchNetwork:
             raise OutOfMemory from None
 
     def _find(self, canvas: Image, least: float, labels: IntArray) -> Iterator[Candidates]:
-        boxes, scores, *embeddings = self.model(self._normalised(canvas))
+        boxes, scores, *embeddings = self.model(self._seen(canvas))
         wanted = torch.from_numpy(labels).to(self.device)
         scores = scores.float()[:, :, wanted]
         for index, (box, score) in enumerate(zip(boxes.float(), scores, strict=True)):
@@ -65,15 +63,21 @@ class TorchNetwork:
                 embeddings[0][index, row].float().cpu().numpy() if embeddings else None,
             )
 
-    def _normalised(self, canvas: Image) -> Tensor:
+    def _seen(self, canvas: Image) -> Tensor:
         """The bytes travel to the device, and become numbers there."""
         pictures = torch.from_numpy(canvas).to(self.device, non_blocking=True)
         pictures = pictures.permute(0, 3, 1, 2)  # channels last in memory, as the model wants
         if self.spec.is_rgb:
             pictures = pictures.flip(1)
-        return ((pictures - self._mean) * self._scale).to(
-            self.dtype, memory_format=torch.channels_last
-        )
+        return self._normalised(pictures).to(self.dtype, memory_format=torch.channels_last)
+
+
+def normaliser(spec: InputSpec, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Of bytes (B, 3, H, W), in the order of the network's channels, to what it takes."""
+    shape = (1, 3, 1, 1)
+    mean = 255 * torch.tensor(spec.mean, device=device).reshape(shape)
+    scale = 1 / (255 * torch.tensor(spec.std, device=device).reshape(shape))
+    return lambda pictures: (pictures - mean) * scale
 
 
 def choose_device(name: str) -> torch.device:

@@ -7,13 +7,14 @@ import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from mot.detectors.layouts import LAYOUTS, Arrays, rename, strip_prefixes
+from mot.detectors.loaded import Loaded
 from mot.detectors.safetensors_header import KEY, read_metadata
 from mot.errors import MotError
 from mot.files import write_bytes
@@ -32,19 +33,6 @@ _WRAPPERS = (
     "weights",
 )
 _COUNTER = "num_batches_tracked"  # of batch norms; no result depends on it
-_SHOWN = 3
-
-
-class Loaded(NamedTuple):
-    renamed: str  # how the file's names differed; nothing where they did not
-    missing: tuple[str, ...] = ()  # of the network, left as they were
-    unexpected: tuple[str, ...] = ()  # of the file, left out
-
-    def __str__(self) -> str:
-        parts = [f"read with {self.renamed}"] * bool(self.renamed)
-        parts += [f"left as it was: {_listed(self.missing)}"] * bool(self.missing)
-        parts += [f"left out: {_listed(self.unexpected)}"] * bool(self.unexpected)
-        return "; ".join(parts) or "all of it fits"
 
 
 def load_weights(model: nn.Module, path: str | Path, partial: bool = False) -> Loaded:
@@ -168,11 +156,6 @@ def _check(path: Path, arrays: Arrays, state: Arrays, faults: Mapping[str, str])
 def _others(names: Any) -> str:
     more = len(names) - 1
     return f" and {more} other{'s' * (more > 1)}" if more else ""
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
 
 
 def _dims(array: Tensor) -> str:

@@ -18,6 +18,7 @@ from mot.detectors.darknet_torch import BATCH_NORM_EPSILON, Head
 from mot.detectors.families import Classes, Yolov3Settings, choose, classes_of
 from mot.detectors.parts import Columns, Size, body_of, grids, map_channels
 from mot.detectors.pictures import InputSpec
+from mot.errors import MotError
 
 Settings = Yolov3Settings
 STRIDES = (32, 16, 8)  # in the order of Darknet's heads
@@ -84,8 +85,10 @@ class Stage(nn.Module):
 class Yolov3(nn.Module):
     """Pictures (B, 3, H, W), RGB from 0 to 1, to (B, N, 4) xyxy boxes and (B, N, C) scores."""
 
+    strides = STRIDES
+
     def __init__(
-        self, backbone: nn.Module, width: int, anchors: Sequence[int], classes: Classes
+        self, backbone: nn.Module, width: int, anchors: Sequence[float], classes: Classes
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -125,10 +128,7 @@ class Yolov3(nn.Module):
     def anchors(self, size: Size) -> list[Tensor]:
         """(H*W*3, 4) xyxy of each level, around the middle of its cells, in the order of boxes."""
         shapes = grids(size, STRIDES)
-        return [
-            _anchors(head, shape, stride)
-            for head, shape, stride in zip(self.levels, shapes, STRIDES, strict=True)
-        ]
+        return [head.anchors(shape) for head, shape in zip(self.levels, shapes, strict=True)]
 
     def decode(self, raw: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         found = [head.decode(each) for head, each in zip(self.levels, raw, strict=True)]
@@ -149,27 +149,30 @@ class Yolov3(nn.Module):
         return load_darknet(self, path, partial)
 
 
-def _yolo(level: int, anchors: Sequence[int], classes: Classes) -> Yolo:
+def _yolo(level: int, anchors: Sequence[float], classes: Classes) -> Yolo:
     mask = tuple(3 * (2 - level) + number for number in range(3))
     numbers = tuple(map(float, anchors))
     return Yolo(classes=classes.outputs, num=9, mask=mask, anchors=numbers)
 
 
-def _anchors(head: Head, shape: Size, stride: int) -> Tensor:
-    device = head.cell.device
-    rows, columns = (torch.arange(side, device=device) for side in shape)
-    row, column = torch.meshgrid(rows, columns, indexing="ij")
-    centres = (torch.stack([column, row], -1)[:, :, None] + 0.5) * stride
-    halves = torch.tensor(head.layer.sizes, device=device) / 2
-    return torch.cat([centres - halves, centres + halves], -1).reshape(-1, 4)
-
-
 def create(settings: Settings) -> Yolov3:
     classes = classes_of(settings.names)
-    anchors = choose("anchors", settings.anchors, ANCHORS)
+    anchors = _anchors_of(settings.anchors)
     is_darknet = settings.backbone == "darknet53"
     backbone = Darknet53() if is_darknet else body_of(settings.backbone, STRIDES[::-1])
     return Yolov3(backbone, settings.neck_width, anchors, classes)
+
+
+def _anchors_of(text: str) -> Sequence[float]:
+    """By name, or nine pairs of numbers as `mot data anchors` prints them."""
+    try:
+        numbers = [float(word) for word in text.split(",")]
+    except ValueError:
+        known: Sequence[float] = choose("anchors", text, ANCHORS)
+        return known
+    if len(numbers) != 18 or min(numbers) <= 0:
+        raise MotError(f"anchors = {text!r}: give nine widths and heights, the smallest first")
+    return numbers
 
 
 def spec_of(settings: Settings) -> InputSpec:
