@@ -6,17 +6,25 @@ import struct
 from pathlib import Path
 
 IMAGE_SUFFIXES = frozenset(".jpg .jpeg .png .bmp .tif .tiff .webp .ppm .pgm .jp2".split())
+_HEAD = 1 << 16  # bytes read at first
+_JPEG = b"\xff\xd8"
 _JPEG_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
     """(width, height) of a JPEG or PNG file; None for other formats and for broken headers."""
-    data = path.read_bytes()
+    with path.open("rb") as file:
+        data = file.read(_HEAD)
+        # Previews and colour profiles may come before the size of a JPEG.
+        return _size(data) or (_size(data + file.read()) if data.startswith(_JPEG) else None)
+
+
+def _size(data: bytes) -> tuple[int, int] | None:
     try:
         if data.startswith(b"\x89PNG"):
             width, height = struct.unpack(">II", data[16:24])
             return width, height
-        return _jpeg_size(data) if data.startswith(b"\xff\xd8") else None
+        return _jpeg_size(data) if data.startswith(_JPEG) else None
     except (struct.error, IndexError):
         return None
 

@@ -12,6 +12,7 @@ import click
 from mot import __version__
 from mot.cli.benchmark import benchmark
 from mot.cli.convert import convert
+from mot.cli.data import data
 from mot.cli.detect import detect
 from mot.cli.eval import eval_
 from mot.cli.explain import explain
@@ -34,7 +35,7 @@ def cli() -> None:
 
 _VERBS = (
     *(track, detect, eval_, benchmark, render, synth),
-    *(export, models, convert, explain),
+    *(export, models, convert, explain, data),
 )
 for _verb in _VERBS:
     cli.add_command(_verb)

@@ -31,7 +31,7 @@ def read_source(source: Path, name: str | None) -> Found:
     if not source.is_dir():
         return Found(source.stem, read_videos(source, name), [source])
     stem = Path(os.path.abspath(source)).name
-    files = [] if _holds_sequences(source) else _files_in(source, name)
+    files = [] if holds_sequences(source) else files_in(source, name)
     if files:
         return Found(stem, [video for file in files for video in read_videos(file, name)], files)
     if name not in (None, "mot"):
@@ -39,11 +39,11 @@ def read_source(source: Path, name: str | None) -> Found:
     return _read_sequences(source, stem)
 
 
-def _holds_sequences(folder: Path) -> bool:
+def holds_sequences(folder: Path) -> bool:
     return any(map(is_sequence, chain([folder], folder.glob("*"), folder.glob("*/*"))))
 
 
-def _files_in(folder: Path, name: str | None) -> list[Path]:
+def files_in(folder: Path, name: str | None) -> list[Path]:
     """Those of the format, else of the first format that has any."""
     for form in [name] if name else _ONE_A_FILE:
         files = sorted(p for p in folder.iterdir() if p.suffix.lower() == FORMATS[form].suffix)

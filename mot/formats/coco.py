@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from mot.formats.cocoreader import read
 from mot.formats.model import CROWD, PEDESTRIAN, UNKNOWN, VideoTracks, plain
 from mot.types import IntArray
 
-__all__ = ["lines", "read"]
+__all__ = ["document", "lines", "numbered", "read"]
 _NO_IMAGE = -1  # before the first and after the last
 
 
@@ -33,10 +33,17 @@ def lines(videos: Sequence[VideoTracks]) -> Iterator[str]:
     sections: dict[str, Iterable[dict[str, Any]]] = {
         "videos": map(_video_entry, parts),
         "images": chain.from_iterable(map(_image_entries, parts)),
-        "annotations": _numbered(chain.from_iterable(map(_annotation_entries, parts))),
+        "annotations": numbered(chain.from_iterable(map(_annotation_entries, parts))),
         "categories": _category_entries(videos),
     }
-    yield '{\n"info": {"description": "tracks in video"}'
+    return document("tracks in video", sections)
+
+
+def document(
+    description: str, sections: Mapping[str, Iterable[Mapping[str, Any]]]
+) -> Iterator[str]:
+    """The text of a JSON file: an entry a line."""
+    yield '{\n"info": ' + json.dumps({"description": description})
     for name, entries in sections.items():
         yield f',\n"{name}": ['
         yield from _joined(entries)
@@ -44,7 +51,7 @@ def lines(videos: Sequence[VideoTracks]) -> Iterator[str]:
     yield "\n}\n"
 
 
-def _joined(entries: Iterable[dict[str, Any]]) -> Iterator[str]:
+def _joined(entries: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     separator = "\n"
     for entry in entries:
         yield separator + json.dumps(entry)
@@ -121,7 +128,7 @@ def _annotation_entries(part: _Part) -> Iterator[dict[str, Any]]:
         }
 
 
-def _numbered(entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def numbered(entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for number, entry in enumerate(entries, 1):
         yield {"id": number, **entry}
 

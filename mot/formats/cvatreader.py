@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from mot.formats.model import CROWD, MOST_FRAMES, UNKNOWN, VideoTracks, chosen, class_of_label
+from mot.formats.safexml import SafeBuilder
 from mot.motfile import DEFAULT_FPS, LARGEST, MotRows
 from mot.rowreader import Table
 from mot.types import IntArray
@@ -48,7 +49,7 @@ def read(path: Path) -> list[VideoTracks]:
     return [_video(path.stem, builder.task, rows, names)]
 
 
-class _Builder(ElementTree.TreeBuilder):
+class _Builder(SafeBuilder):
     """Keeps the task and the tables of the tracks, and drops the elements."""
 
     def __init__(self) -> None:
@@ -56,9 +57,6 @@ class _Builder(ElementTree.TreeBuilder):
         self.tracks: list[_Track] = []
         self.task: Element | None = None
         self._is_first = True
-
-    def doctype(self, name: str, public: str, system: str) -> NoReturn:
-        raise ValueError("a DOCTYPE is not allowed: take the <!DOCTYPE ...> out of the file")
 
     def start(self, tag: str, attributes: dict[str, str]) -> Element:
         if self._is_first and tag != "annotations":

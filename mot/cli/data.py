@@ -1,0 +1,133 @@
+"""`mot data`: look at what a detector is to learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from mot.cli.detector_flags import parse_size
+
+FORMATS = ("crowdhuman", "coco", "voc", "mot", "eurocity", "citypersons", "yolo")
+BOXES = ("full", "visible")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_SOURCE_FLAGS = (
+    click.argument("sources", nargs=-1, required=True, metavar="SOURCE..."),
+    click.option(
+        "--images",
+        multiple=True,
+        metavar="DIR",
+        help="Where names of pictures begin; once, or for each SOURCE. [default: looked for]",
+    ),
+    click.option(
+        "--format", "form", type=click.Choice(FORMATS), help="[default: by what SOURCE holds]"
+    ),
+    click.option(
+        "--split",
+        default="",
+        metavar="NAME|FILE",
+        help="Of VOC: a list of names; of YOLO: a folder in labels.",
+    ),
+    click.option(
+        "--boxes",
+        type=click.Choice(BOXES),
+        default="full",
+        show_default=True,
+        help="Of the whole person, or of the part that is seen.",
+    ),
+    click.option("--classes", metavar="NAME,...", help="Only these. [default: people]"),
+    click.option(
+        "--every", type=click.IntRange(1), default=1, metavar="N", help="Only every N-th picture."
+    ),
+)
+
+
+def _source_flags(command: Command) -> Command:
+    for option in reversed(_SOURCE_FLAGS):
+        command = option(command)
+    return command
+
+
+@click.group(
+    short_help="Look at data sets of pictures: check them, fit anchors.",
+    epilog="""\b
+Examples:
+  mot data check train.json --images train --val val.json -o runs/data/person
+  mot data anchors annotation_train.odgt --imgsz 608x608
+""",
+)
+def data() -> None:
+    """Look at data sets before a detector learns from them: CrowdHuman's .odgt, COCO JSON, VOC XML,
+    EuroCity Persons, CityPersons, MOTChallenge sequences, YOLO text."""
+
+
+@data.command(
+    short_help="Check a data set, and draw samples.",
+    epilog="""\b
+Examples:
+  mot data check annotation_train.odgt --images Images
+  mot data check train.json --val val.json --boxes visible -o runs/data/visible
+  mot data check MOT17/train --every 10 --quick
+""",
+)
+@_source_flags
+@click.option("--val", multiple=True, metavar="SOURCE", help="The validation data.")
+@click.option("--val-images", multiple=True, metavar="DIR", help="As --images.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="[default: runs/data/NAME]",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1, 400),
+    default=24,
+    show_default=True,
+    help="Pictures on a sheet.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, other samples.")
+@click.option("--quick", is_flag=True, help="Do not read every picture.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier report.")
+@click.option("-q", "--quiet", is_flag=True, help="Only errors.")
+def check(**options: Any) -> None:
+    """Read SOURCE and every picture of it. Writes into a folder: samples with their boxes
+    (train.png, val.png), plots of their sizes, shapes, density and visibility
+    (distributions.png), and all that was found, in JSON (report.json): broken, missing and repeated
+    pictures, boxes that cannot be used, pictures that are in both the training and the validation
+    data or look alike there."""
+    from mot.cli.surveying import run_check
+
+    run_check(**options)
+
+
+@data.command(
+    short_help="Fit anchors to a data set.",
+    epilog="""\b
+Examples:
+  mot data anchors train.json --imgsz 416x416
+  mot data anchors annotation_train.odgt --images Images --imgsz 960x544 --count 9
+""",
+)
+@_source_flags
+@click.option("--count", type=click.IntRange(1, 100), default=9, show_default=True)
+@click.option(
+    "--imgsz",
+    default="640x640",
+    show_default=True,
+    callback=parse_size,
+    metavar="WIDTHxHEIGHT",
+    help="That the network runs at.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, other starts.")
+def anchors(**options: Any) -> None:
+    """Find the sizes that the boxes of SOURCE are nearest to, as a network sees them that gets its
+    pictures at --imgsz with margins. Prints them by area, and how well they and the anchors that
+    come with the networks suit the boxes."""
+    from mot.cli.surveying import run_anchors
+
+    run_anchors(**options)

@@ -1,0 +1,52 @@
+"""How one data set is told of: a `[[data.train]]` table of a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+BOXES = ("full", "visible")
+OTHERS = ("ignore", "keep", "drop")
+
+
+@dataclass(frozen=True, slots=True)
+class DataSettings:
+    annotations: str  # a file, or a folder
+    images: str = ""  # the folder that its names of pictures begin in; else looked for beside
+    format: str = ""  # one of `loading.FORMATS`; else guessed
+    split: str = ""  # of VOC: a list in ImageSets/Main, or a file; of YOLO: a folder in labels
+    boxes: str = "full"  # or visible: the part that is seen
+    clip: bool = False  # cut boxes at the edges of the picture
+    classes: tuple[str, ...] = ()  # the others are left out; else person, else all that there are
+    others: str = "ignore"  # or keep, drop: riders and people who sit, where they are told apart
+    weight: float = 1.0  # 2: each picture comes twice as often
+    every: int = 1  # only every n-th picture
+    least_visibility: float = 0.0  # objects of which a smaller share is seen are ignored
+    least_height: float = 0.0  # pixels; lower objects are ignored
+
+    def __post_init__(self) -> None:
+        _check_choice("boxes", self.boxes, BOXES)
+        _check_choice("others", self.others, OTHERS)
+        if not self.annotations:
+            raise ValueError("annotations is empty: name a file or a folder")
+        if self.every < 1:
+            raise ValueError(f"every = {self.every} must be 1 or more")
+        if self.least_visibility > 1:
+            raise ValueError(f"least_visibility = {self.least_visibility} is a share, at most 1")
+
+    @property
+    def source(self) -> Path:
+        return Path(self.annotations).expanduser()
+
+    def image_folder(self, guesses: Iterable[Path]) -> Path:
+        """As told, else the first guess that is there, else the last."""
+        if self.images:
+            return Path(self.images).expanduser()
+        folders = list(guesses)
+        return next((folder for folder in folders if folder.is_dir()), folders[-1])
+
+
+def _check_choice(key: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{key} = {value!r} must be one of {', '.join(known)}")
