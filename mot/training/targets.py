@@ -21,7 +21,7 @@ class Target(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Where a network looks: its anchors, level by level from the finest stride."""
+    """Where a network looks: its anchors, level by level."""
 
     boxes: Tensor  # (A, 4) xyxy in pixels; of networks without anchors squares around their points
     counts: tuple[int, ...]  # of each level; their sum is A
