@@ -1,0 +1,153 @@
+"""Batches of an epoch, read and augmented by worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import ConcatDataset, DataLoader
+
+from mot.detectors.pictures import InputSpec
+from mot.errors import MotError
+from mot.opencv import cv2
+from mot.training.augment.augmenter import Augment
+from mot.training.augment.sample import letterboxed
+from mot.training.augment.settings import AugmentSettings
+from mot.training.data.dataset import Annotations, DataSet, Picture
+from mot.training.data.pictures import read_picture
+from mot.training.data.sampling import Batches, Draw
+from mot.training.targets import Target
+from mot.types import Image
+
+
+class Broken(NamedTuple):
+    """A picture that cannot be read; another took its place."""
+
+    picture: int
+    reason: str  # which names the file
+
+
+class Item(NamedTuple):
+    image: Tensor | None  # (3, H, W) uint8; None where no picture at all can be read
+    target: Target | None
+    picture: int  # that was read
+    broken: tuple[Broken, ...]
+
+
+class Batch(NamedTuple):
+    images: Tensor  # (B, 3, H, W) uint8 in the order of the network's channels
+    targets: list[Target]
+    pictures: Tensor  # (B,) their places in the data set
+    broken: tuple[Broken, ...]
+
+
+class EpochData:
+    """Pictures as samples of a network; without settings as its detector sees them."""
+
+    def __init__(
+        self,
+        pictures: Sequence[Picture],
+        spec: InputSpec,
+        settings: AugmentSettings | None = None,
+        read: Callable[[Picture], Image] = read_picture,
+    ) -> None:
+        self._pictures, self._spec, self._read = pictures, spec, read
+        self._augment = None if settings is None else Augment(settings, spec)
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, draw: Draw) -> Item:
+        reading = _Reading(self._pictures, self._read)
+        try:
+            image, target = self._sample(reading, draw)
+        except _NothingReadable:
+            return Item(None, None, draw.picture, tuple(reading.broken))
+        return Item(image, target, reading.first, tuple(reading.broken))
+
+    def _sample(self, reading: _Reading, draw: Draw) -> tuple[Tensor, Target]:
+        if self._augment is None:
+            return letterboxed(*reading(draw.picture), self._spec, draw.size)
+        return self._augment(reading, len(self), draw.picture, draw.size, draw.seed)
+
+
+class _NothingReadable(Exception):
+    pass
+
+
+class _Reading:
+    """Reads the pictures of one sample; instead of a broken one the next that is sound."""
+
+    def __init__(self, pictures: Sequence[Picture], read: Callable[[Picture], Image]) -> None:
+        self._pictures, self._read = pictures, read
+        self.broken: list[Broken] = []
+        self.first = -1  # the picture that was read first
+
+    def __call__(self, index: int) -> tuple[Image, Annotations]:
+        for step in range(len(self._pictures)):
+            place = (index + step) % len(self._pictures)
+            picture = self._pictures[place]
+            try:
+                image = self._read(picture)
+            except MotError as error:
+                self.broken.append(Broken(place, str(error)))
+                continue
+            self.first = place if self.first < 0 else self.first
+            return image, picture.annotations
+        raise _NothingReadable
+
+
+def collate(items: Sequence[Item]) -> Batch:
+    sound = [item for item in items if item.image is not None]
+    images = [item.image for item in sound if item.image is not None]
+    return Batch(
+        torch.stack(images) if images else torch.zeros((0, 3, 1, 1), dtype=torch.uint8),
+        [item.target for item in sound if item.target is not None],
+        torch.tensor([item.picture for item in sound], dtype=torch.int64),
+        tuple(broken for item in items for broken in item.broken),
+    )
+
+
+class Loader:
+    """Epochs of batches from worker processes, and the broken pictures that they met."""
+
+    def __init__(
+        self, data: EpochData, batches: Batches, workers: int = 0, pin: bool = False
+    ) -> None:
+        self._batches = batches
+        self.broken: dict[int, str] = {}  # pictures that cannot be read, and why
+        self._loader: DataLoader[Batch] = DataLoader(
+            data,  # type: ignore[arg-type, unused-ignore]
+            batch_sampler=batches,  # type: ignore[arg-type, unused-ignore]
+            num_workers=workers,
+            collate_fn=collate,
+            pin_memory=pin,
+            persistent_workers=workers > 0,
+            worker_init_fn=_one_thread,
+            generator=torch.Generator(),  # of its own: the loop's is not moved on
+        )
+
+    def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from one of them on."""
+        self._batches.start_at(number, first)
+        for batch in self._loader:
+            self.broken.update({each.picture: each.reason for each in batch.broken})
+            if len(batch.broken) and not len(batch.images):
+                raise MotError(f"no picture can be read: {batch.broken[0].reason}")
+            yield batch
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(0)  # the workers are the threads
+
+
+def joined(datasets: Sequence[DataSet]) -> Sequence[Picture]:
+    """One behind the other."""
+    if len(datasets) == 1:
+        return datasets[0]
+    return ConcatDataset(datasets)  # type: ignore[arg-type, return-value, unused-ignore]
