@@ -22,6 +22,7 @@ from mot.cli.models import models
 from mot.cli.render import render
 from mot.cli.synth import synth
 from mot.cli.track import track
+from mot.cli.train import train
 from mot.errors import MotError
 
 _INTERRUPTED, _TERMINATED = 130, 143  # as shells count signals
@@ -36,7 +37,7 @@ def cli() -> None:
 
 _VERBS = (
     *(track, detect, eval_, eval_detector, benchmark, render, synth),
-    *(export, models, convert, explain, data),
+    *(train, export, models, convert, explain, data),
 )
 for _verb in _VERBS:
     cli.add_command(_verb)

@@ -1,0 +1,61 @@
+"""The processes of `torchrun`: each trains on its own share of a batch, and on its own device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Whether this process writes and tells."""
+    return rank() == 0
+
+
+def is_first_of_all() -> bool:
+    """The same before the processes have joined."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[torch.device]:
+    """This process among those of torchrun, where it started them, and the device that is its."""
+    if "WORLD_SIZE" not in os.environ:
+        yield device
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield device
+    finally:
+        dist.destroy_process_group()
+
+
+def mean_over_processes(value: Tensor) -> Tensor:
+    """Gradients are averaged over the processes: dividing each loss by the mean number of objects
+    makes their sum that of the whole batch."""
+    if world() > 1:
+        value = value.clone()
+        dist.all_reduce(value)
+        value /= world()
+    return value
+
+
+def wait_for_all() -> None:
+    if world() > 1:
+        dist.barrier()

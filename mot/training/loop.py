@@ -1,0 +1,214 @@
+"""The loop: batches to losses, losses to steps, and once an epoch the measure of it all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from mot.detectors.families import metadata_of
+from mot.detectors.torch_network import normaliser
+from mot.detectors.weights import save_weights
+from mot.errors import MotError
+from mot.training import distributed
+from mot.training.data.batches import Batch
+from mot.training.diary import Diary
+from mot.training.interruption import Interruption
+from mot.training.materials import Materials
+from mot.training.objectives import Objective
+from mot.training.optimising import Average, freeze, norm_of, optimiser_of, rate_at, set_training
+from mot.training.recipe import Recipe, differences
+from mot.training.starting import Started
+from mot.training.state import Progress, State, load_state, read_recipe, save_state
+from mot.training.validating import validate
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+_HALF = {"": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+class Lesson(nn.Module):
+    """A network and what it is trained to do, as one step needs them."""
+
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
+        return self.objective(images, batch.targets)
+
+
+class Training:
+    def __init__(
+        self,
+        recipe: Recipe,
+        begun: Started,
+        materials: Materials,
+        objective: Objective,
+        folder: Path,
+        device: torch.device,
+    ) -> None:
+        self.recipe, self.folder, self.device = recipe, folder, device
+        self.begun, self.materials = begun, materials
+        model, schedule = begun.model.to(device), recipe.schedule
+        freeze(model, recipe.start)
+        self.trained = [each for each in model.parameters() if each.requires_grad]
+        self.lesson = _shared(Lesson(model, objective), device)
+        self.normalised = normaliser(begun.spec, device)
+        self.state = State(
+            model,
+            optimiser_of(model, schedule),
+            Average(model, schedule.ema) if schedule.ema else None,
+            torch.amp.GradScaler(device.type, enabled=schedule.precision == "fp16"),
+            Progress(),
+        )
+
+    @property
+    def steps(self) -> int:
+        """Of the whole training."""
+        return self.recipe.schedule.epochs * self._steps_per_epoch()
+
+    def _steps_per_epoch(self) -> int:
+        return -(-self.materials.batches // self.recipe.schedule.accumulate)
+
+    def resume(self) -> None:
+        path = self.folder / LAST
+        differing = differences(read_recipe(path), self.recipe.tables())
+        if differing:
+            raise MotError(f"{path}: was trained with another {', '.join(differing[:3])}")
+        load_state(self.state, path)
+
+    def run(self, diary: Diary | None) -> None:
+        progress = self.state.progress
+        with Interruption() as interruption:
+            for epoch in range(progress.epoch, self.recipe.schedule.epochs):
+                self._epoch(epoch, diary, interruption)
+                progress.epoch, progress.batch = epoch + 1, 0
+                if self._is_measured(epoch + 1):
+                    self._measure(diary)
+                self.save()
+
+    def _epoch(self, epoch: int, diary: Diary | None, interruption: Interruption) -> None:
+        """From the batch that comes next."""
+        progress, every = self.state.progress, self.recipe.schedule.save
+        set_training(self.state.model, self.recipe.start)
+        for batches in self._groups(epoch):
+            began = time.perf_counter()
+            told = self._step(batches)
+            if diary:
+                diary.step(progress, told)
+            progress.batch += len(batches)
+            progress.seconds += time.perf_counter() - began
+            if interruption.is_asked:
+                self.save()
+                raise KeyboardInterrupt
+            if progress.step % every == 0:
+                self.save()
+
+    def _groups(self, epoch: int) -> Iterator[list[Batch]]:
+        """Those that make up a step."""
+        group: list[Batch] = []
+        for batch in self.materials.loader.epoch(epoch, self.state.progress.batch):
+            group.append(batch)
+            if len(group) == self.recipe.schedule.accumulate:
+                yield group
+                group = []
+        if group:
+            yield group
+
+    def _step(self, batches: list[Batch]) -> dict[str, float]:
+        """One step of the optimiser; what is told of it."""
+        state, schedule = self.state, self.recipe.schedule
+        rate = rate_at(state.progress.step, self._steps_per_epoch(), schedule)
+        for group in state.optimiser.param_groups:
+            group["lr"] = rate
+        told: dict[str, float] = {}
+        for batch in batches:
+            losses = self._losses(batch)
+            total = torch.stack(list(losses.values())).sum() / len(batches)
+            state.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
+            for name, loss in losses.items():
+                told[name] = told.get(name, 0.0) + loss.item() / len(batches)
+            self._check(told, batch)
+        told["norm"] = self._update()
+        state.progress.step += 1
+        return {"lr": rate, "loss": sum(told.values()) - told["norm"], **told}
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        dtype = _HALF[self.recipe.schedule.precision]
+        images = self.normalised(batch.images.to(self.device, non_blocking=True))
+        targets = [type(each)(*(part.to(self.device) for part in each)) for each in batch.targets]
+        with torch.autocast(self.device.type, dtype, enabled=dtype is not torch.float32):
+            losses: dict[str, Tensor] = self.lesson(images, batch._replace(targets=targets))
+        return losses
+
+    def _update(self) -> float:
+        """Take the step; the norm of the gradient."""
+        state, clip = self.state, self.recipe.schedule.clip
+        state.scaler.unscale_(state.optimiser)
+        norm = norm_of(self.trained)
+        if clip:
+            torch.nn.utils.clip_grads_with_norm_(self.trained, clip, norm)
+        state.scaler.step(state.optimiser)
+        state.scaler.update()
+        state.optimiser.zero_grad(set_to_none=True)
+        if state.average:
+            state.average.update(state.model)
+        return float(norm)
+
+    def _check(self, losses: dict[str, float], batch: Batch) -> None:
+        wrong = [name for name, loss in losses.items() if not abs(loss) < float("inf")]
+        if wrong:
+            pictures = (self.materials.train[place].path for place in batch.pictures.tolist())
+            raise MotError(
+                f"step {self.state.progress.step}: the loss {wrong[0]} is {losses[wrong[0]]}, with "
+                f"{', '.join(map(str, pictures))}: lower schedule.lr, or look at these pictures; "
+                f"{self.folder / LAST} is from before"
+            )
+
+    def _is_measured(self, epochs: int) -> bool:
+        schedule = self.recipe.schedule
+        due = epochs % schedule.validate == 0 or epochs == schedule.epochs
+        return due and len(self.materials.val) > 0
+
+    def _measure(self, diary: Diary | None) -> None:
+        """Of the averaged weights; the best are kept."""
+        progress = self.state.progress
+        if diary:
+            model = self.state.average.model if self.state.average else self.state.model
+            begun = self.begun
+            size, data = self.materials.val_size, self.materials.val
+            scores, found = validate(model, begun.spec, begun.names, size, data)
+            diary.epoch(progress, scores, found, data)
+            if scores.coco.ap50 > progress.best:
+                progress.best, progress.best_epoch = scores.coco.ap50, progress.epoch
+                self._keep(model, scores.as_dict())
+        distributed.wait_for_all()
+
+    def _keep(self, model: nn.Module, scores: Any) -> None:
+        width, height = self.materials.val_size
+        settings = replace(self.begun.settings, width=width, height=height)
+        measured = {"epoch": self.state.progress.epoch, "AP50": scores["AP50"], "AP": scores["AP"]}
+        told = metadata_of(settings) | {"trained": measured, "recipe": self.recipe.name}
+        save_weights(model, self.folder / BEST, told)
+
+    def save(self) -> None:
+        if distributed.is_first():
+            save_state(self.state, self.folder / LAST, self.recipe.tables())
+        distributed.wait_for_all()
+
+
+def _shared(lesson: Lesson, device: torch.device) -> nn.Module:
+    """Over the processes, where there are several."""
+    if distributed.world() == 1:
+        return lesson
+    if device.type == "cuda":
+        lesson = nn.SyncBatchNorm.convert_sync_batchnorm(lesson)  # type: ignore[no-untyped-call]
+        return DistributedDataParallel(lesson, [device.index])
+    return DistributedDataParallel(lesson)

@@ -1,0 +1,116 @@
+"""From a recipe to a finished run, in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mot.config import build
+from mot.detectors.torch_network import choose_device
+from mot.errors import MotError, nearest
+from mot.training import distributed
+from mot.training.assigners import ASSIGNERS, Assigner
+from mot.training.diary import Diary, Watch
+from mot.training.loop import Training
+from mot.training.materials import gather, gather_few
+from mot.training.objectives import Objective, objective_module
+from mot.training.recipe import Recipe
+from mot.training.starting import Started, started
+
+_STEPS_BY_HEART = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    recipe: Recipe
+    folder: Path
+    device: str = "auto"
+    resume: bool = False
+    overfit: int = 0  # pictures to learn by heart; 0: a real training
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    epochs: int
+    best: float  # AP at an IoU of 0.5
+    best_epoch: int
+    seconds: float
+    broken: dict[int, str]  # pictures that could not be read, and why
+
+
+def train(plan: Plan, watch: Watch, say: Callable[[str], None]) -> Finished:
+    """Train as planned; `say` is told what a person should know."""
+    recipe = _for_few(plan) if plan.overfit else plan.recipe
+    torch.manual_seed(recipe.schedule.seed)
+    with distributed.joined(choose_device(plan.device)) as device:
+        begun = started(recipe.model, "" if plan.resume else recipe.start.weights)
+        say(f"{recipe.name}: {_size_of(begun)}, {begun.note}; on {device}")
+        collected = (
+            gather_few(recipe, begun.names, begun.spec, plan.overfit)
+            if plan.overfit
+            else gather(recipe, begun.names, begun.spec)
+        )
+        for line in collected.findings.lines():
+            say(f"  {line}")
+        say(f"  {len(collected.train)} pictures to train on, {len(collected.val)} to measure on")
+        objective = _objective(begun, recipe)
+        training = Training(recipe, begun, collected, objective, plan.folder, device)
+        if plan.resume:
+            training.resume()
+        progress = training.state.progress
+        if distributed.is_first():
+            plan.folder.mkdir(parents=True, exist_ok=True)
+            diary = Diary(plan.folder, watch, progress, training.steps)
+            with closing(diary):
+                training.run(diary)
+        else:
+            training.run(None)
+    broken = collected.loader.broken
+    return Finished(progress.epoch, progress.best, progress.best_epoch, progress.seconds, broken)
+
+
+def _for_few(plan: Plan) -> Recipe:
+    """As many steps as learning by heart takes, without averaging what changes so fast."""
+    schedule = plan.recipe.schedule
+    batch = min(schedule.batch, plan.overfit)
+    epochs = -(-_STEPS_BY_HEART // max(1, plan.overfit // batch))
+    few = replace(
+        schedule,
+        batch=batch,
+        accumulate=1,
+        epochs=epochs,
+        validate=max(1, epochs // 4),
+        save=_STEPS_BY_HEART,
+        warmup=20,
+        ema=0.0,
+        workers=0,
+        sizes=schedule.sizes[:1],
+    )
+    return replace(plan.recipe, schedule=few)
+
+
+def _objective(begun: Started, recipe: Recipe) -> Objective:
+    module = objective_module(recipe.start.family)
+    settings = build(module.Settings, recipe.loss, "[loss]")
+    objective: Objective = module.objective(begun.model, settings, _assigner(module, recipe))
+    return objective
+
+
+def _assigner(module: Any, recipe: Recipe) -> Assigner:
+    usual = module.ASSIGNER
+    is_usual = recipe.assigner.get("kind", usual["kind"]) == usual["kind"]
+    values = {**(usual if is_usual else {}), **recipe.assigner}
+    kind = str(values.pop("kind"))
+    if kind not in ASSIGNERS:
+        raise MotError(f"[assigner]: unknown kind {kind!r}: {nearest(kind, ASSIGNERS)}")
+    return build(ASSIGNERS[kind], values, "[assigner]")
+
+
+def _size_of(begun: Started) -> str:
+    count = sum(each.numel() for each in begun.model.parameters())
+    return f"{count / 1e6:.2f} M parameters"

@@ -1,0 +1,50 @@
+"""A network in training, measured as the detector that it will be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from torch import nn
+
+from mot.detectors.network import DetectorSettings, NetworkDetector
+from mot.detectors.pictures import InputSpec, Size
+from mot.detectors.torch_network import TorchNetwork
+from mot.training.data.dataset import DataSet, Picture
+from mot.training.data.pictures import read_picture
+from mot.training.metrics.scores import Scores, evaluate
+from mot.types import Detections, Image
+
+_LEAST_SCORE = 0.005  # less would only lengthen the tail of the curve
+_BATCH = 8
+
+
+def validate(
+    model: nn.Module, spec: InputSpec, names: tuple[str, ...], size: Size, data: DataSet
+) -> tuple[Scores, list[Detections]]:
+    """What a detector of this network finds at this size, and how good that is."""
+    device = str(next(model.parameters()).device)
+    network = TorchNetwork(model, spec, names, device)
+    settings = DetectorSettings(
+        width=size[0], height=size[1], conf=_LEAST_SCORE, classes=names, batch=_BATCH
+    )
+    detector = NetworkDetector(network, settings)
+    found: list[Detections] = []
+    for images in _batches(data):
+        found += detector(images)
+    return evaluate(data, found), found
+
+
+def _batches(data: Sequence[Picture]) -> Iterator[list[Image]]:
+    """Read while the last batch is looked at."""
+    with ThreadPoolExecutor(1) as pool:
+        starts = range(0, len(data), _BATCH)
+        reading = (pool.submit(_read, data, start) for start in starts)
+        ahead = next(reading, None)
+        while ahead:
+            now, ahead = ahead, next(reading, None)
+            yield now.result()
+
+
+def _read(data: Sequence[Picture], start: int) -> list[Image]:
+    return [read_picture(data[place]) for place in range(start, min(start + _BATCH, len(data)))]

@@ -1,0 +1,362 @@
+"""The loop of training: it learns, goes on exactly where it stopped, says what went wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+
+from mot.cli import main  # noqa: E402
+from mot.config import build_detector  # noqa: E402
+from mot.detectors.families import FAMILIES  # noqa: E402
+from mot.errors import MachineError, MotError  # noqa: E402
+from mot.opencv import cv2  # noqa: E402
+from mot.training.logs import read_log  # noqa: E402
+from mot.training.loop import BEST, LAST  # noqa: E402
+from mot.training.optimising import Average, rate_at  # noqa: E402
+from mot.training.recipe import Schedule, known_recipes, load_recipe  # noqa: E402
+from mot.training.run import Plan, train  # noqa: E402
+
+# Three strides, no batch norm: two processes then see what one sees of the double batch.
+DRAWING = """
+[net]
+width=64
+height=64
+channels=3
+{layers}
+"""
+CONV = "[convolutional]\nfilters={}\nsize={}\nstride={}\npad=1\nactivation={}\n"
+YOLO = "[yolo]\nmask={mask}\nanchors=10,20, 20,40, 30,60\nclasses=1\nnum=3\nscale_x_y=2.0\n"
+
+
+def conv(
+    filters: int, size: int = 3, stride: int = 1, kind: str = "swish", norm: bool = False
+) -> str:
+    text = CONV.format(filters, size, stride, kind)
+    return text.replace("]\n", "]\nbatch_normalize=1\n", 1) if norm else text
+
+
+def drawing(norm: bool) -> str:
+    layers = [conv(8, stride=2, norm=norm), conv(16, stride=2, norm=norm)]
+    layers += [conv(24, stride=2, norm=norm), conv(24, norm=norm)]
+    layers += [conv(18, size=1, kind="linear"), YOLO.format(mask="0,1,2")]
+    return DRAWING.format(layers="\n".join(layers))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Bright upright rectangles on dark noise: 12 pictures, and one of an ignored one."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    images, annotations = [], []
+    for number in range(1, 13):
+        picture = rng.integers(0, 60, (64, 64, 3), np.uint8)
+        for _ in range(2):
+            x, y = rng.integers(2, 40, 2).tolist()
+            w, h = int(rng.integers(10, 16)), int(rng.integers(18, 24))
+            picture[y : y + h, x : x + w] = (40, 220, 220)
+            ignored = int(number == 12)
+            box = {"bbox": [x, y, w, h], "image_id": number, "category_id": 1, "ignore": ignored}
+            annotations.append({"id": len(annotations) + 1, "iscrowd": 0, "area": w * h, **box})
+        cv2.imwrite(str(folder / f"{number}.png"), picture)
+        images.append({"id": number, "file_name": f"{number}.png", "width": 64, "height": 64})
+    content = {"images": images, "annotations": annotations}
+    content["categories"] = [{"id": 1, "name": "person"}]
+    (folder / "boxes.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, data: Path) -> Path:
+    return write_recipe(tmp_path / "tiny.toml", data)
+
+
+def write_recipe(path: Path, data: Path, norm: bool = True, **schedule: Any) -> Path:
+    cfg = path.with_suffix(".cfg")
+    cfg.write_text(drawing(norm))
+    settings = {"epochs": 3, "batch": 4, "lr": 0.01, "warmup": 2, "workers": 0, "ema": 0.9}
+    settings |= {"optimiser": "adamw", "save": 2, **schedule}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
+    source = f'annotations = "{data}/boxes.json"\nimages = "{data}"\n'
+    path.write_text(
+        f'[model]\nfamily = "cfg"\nnetwork = "{cfg}"\n'
+        f"[[data.train]]\n{source}[[data.val]]\n{source}"
+        "[augment]\nmosaic = 0.0\n[schedule]\nsizes = ['64x64']\n" + "\n".join(lines)
+    )
+    return path
+
+
+class Nobody:
+    def begin(self, steps: int, done: int) -> None:
+        self.steps = steps
+
+    def step(self, progress: Any, told: Any) -> None: ...
+
+    def epoch(self, progress: Any, measured: Any) -> None: ...
+
+    def end(self) -> None: ...
+
+
+class StopsAt(Nobody):
+    """Presses Ctrl-C in the middle of a step."""
+
+    def __init__(self, step: int) -> None:
+        self.at = step
+
+    def step(self, progress: Any, told: Any) -> None:
+        if progress.step == self.at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def run(recipe: Path, folder: Path, watch: Any = None, said: Any = None, **plan: Any) -> Any:
+    say = (lambda line: None) if said is None else said.append
+    loaded = load_recipe((str(recipe),), plan.pop("overrides", ()))
+    return train(Plan(loaded, folder, "cpu", **plan), watch or Nobody(), say)
+
+
+def losses(folder: Path) -> list[tuple[int, float]]:
+    log = read_log(folder / "log.jsonl")
+    return [(line["step"], line["loss"]) for line in log if "loss" in line]
+
+
+def test_a_network_learns_pictures_by_heart_and_is_a_detector_then(tmp_path, recipe, data) -> None:
+    finished = run(recipe, tmp_path / "run", overfit=4)
+    assert finished.best > 0.95
+    steps = [loss for _, loss in losses(tmp_path / "run")]
+    assert np.mean(steps[-10:]) < np.mean(steps[:10]) / 3
+    detector = build_detector(str(tmp_path / "run" / BEST), runtime="torch", conf=0.3)
+    (found,) = detector([cv2.imread(str(data / "1.png"))])
+    assert len(found) >= 1 and detector.network.names == ("person",)
+
+
+@pytest.mark.parametrize("at", [3, 5])
+def test_resuming_gives_the_very_losses_of_an_uninterrupted_run(tmp_path, recipe, at) -> None:
+    run(recipe, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, tmp_path / "stopped", StopsAt(at))
+    assert len(losses(tmp_path / "stopped")) == at
+    run(recipe, tmp_path / "stopped", resume=True)
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
+    ends = [(tmp_path / name / LAST).read_bytes() for name in ("whole", "stopped")]
+    arrays = [_arrays(end) for end in ends]
+    assert arrays[0].keys() == arrays[1].keys()
+    assert all(torch.equal(arrays[0][name], arrays[1][name]) for name in arrays[0])
+
+
+def _arrays(content: bytes) -> dict[str, Any]:
+    import safetensors.torch
+
+    return safetensors.torch.load(content)
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path, recipe) -> None:
+    """SIGKILL leaves no time to save: what was logged after the checkpoint is taken back."""
+    run(recipe, tmp_path / "whole")
+    command = [sys.executable, "-m", "mot", "train", str(recipe), "-o", str(tmp_path / "killed")]
+    slow = ["--set", "schedule.epochs=3"]
+    process = subprocess.Popen([*command, *slow, "--device", "cpu"], stderr=subprocess.DEVNULL)
+    log = tmp_path / "killed" / "log.jsonl"
+    patience = time.monotonic() + 120
+    while not (log.is_file() and log.read_text().count('"loss"') >= 3):
+        assert time.monotonic() < patience and process.poll() in (None, 0)
+        if process.poll() == 0:
+            break
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    with log.open("a") as file:
+        file.write('{"step": 99')  # half a line
+    run(recipe, tmp_path / "killed", resume=True)
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+
+
+def test_resuming_another_recipe_is_refused(tmp_path, recipe) -> None:
+    run(recipe, tmp_path / "run")
+    with pytest.raises(MotError, match=r"another schedule\.lr"):
+        run(recipe, tmp_path / "run", resume=True, overrides=("schedule.lr=0.5",))
+    with pytest.raises(MotError, match="nothing to resume"):
+        run(recipe, tmp_path / "nowhere", resume=True)
+    (tmp_path / "run" / LAST).write_bytes(b"rubbish")
+    with pytest.raises(MotError, match="not a checkpoint"):
+        run(recipe, tmp_path / "run", resume=True)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path, recipe, monkeypatch) -> None:
+    import mot.training.state as state
+
+    written: list[bytes] = []
+
+    def write(path: Path, content: bytes) -> None:
+        if len(written) == 2:
+            raise MachineError(f"{path}: disk full: free some space or write elsewhere")
+        path.write_bytes(content)
+        written.append(content)
+
+    monkeypatch.setattr(state, "write_bytes", write)
+    with pytest.raises(MachineError, match="disk full"):
+        run(recipe, tmp_path / "run")
+    assert (tmp_path / "run" / LAST).read_bytes() == written[-1]
+    monkeypatch.undo()
+    run(recipe, tmp_path / "run", resume=True)
+    run(recipe, tmp_path / "whole")
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+
+
+def test_a_loss_that_is_no_number_names_the_pictures(tmp_path, recipe) -> None:
+    message = r"step \d+: the loss .* is (nan|inf), with .*\.png"
+    with pytest.raises(MotError, match=message) as error:
+        run(recipe, tmp_path / "run", overrides=("schedule.lr=1e30", "schedule.clip=0"))
+    assert "schedule.lr" in str(error.value)
+
+
+def test_broken_pictures_are_counted_and_named(tmp_path, recipe, data) -> None:
+    (data / "3.png").write_bytes(b"\x89PNG rubbish")
+    overrides = ("schedule.epochs=1", "schedule.validate=2")
+    recipe.write_text(recipe.read_text().split("[[data.val]]")[0] + "[schedule]\nsizes = ['64x64']")
+    finished = run(recipe, tmp_path / "run", overrides=(*overrides, "schedule.workers=0"))
+    assert list(finished.broken) == [2]
+    assert "3.png" in finished.broken[2]
+
+
+def test_classes_that_do_not_match(tmp_path, recipe) -> None:
+    with pytest.raises(MotError, match="names = "):
+        run(recipe, tmp_path / "run", overrides=('model.names=["cat", "dog"]',))
+    with pytest.raises(MotError, match=r"classes person, the network cat"):
+        run(recipe, tmp_path / "run", overrides=('model.names=["cat"]',))
+
+
+def test_nothing_to_find_in_any_picture(tmp_path, recipe, data) -> None:
+    content = json.loads((data / "boxes.json").read_text())
+    (data / "boxes.json").write_text(json.dumps({**content, "annotations": []}))
+    run(recipe, tmp_path / "run", overrides=("schedule.epochs=1",))
+    assert all(np.isfinite(loss) for _, loss in losses(tmp_path / "run"))
+
+
+def test_two_processes_learn_as_one_with_the_double_batch(tmp_path, data) -> None:
+    """Nothing here blows up differences of the last bit, as AdamW would, or activations with a
+    bend, or an assigner that chooses by what the network says."""
+    plain = {"optimiser": "sgd", "momentum": 0.0, "ema": 0.0, "epochs": 1, "clip": 1.0}
+    recipe = write_recipe(tmp_path / "plain.toml", data, norm=False, **plain)
+    command = ["-m", "mot", "train", str(recipe), "--set", "assigner.kind=max-iou"]
+    command += ["--set", "loss.tells_quality=false", "--device", "cpu", "-q", "-o"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for words in (
+        [sys.executable, *command, str(tmp_path / "one")],
+        [sys.executable, *torchrun, *command, str(tmp_path / "two")],
+    ):
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+    one, two = (_arrays((tmp_path / name / LAST).read_bytes()) for name in ("one", "two"))
+    for name in one:
+        if name.startswith("model."):
+            torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-7)
+
+
+SMALL = {
+    "yolov3": ["backbone='mobilenetv2_035'", "neck_width=32"],
+    "retinanet": ["backbone='resnet18'"],
+    "fcos": ["backbone='resnet18'"],
+    "fasterrcnn": ["backbone='mobilenet_v2'", "proposals=50"],
+    "ssd": [],
+}
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "cfg"])
+def test_every_family_learns(tmp_path, data, recipe, family) -> None:
+    """A few steps on the same two pictures; the real figures are in the documentation."""
+    side = 320 if family == "ssd" else 128
+    tables = recipe.read_text().split("[[data.val]]")[0].partition("[[data.train]]")[2]
+    path = tmp_path / f"{family}.toml"
+    path.write_text(
+        f'[model]\nfamily = "{family}"\n[[data.train]]\n{tables}\n[augment]\nmosaic = 0.0\n'
+        f"[schedule]\nsizes = ['{side}x{side}']\nbatch = 2\nepochs = 6\nworkers = 0\nema = 0.0\n"
+        "optimiser = 'adamw'\nlr = 0.001\nwarmup = 1\nseed = 1\n"
+    )
+    overrides = tuple(f"model.{each}" for each in SMALL[family])
+    loaded = load_recipe((str(path),), overrides)
+    import mot.training.run as runs
+
+    few = runs._STEPS_BY_HEART
+    try:
+        runs._STEPS_BY_HEART = 8
+        train(Plan(loaded, tmp_path / "run", "cpu", overfit=2), Nobody(), lambda line: None)
+    finally:
+        runs._STEPS_BY_HEART = few
+    steps = [loss for _, loss in losses(tmp_path / "run")]
+    assert len(steps) == 8
+    assert min(steps[-3:]) < steps[0]
+
+
+def test_the_rate_warms_up_and_falls() -> None:
+    cosine = Schedule(epochs=10, lr=1.0, warmup=5, least=0.1)
+    rates = [rate_at(step, 10, cosine) for step in range(100)]
+    assert rates[:5] == sorted(rates[:5]) and rates[0] < 0.25
+    assert rates[5:] == sorted(rates[5:], reverse=True)
+    assert rates[50] == pytest.approx(0.55, abs=0.01)
+    assert rate_at(100, 10, cosine) == pytest.approx(0.1)
+    steps = Schedule(epochs=10, lr=1.0, warmup=0, shape="step", steps=(5, 8))
+    found = [rate_at(epoch * 10, 10, steps) for epoch in (0, 4, 5, 7, 8, 9)]
+    assert found == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_the_average_follows_the_weights() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    average, seen = Average(model, 0.5), [model[0].weight.detach().clone()]
+    wanted = seen[0].clone()
+    for step in range(1, 6):
+        with torch.no_grad():
+            model[0].weight += 1
+        average.update(model)
+        keeps = min(0.5, step / (step + 9))
+        wanted = keeps * wanted + (1 - keeps) * model[0].weight.detach()
+    torch.testing.assert_close(average.model[0].weight, wanted)
+
+
+@pytest.mark.parametrize("name", known_recipes())
+def test_recipes_that_come_with_mot_are_sound(name) -> None:
+    recipe = load_recipe((name, "crowdhuman"), root="/data")
+    assert recipe.train[-1].annotations == "/data/CrowdHuman/annotation_train.odgt"
+    assert recipe.name == f"{name}-crowdhuman"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("schedule.lrr=1", "lrr"),
+        ("schedule.shape=round", "cosine"),
+        ("schedule.batch=0", "batch"),
+        ("model.family=yolo", "did you mean 'yolov3'"),
+        ("loss.gamma=-1", "gamma"),
+        ("assigner.kind=best", "best-prior"),
+        ("nothing.at=1", "unknown group"),
+        ("schedule.sizes=['640by480']", "640by480"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path, recipe, override, message) -> None:
+    with pytest.raises(MotError, match=message):
+        run(recipe, tmp_path / "run", overrides=(override,))
+
+
+def test_curves_are_drawn(tmp_path, recipe, capsys) -> None:
+    run(recipe, tmp_path / "run")
+    out = tmp_path / "curves.png"
+    with pytest.raises(SystemExit) as end:
+        main(["train", "plot", str(tmp_path / "run"), "-o", str(out)])
+    assert end.value.code == 0
+    assert cv2.imread(str(out)).std() > 5
+    with pytest.raises(SystemExit):
+        main(["train", "plot", str(tmp_path), "-o", str(tmp_path / "other.png")])
+    assert "folder that `mot train` made" in capsys.readouterr().err
