@@ -64,7 +64,7 @@ _NAMES: dict[Any, str] = {
 
 def _largest(key: str) -> float:
     """No setting is negative, and an overlap is a share."""
-    return 1.0 if "iou" in key else float("inf")
+    return 1.0 if "iou" in key or key == "conf" else float("inf")
 
 
 def _fits(value: object, wanted: Any) -> bool:
@@ -139,7 +139,9 @@ def build_detector(
         )
     from mot.detectors.tiles import TiledDetector, parse_tiling
 
-    return TiledDetector(detector, parse_tiling(tiles), overrides.get("nms_iou", 0.5))
+    told = getattr(detector, "settings", None)
+    same = getattr(told, "nms_iou", overrides.get("nms_iou", 0.5))
+    return TiledDetector(detector, parse_tiling(tiles), same)
 
 
 def _build_detector(name: str, overrides: Mapping[str, Any]) -> Detector:
@@ -189,6 +191,8 @@ def _unknown(name: str) -> str:
 
     if name in known_models():
         return f"detector {name}: is known, but not on this machine: mot models get {name}"
+    if name.endswith(".weights"):
+        return f"{name}: Darknet's weights need their drawing: --detector NETWORK.cfg"
     known = [*DETECTORS, *_entry_points()]
     return f"unknown detector {name!r}: {nearest(name, known)}"
 
@@ -211,7 +215,9 @@ def _build_plugin(name: str, values: Mapping[str, Any]) -> Detector:
     point = _entry_points()[name]
     try:
         detector: Detector = point.load()(**values)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
+    except MotError:
+        raise
+    except Exception as error:  # whatever another package may raise
         raise MotError(f"detector {name} of another package ({point.value}): {error}") from error
     return detector
 

@@ -1,4 +1,4 @@
-"""Files that stand under their name only when they are complete."""
+"""Files read whole, and files that stand under their name only when they are complete."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from mot.errors import explain
+from mot.errors import MotError, explain
+
+
+def read_bytes(path: Path) -> bytes:
+    """Of a whole file, without the byte order mark that some editors leave."""
+    try:
+        return path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    except FileNotFoundError:
+        raise MotError(f"{path}: no such file") from None
+    except OSError as error:
+        raise MotError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def partial_path(path: Path) -> Path:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot.errors import MotError
+from mot.files import read_bytes
 
 Table = npt.NDArray[np.float64]
 
@@ -37,7 +38,7 @@ def read_rows(path: Path, least: int, defaults: tuple[float, ...]) -> Table:
     Rows have `least` columns or more, up to one for each default; where rows differ in length,
     the defaults fill the shorter ones.
     """
-    data = _read_bytes(path)
+    data = read_bytes(path)
     table = _parse(_normalise(data))
     if table is None or not least <= table.shape[1] <= len(defaults):
         table = _parse_lines(path, data, least, defaults)
@@ -46,17 +47,8 @@ def read_rows(path: Path, least: int, defaults: tuple[float, ...]) -> Table:
 
 def line_of_row(path: Path, row: int) -> int:
     """The line number, from 1, of the row of `read_rows`."""
-    filled = (number for number, line in enumerate(_lines(_read_bytes(path)), 1) if line)
+    filled = (number for number, line in enumerate(_lines(read_bytes(path)), 1) if line)
     return next(number for position, number in enumerate(filled) if position == row)
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes().removeprefix(b"\xef\xbb\xbf")  # a byte order mark
-    except FileNotFoundError:
-        raise MotError(f"{path}: no such file") from None
-    except OSError as error:
-        raise MotError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def _normalise(data: bytes) -> bytes:

@@ -595,6 +595,12 @@ def test_tiles_find_the_small_ones(plugin, tmp_path) -> None:
     np.testing.assert_allclose(found[found[:, 0].argsort()], wanted, atol=3)
 
 
+def test_tiles_are_merged_as_the_file_says(plugin, tmp_path) -> None:
+    (tmp_path / "mine.toml").write_text('detector = "painted"\nnms_iou = 0.9\n')
+    tiled = build_detector(str(tmp_path / "mine.toml"), tiles="2x2")
+    assert tiled._nms.iou == 0.9
+
+
 def test_tiles_change_nothing_where_all_is_seen_and_names_stay(plugin, world) -> None:
     words = (world / "pics", "--detector", "painted", "--imgsz", 320, "--classes", "1,2")
     assert detect(*words, "-o", "whole.json") == 0

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mot.detectors.motion import MotionDetector, MotionSettings
+from mot.errors import MotError
 from mot.types import Detections, Image
 
 SIZES = [(320, 240), (640, 360), (1280, 720)]
@@ -127,5 +128,11 @@ def test_images_are_unchanged() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (2000, 2), (2, 2000)])
 def test_tiny_pictures_are_endured(size) -> None:
-    image = np.zeros((size[1], size[0], 3), np.uint8)
-    assert [len(d) for d in watch(MotionDetector(), [image] * 3)] == [0] * 3
+    images = [np.full((size[1], size[0], 3), grey, np.uint8) for grey in (0, 255, 0, 255)]
+    assert [len(d) for d in watch(MotionDetector(), images)] == [0] * 4
+
+
+@pytest.mark.parametrize("image", [None, np.zeros((0, 4, 3), np.uint8), np.zeros((9, 9, 3))])
+def test_what_is_no_picture_is_refused(image) -> None:
+    with pytest.raises(MotError, match="pictures must"):
+        MotionDetector()([image])

@@ -148,6 +148,7 @@ def test_a_view_becomes_a_whole(view) -> None:
         ([[0, 0], [0, 0]], "not of list"),
         (None, "not of NoneType"),
         (np.zeros((4, 4, 2), np.uint8), "not (4, 4, 2)"),
+        (np.zeros((3, 4, 5), np.uint8), "not (3, 4, 5)"),
         (np.zeros(4, np.uint8), "not (4,)"),
         (np.zeros((1, 4, 4, 3), np.uint8), "not (1, 4, 4, 3)"),
         (np.zeros((0, 4, 3), np.uint8), "not (0, 4, 3)"),
@@ -289,6 +290,11 @@ def test_numbers_of_the_network_are_as_its_spec_says(is_rgb, mean) -> None:
 )
 def test_the_size_to_run_at(wanted, size) -> None:
     assert fitting_size(wanted, InputSpec(size=(416, 256))) == size
+
+
+def test_a_size_that_no_memory_holds_is_refused() -> None:
+    with pytest.raises(MotError, match=r"^--imgsz 100000x100000: is too large: .*--tiles$"):
+        fitting_size((100_000, 100_000), InputSpec())
 
 
 def test_a_fixed_size_is_the_only_one() -> None:

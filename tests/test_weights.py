@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import pickle
 import struct
 from dataclasses import asdict, replace
@@ -280,6 +281,16 @@ class Poison:
 
     def __reduce__(self) -> Any:
         return open, (str(self.path), "w")
+
+
+class Command:
+    def __reduce__(self) -> Any:
+        return os.system, ("false",)
+
+
+def test_the_plainest_attack_is_named(tmp_path) -> None:
+    path = saved(tmp_path, {"state_dict": net().state_dict(), "evil": Command()})
+    refusal(net(), path, r"holds \w+\.system, and so may run code: only arrays are read")
 
 
 @pytest.mark.parametrize("name", ["evil.pth", "evil.pt", "evil.bin", "evil.ckpt"])

@@ -11,6 +11,7 @@ from mot.cli.export import Options
 from mot.config import build, parse_overrides, resolve_detector
 from mot.detectors import DETECTORS
 from mot.detectors.network import DetectorSettings, wanted_size
+from mot.detectors.onnx_session import cpu_block
 from mot.detectors.pictures import InputSpec, Size, fitting_size
 from mot.detectors.runtime import has
 from mot.errors import MotError
@@ -29,7 +30,7 @@ def run(options: Options) -> None:
     import_onnx()  # before the work
     model, spec, names, *_ = module.load_model(settings)
     spec = replace(spec, size=_size(options, settings, spec))
-    export(model, spec, names, out, options.half)
+    export(model, spec, names, out, options.half, cpu_block())
     tell(f"{out}: {_summary(spec, len(names), out.stat().st_size)}", options.quiet)
 
 

@@ -37,6 +37,7 @@ class _RecipeOr(click.Group):
     cls=_RecipeOr,
     short_help="Train a detector.",
     context_settings={"help_option_names": ["-h", "--help"]},
+    options_metavar="",
     subcommand_metavar="RECIPE... [OPTIONS] | plot RUN...",
     epilog="""\b
 Examples:

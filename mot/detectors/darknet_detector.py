@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mot.detectors.coco import usual_names
-from mot.detectors.darknet import Network, parse_cfg
+from mot.detectors.darknet import Network, parse_cfg, read_text
 from mot.detectors.loaded import Loaded
 from mot.detectors.network import DetectorSettings, NetworkDetector
 from mot.detectors.pictures import InputSpec
@@ -70,7 +70,7 @@ def class_names(cfg: Path, count: int) -> tuple[str, ...]:
     """Of a `.names` file beside the `.cfg`, else those of COCO, or one class of people."""
     path = cfg.with_suffix(".names")
     if path.is_file():
-        names = tuple(line.strip() for line in path.read_text("utf-8").splitlines() if line.strip())
+        names = tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
         if len(names) != count:
             raise MotError(f"{path}: {len(names)} names for the {count} classes of {cfg.name}")
         return names

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mot import boxes
+from mot.detectors.pictures import as_bgr
 from mot.opencv import cv2
 from mot.types import Detections, FloatArray, Image
 
+_LEAST_SIDE = 16  # pixels of a picture in which anybody could be told
 _SHADOW = 127  # the subtractor's grey level for shadows; moving things are 255
 
 
@@ -40,10 +42,12 @@ class MotionDetector:
         )
 
     def __call__(self, images: list[Image]) -> list[Detections]:
-        return [self._detect(image) for image in images]
+        return [self._detect(as_bgr(image)) for image in images]
 
     def _detect(self, image: Image) -> Detections:
         height, width = image.shape[:2]
+        if min(height, width) < _LEAST_SIDE:
+            return Detections.empty()
         scale = min(1.0, self.settings.width / width)
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         mask = self._background.apply(cv2.resize(image, size, interpolation=cv2.INTER_AREA))

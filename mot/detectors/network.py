@@ -35,8 +35,9 @@ class DetectorSettings:
     runtime: str = "auto"  # or torch, onnx: what runs it, where either could
 
     def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise ValueError("batch = 0 must be at least 1")
+        for key in ("batch", "max_det"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"{key} = {getattr(self, key)} must be at least 1")
         if self.nms not in _NMS_KINDS:
             raise ValueError(f"nms = {self.nms!r}: {nearest(self.nms, _NMS_KINDS)}")
 

@@ -108,6 +108,11 @@ def cpu_block() -> int:
     return 16 if cv2.checkHardwareSupport(_AVX_512F) else 8
 
 
+def check_device(device: str) -> None:
+    """Raises where ONNX Runtime cannot use it."""
+    _providers(device, import_runtime().get_available_providers())
+
+
 def import_runtime() -> Runtime:
     try:
         import onnxruntime

@@ -15,6 +15,7 @@ from mot.opencv import cv2
 from mot.types import FloatArray, Image
 
 Size = tuple[int, int]  # width, height
+_MOST_PIXELS = 1 << 26  # of a network's input
 Blob = npt.NDArray[np.float32]  # (B, 3, H, W)
 
 
@@ -55,7 +56,7 @@ def as_bgr(image: npt.NDArray[Any]) -> Image:
         raise MotError(f"pictures must be arrays of uint8 from 0 to 255, not of {kind}")
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
-    if not image.size or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] < 3):
+    if not image.size or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,), (4,)):
         raise MotError(f"pictures must have the shape (height, width, 3), not {image.shape}")
     if image.ndim == 2:
         return np.repeat(image[:, :, None], 3, axis=2)
@@ -115,6 +116,8 @@ def fitting_size(wanted: Size | int | None, spec: InputSpec) -> Size:
         longer = max(spec.size)
         wanted = (round(spec.size[0] * wanted / longer), round(spec.size[1] * wanted / longer))
     width, height = (max(1, -(-side // spec.stride)) * spec.stride for side in wanted)
+    if width * height > _MOST_PIXELS:
+        raise MotError(f"--imgsz {width}x{height}: is too large: look at parts with --tiles")
     if spec.is_fixed and (width, height) != spec.size:
         raise MotError(
             f"--imgsz {width}x{height}: this network takes {spec.size[0]}x{spec.size[1]} alone"

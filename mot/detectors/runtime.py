@@ -18,7 +18,7 @@ from typing import Any
 from mot import __version__
 from mot.detectors.network import DetectorSettings, Network
 from mot.detectors.onnx import OnnxNetwork
-from mot.detectors.onnx_session import cpu_block
+from mot.detectors.onnx_session import check_device, cpu_block
 from mot.errors import MotError, nearest
 from mot.home import home
 
@@ -47,6 +47,13 @@ def network_of(
     return network
 
 
+def ready_network(settings: DetectorSettings, path: Path, load: Callable[[], Loaded]) -> Network:
+    """The network of an ONNX file that is there, or what `load` gives where PyTorch is better."""
+    if _wants_onnx(settings) or (settings.runtime == "auto" and not has("torch")):
+        return OnnxNetwork(path, _device(settings))
+    return _on_torch(settings, _loaded(settings, load))
+
+
 def digest(files: Sequence[Path], *others: object) -> str:
     """Of the bytes of files and of whatever else tells one network from another."""
     total = hashlib.sha256(repr((_FORM, __version__, others)).encode())
@@ -73,6 +80,7 @@ def _wants_onnx(settings: DetectorSettings) -> bool:
 def _open_kept(path: Path | None, settings: DetectorSettings) -> Network | None:
     if path is None or not path.is_file():
         return None
+    check_device(_device(settings))  # what is wrong with that is not the file's damage
     try:
         return OnnxNetwork(path, _device(settings))
     except MotError:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mot import boxes
 from mot.detectors.nms import NmsSettings, nms
+from mot.detectors.pictures import as_bgr
 from mot.errors import MotError
 from mot.types import Detections, Detector, FloatArray, Image
 
@@ -59,7 +60,7 @@ class TiledDetector:
         self._nms = NmsSettings(iou=nms_iou, max_detections=10_000)
 
     def __call__(self, images: list[Image]) -> list[Detections]:
-        return [self._detect(image) for image in images]
+        return [self._detect(as_bgr(image)) for image in images]
 
     def _detect(self, image: Image) -> Detections:
         height, width = image.shape[:2]

@@ -82,7 +82,7 @@ def _read(path: Path) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    code = re.search(r"(?:GLOBAL|class|global) `?([\w.]+)`? was not", str(error))
+    code = re.search(r"(?:GLOBAL|class|global) `?([\w.]+)`? (?:was not|whose module)", str(error))
     if isinstance(error, pickle.UnpicklingError) and code:
         return (
             f"holds {code[1]}, and so may run code: only arrays are read; save its state_dict "

@@ -56,7 +56,8 @@ class Training:
     ) -> None:
         self.recipe, self.folder, self.device = recipe, folder, device
         self.begun, self.materials = begun, materials
-        model, schedule = begun.model.to(device), recipe.schedule
+        schedule, model = recipe.schedule, begun.model.to(device)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         freeze(model, recipe.start)
         self.trained = [each for each in model.parameters() if each.requires_grad]
         self.lesson = _shared(Lesson(model, objective), device)
@@ -143,6 +144,7 @@ class Training:
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         dtype = _HALF[self.recipe.schedule.precision]
         images = self.normalised(batch.images.to(self.device, non_blocking=True))
+        images = images.contiguous(memory_format=torch.channels_last)
         targets = [type(each)(*(part.to(self.device) for part in each)) for each in batch.targets]
         with torch.autocast(self.device.type, dtype, enabled=dtype is not torch.float32):
             losses: dict[str, Tensor] = self.lesson(images, batch._replace(targets=targets))

@@ -14,7 +14,7 @@ from mot.detectors.families import FamilySettings, load_model
 from mot.detectors.pictures import InputSpec
 from mot.detectors.weights import load_weights
 from mot.errors import MotError
-from mot.models import installed_file
+from mot.models import installed_file, known_models
 
 _PRIOR = 0.01  # chance of an object at a place, that an untrained network tells
 
@@ -34,6 +34,9 @@ def started(settings: FamilySettings, weights: str) -> Started:
     if not weights:
         return Started(model, spec, names, settings, "from nothing")
     path = Path(installed_file(weights) or weights).expanduser()
+    if not path.is_file():
+        known = f": mot models get {weights}" * (weights in known_models())
+        raise MotError(f"model.weights = {weights}: no such file{known}")
     if path.suffix == ".cfg":
         note = take_over(model, load_darknet(path, path.with_suffix(".weights")))
     else:

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from mot.errors import MotError
+from mot.files import read_bytes
 from mot.training.data.dataset import BoolArray, DataSet
 from mot.training.data.findings import Findings
-from mot.training.data.pictures import decode, read_file
+from mot.training.data.pictures import decode
 from mot.types import Image
 
 BROKEN = "pictures cannot be read"
@@ -53,7 +54,7 @@ def look_at_all(data: DataSet, findings: Findings) -> Iterator[Look | None]:
 
 def _try_to_look(path: Path, name: str) -> Look | MotError:
     try:
-        data = read_file(path)
+        data = read_bytes(path)
         image = decode(data, path)
     except MotError as error:
         return error

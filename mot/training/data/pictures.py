@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mot.errors import MotError
+from mot.files import read_bytes
 from mot.imagesize import image_size
 from mot.training.data.dataset import Picture
 from mot.types import Image
@@ -17,14 +18,7 @@ _JPEG_END, _JPEG_SCAN = b"\xff\xd9", b"\xff\xda"
 def read_picture(picture: Picture) -> Image:
     """(H, W, 3) uint8 BGR, whatever its depth and channels. It is not turned as its EXIF says:
     boxes are told in the pixels of the file."""
-    return decode(read_file(picture.path), picture.path)
-
-
-def read_file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise MotError(f"{path}: cannot be read ({error.strerror})") from None
+    return decode(read_bytes(picture.path), picture.path)
 
 
 def decode(data: bytes, path: Path) -> Image:
@@ -59,7 +53,7 @@ def size_of(path: Path) -> tuple[int, int] | None:
         size = image_size(path)
         if size:
             return size
-        height, width = decode(read_file(path), path).shape[:2]
+        height, width = decode(read_bytes(path), path).shape[:2]
         return width, height
     except (OSError, MotError):
         return None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mot.errors import MotError
+from mot.files import read_bytes
 
 Box = tuple[float, float, float, float]
 Entry = dict[str, Any]
@@ -49,15 +50,6 @@ def at(place: object) -> Iterator[None]:
         yield
     except ValueError as error:
         raise MotError(f"{place}: {error}") from None
-
-
-def read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes().removeprefix(b"\xef\xbb\xbf")  # a byte order mark
-    except FileNotFoundError:
-        raise MotError(f"{path}: no such file") from None
-    except OSError as error:
-        raise MotError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def lines_of(path: Path) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from mot.errors import MotError
+from mot.files import read_bytes
 from mot.formats.safexml import SafeBuilder
 from mot.imagesize import IMAGE_SUFFIXES
 from mot.training.data.settings import DataSettings
@@ -20,7 +21,6 @@ from mot.training.data.told import (
     beside,
     files_in,
     lines_of,
-    read_bytes,
 )
 
 _HEAD = 1000  # bytes that the first element begins in

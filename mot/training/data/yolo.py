@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mot.errors import MotError
+from mot.files import read_bytes
 from mot.imagesize import IMAGE_SUFFIXES
 from mot.training.data.pictures import size_of
 from mot.training.data.settings import DataSettings
-from mot.training.data.told import Box, Reading, Thing, Told, at, beside, lines_of, read_bytes
+from mot.training.data.told import Box, Reading, Thing, Told, at, beside, lines_of
 
 _NAME_FILES = ("classes.txt", "obj.names", "data.yaml", "dataset.yaml")
 _YAML_NAMES = re.compile(rb"^names:[ \t]*(\[.*?\]|(?:\s*\n[ \t]*(?:-|\d+[ \t]*:).*)+)", re.M | re.S)

@@ -16,6 +16,7 @@ import numpy as np
 from mot import boxes
 from mot.errors import MotError
 from mot.evaluation.scene import Values
+from mot.files import read_bytes
 from mot.motfile import read_detections
 from mot.training.data.dataset import DataSet
 from mot.training.data.told import (
@@ -24,7 +25,6 @@ from mot.training.data.told import (
     field,
     lines_of,
     parse_json,
-    read_bytes,
     read_json,
 )
 from mot.training.metrics.keys import Class, Key, is_same_class, mot_class
