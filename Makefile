@@ -1,5 +1,5 @@
 # make track                      people tracked in a rendered demo clip
-# make track VIDEO=my.mp4         in a video of your own (DETECTIONS=det.txt for a network's)
+# make track VIDEO=my.mp4         in a video of your own (DETECTIONS=det.txt for others' detections)
 # make test                       the tests (EXTRAS=dev,torch: those of the networks too)
 # make check                      the linter and the type checker
 
@@ -17,7 +17,7 @@ ifdef VIDEO
 	$(BIN)/mot track "$(VIDEO)" $(if $(DETECTIONS),--detections "$(DETECTIONS)") --overwrite
 else
 	$(BIN)/mot synth --scene crowd --size 960x540 --frames 300 -o $(DEMO).mp4 --overwrite
-	$(BIN)/mot track $(DEMO).mp4 --detections $(DEMO).det.txt --overwrite
+	$(BIN)/mot track $(DEMO).mp4 --overwrite
 endif
 
 test: .venv/$(EXTRAS)

@@ -277,10 +277,10 @@ def test_show_without_a_screen_is_one_line(world, capsys, monkeypatch):
     assert "no window can be opened" in complaint(capsys, *words, "--show", "-q", "-o", "out")
 
 
-def test_motion_detector_by_default(world, tmp_path, capsys):
+def test_people_are_found_by_default(world, tmp_path):
     assert mot("track", world / "clip.mp4", "-o", "out") == 0
-    assert "following what moves" in capsys.readouterr().err
     assert decoded_frames(tmp_path / "out/clip.mp4") == FRAMES
+    assert (tmp_path / "out/clip.txt").read_text()
 
 
 def test_render_draws_any_rows_on_any_source(world, tmp_path):
@@ -327,9 +327,12 @@ def test_overwrite_is_asked_for(world, tmp_path, capsys):
         (["track", "{clip}", "--set", "tracker.match_thresh=x"], "must be a number"),
         (["track", "{clip}", "--set", "min_hits=1"], "write it as --set tracker.key=value"),
         (["track", "{clip}", "--set", "camera.x=1"], "unknown group 'camera': known: detector, tr"),
-        (["track", "{clip}", "--set", "detector.histry=1"], "did you mean 'history'?"),
+        (["track", "{clip}", "--set", "detector.nns=hard"], "did you mean 'nms'?"),
         (["detect", "{clip}", "--set", "tracker.trust=1"], "unknown group 'tracker'"),
-        (["detect", "{clip}", "--partial"], "--partial: is for networks, and motion is none"),
+        (
+            ["detect", "{clip}", "--detector", "motion", "--partial"],
+            "--partial: is for networks, and motion is none",
+        ),
         (["track", "{clip}", "--format", "xml"], "'xml' is not one of mot, csv, jsonl"),
         (["track", "{clip}", "--every", "0"], "0 is not in the range"),
         (["track", "{clip}", "--start", "nan"], "start = nan: give seconds from 0"),

@@ -27,10 +27,6 @@ from mot.video.sources import Window
 
 Sink = Callable[[Frame, Tracks], None]
 STDOUT = "-"
-_MOTION_NOTE = (
-    "no detections given: following what moves, which needs a camera that stands still "
-    "(--detections FILE for a network's)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +227,6 @@ def _from_detector(
 ) -> Iterator[tuple[Frame, Detections]]:
     """A detector works in a thread of its own."""
     opened = open_detector(options)
-    if options.detector is None:
-        tell(_MOTION_NOTE, options.quiet)
     found = detections_of(source, opened.detect, opened.batch, opened.workers)
     yield from in_background(found, depth=4)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # Name -> module, function or class, its settings. Nothing is imported before a detector is built.
 DETECTORS: dict[str, tuple[str, str, str]] = {
+    "person": ("mot.detectors.person", "build", "PersonSettings"),
     "motion": ("mot.detectors.motion", "MotionDetector", "MotionSettings"),
     "darknet": ("mot.detectors.darknet_detector", "build", "DarknetSettings"),
     "onnx": ("mot.detectors.onnx", "build", "OnnxSettings"),
@@ -17,5 +18,5 @@ DETECTORS: dict[str, tuple[str, str, str]] = {
 }
 # What runs a file, by its suffix.
 BY_SUFFIX = {".cfg": "darknet", ".onnx": "onnx", ".safetensors": "safetensors"}
-DEFAULT_DETECTOR = "motion"
+DEFAULT_DETECTOR = "person"
 ENTRY_POINTS = "mot.detectors"  # the group in which other packages add theirs

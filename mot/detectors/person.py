@@ -1,0 +1,40 @@
+"""The detector that comes with mot: people, in pictures of any size, on ONNX Runtime or PyTorch."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from mot.detectors.families import FileSettings, LoadedModel
+from mot.detectors.families import load_model as load_family
+from mot.detectors.network import DetectorSettings, NetworkDetector
+from mot.detectors.runtime import ready_network
+from mot.errors import MotError
+
+
+@dataclass(frozen=True, slots=True)
+class PersonSettings(DetectorSettings):
+    """As of any network, but that it has its own weights."""
+
+
+def build(settings: PersonSettings) -> NetworkDetector:
+    if settings.weights:
+        raise MotError(
+            f"--weights {settings.weights}: person has its own: --detector FILE runs others"
+        )
+    network = ready_network(settings, _file("person.onnx"), lambda: load_model(settings))
+    return NetworkDetector(network, settings)
+
+
+def load_model(settings: PersonSettings) -> LoadedModel:
+    """The network, to be exported, or trained further."""
+    told = {
+        field.name: getattr(settings, field.name) for field in dataclasses.fields(DetectorSettings)
+    }
+    return load_family(FileSettings(model=str(_file("person.safetensors")), **told))
+
+
+def _file(name: str) -> Path:
+    return Path(str(resources.files("mot").joinpath("weights", name)))
