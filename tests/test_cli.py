@@ -180,6 +180,7 @@ def test_settings_reach_the_tracker(world, tmp_path):
 
 def test_settings_reach_the_detector_and_the_tracker(world, tmp_path):
     words = ("track", world / "clip.mp4", "--no-video", "-q", "--set", "tracker.trust=0.5")
+    words = (*words, "--detector", "motion")
     assert mot(*words, "-o", "a") == 0
     assert mot(*words, "--set", "detector.least_height=0.9", "-o", "b") == 0
     many, none = (len(read_rows_of(tmp_path / name / "clip.txt")) for name in "ab")
@@ -344,7 +345,7 @@ def test_overwrite_is_asked_for(world, tmp_path, capsys):
         (["track", "no*.mp4"], "no*.mp4: matches nothing"),
         (["synth", "--seed", "-1", "-o", "x"], "-1 is not in the range"),
         (["synth", "--size", "40x2000", "-o", "x"], "a street needs a width"),
-        (["track", "{clip}", "--classes", "cat"], "give class numbers"),
+        (["track", "{clip}", "--classes", "cat"], "--classes cat: known: person"),
         (["track", "{clip}", "-o", "text.mp4"], "text.mp4"),
         (["track", "{clip}", "-o", "/proc/none"], "/proc/none"),
         (["render", "{clip}", "missing.txt"], "missing.txt: no such file"),

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import mot
 from mot.detectors.coco import COCO
 from mot.detectors.families import (
     FAMILIES,
+    CfgSettings,
     FasterrcnnSettings,
     FcosSettings,
     RetinanetSettings,
@@ -37,7 +39,10 @@ darknet_torch = importlib.import_module("mot.detectors.darknet_torch")
 
 # The numbers that COCO's 80 classes have among torchvision's 91.
 COCO_IDS = [n for n in range(1, 91) if n not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
+DRAWING = (Path(mot.__file__).parent / "configs/networks/person.cfg").read_text("utf-8")
+DRAWING = DRAWING.replace("classes=1\n", "classes=2\n").replace("filters=18\n", "filters=21\n")
 SMALL = {
+    "cfg": CfgSettings(network=DRAWING, names=("person", "head")),
     "yolov3": Yolov3Settings(backbone="mobilenet_v2", neck_width=64, names=("person", "head")),
     "retinanet": RetinanetSettings(backbone="resnet18", names=("person", "head")),
     "fasterrcnn": FasterrcnnSettings(proposals=50, names=("person", "head")),
@@ -86,8 +91,9 @@ def settle(model: Any, size: tuple[int, int]) -> None:
             elif name.endswith("bias") and "cls_logits" not in name:
                 parameter.zero_()
         if any(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules()):
-            model.backbone.train()
-            model.backbone(torch.randn(2, 3, *size))
+            body = getattr(model, "backbone", model)
+            body.train()
+            body(torch.randn(2, 3, *size))
     model.eval()
 
 

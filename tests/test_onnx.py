@@ -273,7 +273,7 @@ def test_boxes_are_told_in_pixels_of_the_picture(tmp_path) -> None:
     np.testing.assert_allclose(found.boxes, (BOXES - [0, 8, 0, 8]).clip(0, (256, 16) * 2) * 4)
     with pytest.raises(MotError, match="--imgsz 96x96: this network takes 64x32 alone"):
         build_detector(str(path), width=96, height=96)
-    with pytest.raises(MotError, match="holds its own: leave the flag out"):
+    with pytest.raises(MotError, match="holds its own weights: leave the flag out"):
         build_detector(str(path), weights="a.weights")
 
 
