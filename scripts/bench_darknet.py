@@ -129,10 +129,11 @@ def parts(
 def bench(cfg: Path, folder: Path, image: np.ndarray, given: argparse.Namespace) -> None:
     from mot.detectors.darknet_detector import DarknetSettings, load_model
     from mot.detectors.export import export
+    from mot.detectors.onnx_session import cpu_block
 
     path, network = folder / f"{cfg.stem}.onnx", parse_cfg(cfg)
     model, spec, names = load_model(DarknetSettings(model=str(cfg)))
-    export(model, spec, names, path)
+    export(model, spec, names, path, block=cpu_block())
     parameters = sum(parameter.numel() for parameter in model.parameters())
     for size in given.sizes:
         print(
