@@ -22,8 +22,7 @@ from mot.config import build_detector  # noqa: E402
 from mot.detectors.families import FAMILIES  # noqa: E402
 from mot.errors import MachineError, MotError  # noqa: E402
 from mot.opencv import cv2  # noqa: E402
-from mot.training.logs import read_log  # noqa: E402
-from mot.training.loop import BEST, LAST  # noqa: E402
+from mot.training.logs import BEST, LAST, read_log  # noqa: E402
 from mot.training.optimising import Average, rate_at  # noqa: E402
 from mot.training.recipe import Schedule, known_recipes, load_recipe  # noqa: E402
 from mot.training.run import Plan, train  # noqa: E402

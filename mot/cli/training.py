@@ -12,37 +12,36 @@ from mot.cli.train import Options
 from mot.detectors.runtime import has
 from mot.errors import MotError
 from mot.runfile import write_run
+from mot.training.logs import BEST, LAST, LOG, read_log
 from mot.training.recipe import load_recipe
-
-LAST, LOG = "last.safetensors", "log.jsonl"
 
 
 def run(options: Options) -> None:
     recipe = load_recipe(options.recipes, options.settings, options.data)
     if not has("torch"):
         raise MotError("mot train needs PyTorch: pip install 'mot-tracking[train]'")
-    from mot.training.distributed import is_first_of_all
+    from mot.training.distributed import is_first
     from mot.training.run import Plan, train
 
     folder = (options.out or Path("runs/train") / recipe.name).expanduser()
-    is_first = is_first_of_all()
-    if is_first and not options.resume:
+    writes = is_first()
+    if writes and not options.resume:
         earlier = [folder / LAST, folder / LOG]
         refuse_existing(earlier, options.overwrite)
         for path in earlier:
             path.unlink(missing_ok=True)
-    quiet = options.quiet or not is_first
+    quiet = options.quiet or not writes
     plan = Plan(recipe, folder, options.device, options.resume, options.overfit)
     finished = train(plan, Terminal(quiet), lambda line: tell(line, quiet))
     for reason in list(finished.broken.values())[:5]:
         tell(f"  warning: {reason}")
-    if is_first:
+    if writes:
         record: dict[str, Any] = {"settings": recipe.tables(), "best_ap50": finished.best}
         source = {"name": recipe.name, "seconds": round(finished.seconds, 1)}
         write_run(folder, {**record, "sources": [source]})
         tell(
             f"{folder}: best AP50 {finished.best:.1%} after epoch {finished.best_epoch} of "
-            f"{finished.epochs}: --detector {folder / 'best.safetensors'}",
+            f"{finished.epochs}: --detector {folder / BEST}",
             quiet,
         )
 
@@ -96,7 +95,6 @@ class Terminal:
 
 def plot_runs(runs: tuple[Path, ...], out: Path, overwrite: bool) -> None:
     from mot.reports.training import plot_training
-    from mot.training.logs import read_log
 
     refuse_existing([out], overwrite)
     logs = {run.name or str(run): read_log(run / LOG) for run in runs}

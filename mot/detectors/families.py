@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mot.detectors.coco import COCO, COCO_NUMBERS
-from mot.detectors.network import DetectorSettings, NetworkDetector, wanted_size
+from mot.detectors.network import DetectorSettings, NetworkDetector, common_settings, wanted_size
 from mot.detectors.pictures import InputSpec, fitting_size
 from mot.detectors.published import find_published
 from mot.detectors.runtime import digest, network_of
@@ -132,9 +132,7 @@ def _family_in(settings: FileSettings) -> FamilySettings:
     family = str(read_metadata(path).get("architecture"))
     if family not in FAMILIES:
         raise MotError(f"{path}: tells no architecture: --detector NAME --weights {path}")
-    told = {
-        field.name: getattr(settings, field.name) for field in dataclasses.fields(DetectorSettings)
-    }
+    told = common_settings(settings)
     if told["weights"]:
         raise MotError(f"--weights {told['weights']}: {path} has its own: give one of the two")
     return FAMILIES[family](**{**told, "weights": str(path)})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -40,6 +40,11 @@ class DetectorSettings:
                 raise ValueError(f"{key} = {getattr(self, key)} must be at least 1")
         if self.nms not in _NMS_KINDS:
             raise ValueError(f"nms = {self.nms!r}: {nearest(self.nms, _NMS_KINDS)}")
+
+
+def common_settings(settings: DetectorSettings) -> dict[str, Any]:
+    """Those that every network detector has, by name."""
+    return {each.name: getattr(settings, each.name) for each in fields(DetectorSettings)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from mot.detectors.families import FileSettings, LoadedModel
 from mot.detectors.families import load_model as load_family
-from mot.detectors.network import DetectorSettings, NetworkDetector
+from mot.detectors.network import DetectorSettings, NetworkDetector, common_settings
 from mot.detectors.runtime import ready_network
 from mot.errors import MotError
 
@@ -30,10 +29,8 @@ def build(settings: PersonSettings) -> NetworkDetector:
 
 def load_model(settings: PersonSettings) -> LoadedModel:
     """The network, to be exported, or trained further."""
-    told = {
-        field.name: getattr(settings, field.name) for field in dataclasses.fields(DetectorSettings)
-    }
-    return load_family(FileSettings(model=str(_file("person.safetensors")), **told))
+    path = _file("person.safetensors")
+    return load_family(FileSettings(model=str(path), **common_settings(settings)))
 
 
 def _file(name: str) -> Path:

@@ -9,12 +9,11 @@ from typing import Any, Protocol
 
 from mot.training.data.dataset import DataSet
 from mot.training.data.pictures import read_picture
-from mot.training.logs import whole_lines
+from mot.training.logs import LOG, whole_lines
 from mot.training.metrics.scores import Scores
 from mot.training.state import Progress
 from mot.types import Detections, Frame
 
-LOG = "log.jsonl"
 _SHOWN = 8  # pictures of an epoch
 _LEAST_SHOWN = 0.3  # score
 

@@ -10,9 +10,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+_JOINED = "WORLD_SIZE"  # which torchrun sets
+
 
 def rank() -> int:
-    return dist.get_rank() if dist.is_initialized() else 0
+    """Of this process; torchrun tells it before they have joined."""
+    return int(os.environ.get("RANK", "0")) if _JOINED in os.environ else 0
 
 
 def world() -> int:
@@ -25,15 +28,10 @@ def is_first() -> bool:
     return rank() == 0
 
 
-def is_first_of_all() -> bool:
-    """The same before the processes have joined."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 @contextmanager
 def joined(device: torch.device) -> Iterator[torch.device]:
     """This process among those of torchrun, where it started them, and the device that is its."""
-    if "WORLD_SIZE" not in os.environ:
+    if _JOINED not in os.environ:
         yield device
         return
     if device.type == "cuda":

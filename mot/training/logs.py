@@ -1,4 +1,4 @@
-"""`log.jsonl`: a line for each step and each measurement of a training."""
+"""The files of a run, and the one that has a line for each step and each measurement."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mot.errors import MotError
+
+LAST, BEST, LOG = "last.safetensors", "best.safetensors", "log.jsonl"
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -20,15 +20,16 @@ from mot.training import distributed
 from mot.training.data.batches import Batch
 from mot.training.diary import Diary
 from mot.training.interruption import Interruption
+from mot.training.logs import BEST, LAST
 from mot.training.materials import Materials
 from mot.training.objectives import Objective
 from mot.training.optimising import Average, freeze, norm_of, optimiser_of, rate_at, set_training
 from mot.training.recipe import Recipe, differences
 from mot.training.starting import Started
 from mot.training.state import Progress, State, load_state, read_recipe, save_state
+from mot.training.targets import Target
 from mot.training.validating import validate
 
-LAST, BEST = "last.safetensors", "best.safetensors"
 _HALF = {"": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -40,8 +41,8 @@ class Lesson(nn.Module):
         self.model = model
         self.objective = objective
 
-    def forward(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
-        return self.objective(images, batch.targets)
+    def forward(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
+        return self.objective(images, targets)
 
 
 class Training:
@@ -145,9 +146,9 @@ class Training:
         dtype = _HALF[self.recipe.schedule.precision]
         images = self.normalised(batch.images.to(self.device, non_blocking=True))
         images = images.contiguous(memory_format=torch.channels_last)
-        targets = [type(each)(*(part.to(self.device) for part in each)) for each in batch.targets]
+        targets = [Target(*(part.to(self.device) for part in each)) for each in batch.targets]
         with torch.autocast(self.device.type, dtype, enabled=dtype is not torch.float32):
-            losses: dict[str, Tensor] = self.lesson(images, batch._replace(targets=targets))
+            losses: dict[str, Tensor] = self.lesson(images, targets)
         return losses
 
     def _update(self) -> float:

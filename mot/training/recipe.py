@@ -55,7 +55,6 @@ class Schedule:
     workers: int = 2  # processes that read pictures
     validate: int = 1  # epochs between measurements
     save: int = 500  # steps between checkpoints, beside those of each epoch
-    pictures: int = 0  # of an epoch; 0: all
     seed: int = 0
 
     def __post_init__(self) -> None:

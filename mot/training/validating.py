@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from torch import nn
 
@@ -14,6 +13,7 @@ from mot.training.data.dataset import DataSet, Picture
 from mot.training.data.pictures import read_picture
 from mot.training.metrics.scores import Scores, evaluate
 from mot.types import Detections, Image
+from mot.video.background import in_background
 
 _LEAST_SCORE = 0.005  # less would only lengthen the tail of the curve
 _BATCH = 8
@@ -30,21 +30,12 @@ def validate(
     )
     detector = NetworkDetector(network, settings)
     found: list[Detections] = []
-    for images in _batches(data):
+    for images in in_background(_batches(data), depth=1):  # read while others are looked at
         found += detector(images)
     return evaluate(data, found), found
 
 
 def _batches(data: Sequence[Picture]) -> Iterator[list[Image]]:
-    """Read while the last batch is looked at."""
-    with ThreadPoolExecutor(1) as pool:
-        starts = range(0, len(data), _BATCH)
-        reading = (pool.submit(_read, data, start) for start in starts)
-        ahead = next(reading, None)
-        while ahead:
-            now, ahead = ahead, next(reading, None)
-            yield now.result()
-
-
-def _read(data: Sequence[Picture], start: int) -> list[Image]:
-    return [read_picture(data[place]) for place in range(start, min(start + _BATCH, len(data)))]
+    for start in range(0, len(data), _BATCH):
+        end = min(start + _BATCH, len(data))
+        yield [read_picture(data[place]) for place in range(start, end)]

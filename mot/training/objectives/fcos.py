@@ -25,11 +25,11 @@ class Settings:
     box: str = "giou"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class FcosObjective:
-    def __init__(self, model: Any, settings: Settings, assigner: Assigner) -> None:
-        self.model = model
-        self.settings = settings
-        self.assigner = assigner
+    model: Any
+    settings: Settings
+    assigner: Assigner
 
     def __call__(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
         raw = self.model.raw(images)

@@ -36,11 +36,11 @@ class Settings:
     free_anchor: bool = False  # no assigner: the best of each object's bag is learned
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class RetinanetObjective:
-    def __init__(self, model: Any, settings: Settings, assigner: Assigner) -> None:
-        self.model = model
-        self.settings = settings
-        self.assigner = assigner
+    model: Any
+    settings: Settings
+    assigner: Assigner
 
     def __call__(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
         raw, size = self.model.raw(images), size_of(images)

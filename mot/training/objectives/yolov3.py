@@ -48,11 +48,11 @@ class Said(NamedTuple):
         return Guess(scores.detach(), self.boxes.detach())
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Yolov3Objective:
-    def __init__(self, model: Any, settings: Settings, assigner: Assigner) -> None:
-        self.model = model
-        self.settings = settings
-        self.assigner = assigner
+    model: Any
+    settings: Settings
+    assigner: Assigner
 
     def __call__(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
         said = self._said(self.model.raw(images))
