@@ -132,7 +132,7 @@ def losses(folder: Path) -> list[tuple[int, float]]:
 
 def test_a_network_learns_pictures_by_heart_and_is_a_detector_then(tmp_path, recipe, data) -> None:
     finished = run(recipe, tmp_path / "run", overfit=4)
-    assert finished.best > 0.95
+    assert finished.progress.best > 0.95
     steps = [loss for _, loss in losses(tmp_path / "run")]
     assert np.mean(steps[-10:]) < np.mean(steps[:10]) / 3
     detector = build_detector(str(tmp_path / "run" / BEST), runtime="torch", conf=0.3)

@@ -36,12 +36,12 @@ def run(options: Options) -> None:
     for reason in list(finished.broken.values())[:5]:
         tell(f"  warning: {reason}")
     if writes:
-        record: dict[str, Any] = {"settings": recipe.tables(), "best_ap50": finished.best}
-        source = {"name": recipe.name, "seconds": round(finished.seconds, 1)}
+        record: dict[str, Any] = {"settings": recipe.tables(), "best": finished.progress.best}
+        source = {"name": recipe.name, "seconds": round(finished.progress.seconds, 1)}
         write_run(folder, {**record, "sources": [source]})
         tell(
-            f"{folder}: best AP50 {finished.best:.1%} after epoch {finished.best_epoch} of "
-            f"{finished.epochs}: --detector {folder / BEST}",
+            f"{folder}: best {finished.best} of {finished.progress.epoch}: "
+            f"{finished.flag} {folder / BEST}",
             quiet,
         )
 
@@ -83,8 +83,7 @@ class Terminal:
             self._bars.update(self._bar, completed=progress.step, description=epoch, told=losses)
 
     def epoch(self, progress: Steps, measured: Mapping[str, float]) -> None:
-        shown = ("AP50", "AP", "MR-2", "recall")
-        rates = ", ".join(f"{name} {measured[name]:.1%}" for name in shown)
+        rates = ", ".join(f"{name} {value:.1%}" for name, value in measured.items())
         loss = self._smooth.get("loss", float("nan"))
         tell(f"  epoch {progress.epoch}: loss {loss:.3f}, {rates}", self._quiet)
 

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from mot.training.data.dataset import DataSet
-from mot.training.data.pictures import read_picture
 from mot.training.logs import LOG, whole_lines
-from mot.training.metrics.scores import Scores
 from mot.training.state import Progress
-from mot.types import Detections, Frame
-
-_SHOWN = 8  # pictures of an epoch
-_LEAST_SHOWN = 0.3  # score
+from mot.training.task import Measured
 
 
 class Watch(Protocol):
@@ -49,18 +43,16 @@ class Diary:
         for name, value in told.items() if self._board else ():
             self._board.add_scalar(f"train/{name}", value, progress.step)
 
-    def epoch(
-        self, progress: Progress, scores: Scores, found: Sequence[Detections], data: DataSet
-    ) -> None:
-        measured = {name: round(value, 5) for name, value in scores.as_dict().items()}
-        self._write({"step": progress.step, "epoch": progress.epoch, "val": measured})
-        self._watch.epoch(progress, measured)
+    def epoch(self, progress: Progress, measured: Measured, headline: tuple[str, ...]) -> None:
+        figures = {name: round(value, 5) for name, value in measured.figures.items()}
+        self._write({"step": progress.step, "epoch": progress.epoch, "val": figures})
+        self._watch.epoch(progress, {name: figures[name] for name in headline})
         if self._board:
-            for name, value in measured.items():
+            for name, value in figures.items():
                 self._board.add_scalar(f"val/{name}", value, progress.step)
-            for place in range(min(_SHOWN, len(data))):
-                image = _drawn(data, place, found[place])
-                self._board.add_image(f"val/{place}", image, progress.step, dataformats="HWC")
+            for place, image in enumerate(measured.drawn()):
+                rgb = image[..., ::-1].copy()
+                self._board.add_image(f"val/{place}", rgb, progress.step, dataformats="HWC")
 
     def close(self) -> None:
         self._watch.end()
@@ -71,14 +63,6 @@ class Diary:
     def _write(self, record: Mapping[str, Any]) -> None:
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
-
-
-def _drawn(data: DataSet, place: int, found: Detections) -> Any:
-    from mot.render import draw_detections
-
-    image = read_picture(data[place])
-    sure = found[found.scores >= _LEAST_SHOWN]
-    return draw_detections(Frame(image, 1, 0.0), sure, data.names)[..., ::-1].copy()
 
 
 def _board(folder: Path) -> Any:

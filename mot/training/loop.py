@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mot.detectors.families import metadata_of
 from mot.detectors.torch_network import normaliser
 from mot.detectors.weights import save_weights
 from mot.errors import MotError
@@ -28,7 +25,7 @@ from mot.training.recipe import Recipe, differences
 from mot.training.starting import Started
 from mot.training.state import Progress, State, load_state, read_recipe, save_state
 from mot.training.targets import Target
-from mot.training.validating import validate
+from mot.training.task import Task
 
 _HALF = {"": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -40,6 +37,7 @@ class Lesson(nn.Module):
         super().__init__()
         self.model = model
         self.objective = objective
+        self.learned = getattr(objective, "learned", None)  # that no detector needs
 
     def forward(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
         return self.objective(images, targets)
@@ -49,23 +47,25 @@ class Training:
     def __init__(
         self,
         recipe: Recipe,
+        task: Task,
         begun: Started,
         materials: Materials,
-        objective: Objective,
         folder: Path,
         device: torch.device,
     ) -> None:
-        self.recipe, self.folder, self.device = recipe, folder, device
+        self.recipe, self.task, self.folder, self.device = recipe, task, folder, device
         self.begun, self.materials = begun, materials
         schedule, model = recipe.schedule, begun.model.to(device)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         freeze(model, recipe.start)
-        self.trained = [each for each in model.parameters() if each.requires_grad]
-        self.lesson = _shared(Lesson(model, objective), device)
+        lesson = Lesson(model, task.objective(recipe, begun, materials)).to(device)
+        self.trained = [each for each in lesson.parameters() if each.requires_grad]
+        self.lesson = _shared(lesson, device)
         self.normalised = normaliser(begun.spec, device)
         self.state = State(
             model,
-            optimiser_of(model, schedule),
+            lesson.learned,
+            optimiser_of(lesson, schedule),
             Average(model, schedule.ema) if schedule.ema else None,
             torch.amp.GradScaler(device.type, enabled=schedule.precision == "fp16"),
             Progress(),
@@ -185,20 +185,18 @@ class Training:
         progress = self.state.progress
         if diary:
             model = self.state.average.model if self.state.average else self.state.model
-            begun = self.begun
-            size, data = self.materials.val_size, self.materials.val
-            scores, found = validate(model, begun.spec, begun.names, size, data)
-            diary.epoch(progress, scores, found, data)
-            if scores.coco.ap50 > progress.best:
-                progress.best, progress.best_epoch = scores.coco.ap50, progress.epoch
-                self._keep(model, scores.as_dict())
+            measured = self.task.measure(model, self.begun, self.materials)
+            diary.epoch(progress, measured, self.task.HEADLINE)
+            if measured.score > progress.best:
+                progress.best, progress.best_epoch = measured.score, progress.epoch
+                self._keep(model, measured.figures)
         distributed.wait_for_all()
 
-    def _keep(self, model: nn.Module, scores: Any) -> None:
-        width, height = self.materials.val_size
-        settings = replace(self.begun.settings, width=width, height=height)
-        measured = {"epoch": self.state.progress.epoch, "AP50": scores["AP50"], "AP": scores["AP"]}
-        told = metadata_of(settings) | {"trained": measured, "recipe": self.recipe.name}
+    def _keep(self, model: nn.Module, figures: Mapping[str, float]) -> None:
+        headline = {name: figures[name] for name in self.task.HEADLINE}
+        trained = {"epoch": self.state.progress.epoch, **headline}
+        told = self.task.described(self.begun, self.materials)
+        told |= {"trained": trained, "recipe": self.recipe.name}
         save_weights(model, self.folder / BEST, told)
 
     def save(self) -> None:

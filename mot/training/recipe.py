@@ -18,6 +18,7 @@ from mot.training.data.settings import DataSettings
 
 _GROUPS = ("model", "data", "augment", "loss", "assigner", "schedule")
 _SETTABLE = ("schedule", "model", "augment", "loss", "assigner")
+EMBEDDER = "embedder"  # what is no detector: an embedder of appearance
 _FREE = ("workers", "save", "device")  # may differ when a training is resumed
 SHAPES = ("cosine", "step", "constant")
 OPTIMISERS = ("sgd", "adamw")

@@ -6,21 +6,17 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from mot.config import build
 from mot.detectors.torch_network import choose_device
-from mot.errors import MotError, nearest
 from mot.training import distributed
-from mot.training.assigners import ASSIGNERS, Assigner
 from mot.training.diary import Diary, Watch
 from mot.training.loop import Training
-from mot.training.materials import gather, gather_few
-from mot.training.objectives import Objective, objective_module
 from mot.training.recipe import Recipe
-from mot.training.starting import Started, started
+from mot.training.starting import Started
+from mot.training.state import Progress
+from mot.training.task import task_of
 
 _STEPS_BY_HEART = 300
 
@@ -36,10 +32,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    epochs: int
-    best: float  # AP at an IoU of 0.5
-    best_epoch: int
-    seconds: float
+    progress: Progress
+    best: str  # how good the best weights are, and since when
+    flag: str  # by which they are used
     broken: dict[int, str]  # pictures that could not be read, and why
 
 
@@ -48,18 +43,18 @@ def train(plan: Plan, watch: Watch, say: Callable[[str], None]) -> Finished:
     recipe = _for_few(plan) if plan.overfit else plan.recipe
     torch.manual_seed(recipe.schedule.seed)
     with distributed.joined(choose_device(plan.device)) as device:
-        begun = started(recipe.model, "" if plan.resume else recipe.start.weights)
+        task = task_of(recipe)
+        begun = task.start(recipe, "" if plan.resume else recipe.start.weights)
         say(f"{recipe.name}: {_size_of(begun)}, {begun.note}; on {device}")
         collected = (
-            gather_few(recipe, begun.names, begun.spec, plan.overfit)
+            task.gather_few(recipe, begun, plan.overfit)
             if plan.overfit
-            else gather(recipe, begun.names, begun.spec)
+            else task.gather(recipe, begun)
         )
         for line in collected.findings.lines():
             say(f"  {line}")
         say(f"  {len(collected.train)} pictures to train on, {len(collected.val)} to measure on")
-        objective = _objective(begun, recipe)
-        training = Training(recipe, begun, collected, objective, plan.folder, device)
+        training = Training(recipe, task, begun, collected, plan.folder, device)
         if plan.resume:
             training.resume()
         progress = training.state.progress
@@ -71,7 +66,8 @@ def train(plan: Plan, watch: Watch, say: Callable[[str], None]) -> Finished:
         else:
             training.run(None)
     broken = collected.loader.broken
-    return Finished(progress.epoch, progress.best, progress.best_epoch, progress.seconds, broken)
+    best = f"{task.HEADLINE[0]} {progress.best:.1%} after epoch {progress.best_epoch}"
+    return Finished(progress, best, task.FLAG, broken)
 
 
 def _for_few(plan: Plan) -> Recipe:
@@ -92,23 +88,6 @@ def _for_few(plan: Plan) -> Recipe:
         sizes=schedule.sizes[:1],
     )
     return replace(plan.recipe, schedule=few)
-
-
-def _objective(begun: Started, recipe: Recipe) -> Objective:
-    module = objective_module(recipe.start.family)
-    settings = build(module.Settings, recipe.loss, "[loss]")
-    objective: Objective = module.objective(begun.model, settings, _assigner(module, recipe))
-    return objective
-
-
-def _assigner(module: Any, recipe: Recipe) -> Assigner:
-    usual = module.ASSIGNER
-    is_usual = recipe.assigner.get("kind", usual["kind"]) == usual["kind"]
-    values = {**(usual if is_usual else {}), **recipe.assigner}
-    kind = str(values.pop("kind"))
-    if kind not in ASSIGNERS:
-        raise MotError(f"[assigner]: unknown kind {kind!r}: {nearest(kind, ASSIGNERS)}")
-    return build(ASSIGNERS[kind], values, "[assigner]")
 
 
 def _size_of(begun: Started) -> str:

@@ -25,7 +25,7 @@ class Progress:
     epoch: int = 0  # that the next batch belongs to
     batch: int = 0  # the next one of the epoch
     step: int = 0  # of the optimiser
-    best: float = -1.0  # AP
+    best: float = -1.0  # score
     best_epoch: int = -1
     seconds: float = 0.0
 
@@ -35,6 +35,7 @@ class State:
     """What changes while a network is trained."""
 
     model: nn.Module
+    learned: nn.Module | None  # that the objective learns beside it
     optimiser: torch.optim.Optimizer
     average: Average | None
     scaler: torch.amp.GradScaler
@@ -47,6 +48,8 @@ def save_state(state: State, path: Path, recipe: Mapping[str, Any]) -> None:
     if state.average:
         averaged = state.average.model.state_dict()
         arrays |= {f"average.{name}": each for name, each in averaged.items()}
+    if state.learned:
+        arrays |= {f"learned.{name}": each for name, each in state.learned.state_dict().items()}
     moments, numbers = _split(state.optimiser.state_dict()["state"])
     arrays |= {f"optimiser.{name}": each for name, each in moments.items()}
     arrays["random"] = torch.get_rng_state()
@@ -73,6 +76,8 @@ def load_state(state: State, path: Path) -> None:
     arrays = safetensors.torch.load_file(path)
     try:
         state.model.load_state_dict(_under("model.", arrays))
+        if state.learned:
+            state.learned.load_state_dict(_under("learned.", arrays))
         if state.average:
             state.average.model.load_state_dict(_under("average.", arrays))
             state.average.steps = int(told["average_steps"])

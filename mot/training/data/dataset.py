@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from copy import copy
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import overload
 
@@ -72,6 +73,14 @@ class DataSet(Sequence[Picture]):
         self._pictures = [(each.path, each.name, each.number, each.size) for each in pictures]
         self._ends = np.cumsum([0, *(len(each.annotations) for each in pictures)])
         self.annotations = _joined([each.annotations for each in pictures])
+
+    def with_ids(self, ids: IntArray) -> DataSet:
+        """The same pictures, with other identities of all their objects."""
+        other = copy(self)
+        ids = ids.astype(np.int64)
+        ids.setflags(write=False)
+        other.annotations = replace(self.annotations, ids=ids)
+        return other
 
     def __len__(self) -> int:
         return len(self._pictures)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 BOXES = ("full", "visible")
 OTHERS = ("ignore", "keep", "drop")
+IDENTITIES = ("told", "boxes", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,12 @@ class DataSettings:
     every: int = 1  # only every n-th picture
     least_visibility: float = 0.0  # objects of which a smaller share is seen are ignored
     least_height: float = 0.0  # pixels; lower objects are ignored
+    identities: str = "told"  # or boxes: each box is someone else; or none
 
     def __post_init__(self) -> None:
         _check_choice("boxes", self.boxes, BOXES)
         _check_choice("others", self.others, OTHERS)
+        _check_choice("identities", self.identities, IDENTITIES)
         if not self.annotations:
             raise ValueError("annotations is empty: name a file or a folder")
         if self.every < 1:

@@ -1,0 +1,157 @@
+"""The training of detectors, of any family."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from mot.config import build
+from mot.detectors.families import FamilySettings, metadata_of
+from mot.detectors.network import DetectorSettings, NetworkDetector
+from mot.detectors.torch_network import TorchNetwork
+from mot.errors import MotError, nearest
+from mot.render import draw_detections
+from mot.training.assigners import ASSIGNERS, Assigner
+from mot.training.augment.settings import AugmentSettings
+from mot.training.data.batches import EpochData, joined
+from mot.training.data.dataset import DataSet, Picture
+from mot.training.data.findings import Findings
+from mot.training.data.identities import numbered
+from mot.training.data.loading import load
+from mot.training.data.pictures import read_picture
+from mot.training.data.sampling import in_order, shuffled
+from mot.training.data.settings import DataSettings
+from mot.training.materials import Materials, materials_of
+from mot.training.metrics.scores import evaluate
+from mot.training.objectives import Objective, objective_module
+from mot.training.recipe import Recipe
+from mot.training.starting import Started, started
+from mot.training.task import Measured
+from mot.types import Detections, Frame, Image
+from mot.video.background import in_background
+
+HEADLINE = ("AP50", "AP", "MR-2", "recall")
+FLAG = "--detector"
+
+_LEAST_SCORE = 0.005  # less would only lengthen the tail of the curve
+_BATCH = 8
+_SHOWN = 8  # pictures of an epoch
+_LEAST_SHOWN = 0.3  # score
+
+
+def start(recipe: Recipe, weights: str) -> Started:
+    assert isinstance(recipe.model, FamilySettings)
+    return started(recipe.model, weights)
+
+
+def gather(recipe: Recipe, begun: Started) -> Materials:
+    """Everything that the recipe names, in its order."""
+    findings = Findings()
+    told = [_load(each, begun.names, findings) for each in recipe.train]
+    val = [_load(each, begun.names, findings) for each in recipe.val]
+    if not any(map(len, told)):
+        raise MotError("there is nothing to train on: name data sets as [[data.train]]")
+    train, identities = numbered(told, [each.identities for each in recipe.train])
+    weights = [each.weight for each in recipe.train]
+    order = shuffled(train, weights, recipe.schedule.seed)
+    assert isinstance(recipe.augment, AugmentSettings)
+    data = EpochData(joined(train), begun.spec, recipe.augment)
+    pictures = joined(train), _one(val, begun.names)
+    return materials_of(recipe, begun.spec, pictures, (data, order), findings, identities)
+
+
+def gather_few(recipe: Recipe, begun: Started, count: int) -> Materials:
+    """The first pictures with objects alone, unchanged, to train on and to be measured on: a
+    network that cannot learn them by heart cannot learn."""
+    few: list[Picture] = []
+    findings = Findings()
+    for settings in recipe.train:
+        data = _load(settings, begun.names, findings)
+        few += [each for each in data if not each.annotations.ignored.all()][: count - len(few)]
+    if not few:
+        raise MotError("there is no picture with an object to train on")
+    told = DataSet(begun.names, few)
+    (known,), identities = numbered([told], [recipe.train[0].identities])
+    drawn = EpochData(known, begun.spec), in_order(len(known))
+    return materials_of(recipe, begun.spec, (known, known), drawn, findings, identities)
+
+
+def _load(settings: DataSettings, names: tuple[str, ...], findings: Findings) -> DataSet:
+    data, found = load(settings, sizes=False)
+    findings.add(found)
+    if data.names != names:
+        raise MotError(
+            f"{settings.annotations}: has the classes {', '.join(data.names)}, the network "
+            f"{', '.join(names)}: set model.names, or classes of the data set"
+        )
+    return data
+
+
+def _one(datasets: Sequence[DataSet], names: tuple[str, ...]) -> DataSet:
+    return DataSet(names, (picture for data in datasets for picture in data))
+
+
+def objective(recipe: Recipe, begun: Started, materials: Materials) -> Objective:
+    module = objective_module(recipe.start.family)
+    settings = build(module.Settings, recipe.loss, "[loss]")
+    parts = [begun.model, settings]
+    if module.ASSIGNER:
+        parts.append(_assigner(module.ASSIGNER, recipe))
+    elif recipe.assigner:
+        raise MotError(f"[assigner]: {recipe.start.family} has none: take the table out")
+    if hasattr(module, "learned"):
+        parts.append(module.learned(begun.model, settings, materials.identities))
+    made: Objective = module.objective(*parts)
+    return made
+
+
+def _assigner(usual: dict[str, Any], recipe: Recipe) -> Assigner:
+    is_usual = recipe.assigner.get("kind", usual["kind"]) == usual["kind"]
+    values = {**(usual if is_usual else {}), **recipe.assigner}
+    kind = str(values.pop("kind"))
+    if kind not in ASSIGNERS:
+        raise MotError(f"[assigner]: unknown kind {kind!r}: {nearest(kind, ASSIGNERS)}")
+    return build(ASSIGNERS[kind], values, "[assigner]")
+
+
+def measure(model: nn.Module, begun: Started, materials: Materials) -> Measured:
+    """As the detector that it will be."""
+    data = materials.val
+    found = _found(model, begun, materials)
+    figures = evaluate(data, found).as_dict()
+    return Measured(figures["AP50"], figures, lambda: _drawn(data, found))
+
+
+def _found(model: nn.Module, begun: Started, materials: Materials) -> list[Detections]:
+    device = str(next(model.parameters()).device)
+    network = TorchNetwork(model, begun.spec, begun.names, device)
+    width, height = materials.val_size
+    settings = DetectorSettings(
+        width=width, height=height, conf=_LEAST_SCORE, classes=begun.names, batch=_BATCH
+    )
+    detector = NetworkDetector(network, settings)
+    found: list[Detections] = []
+    for images in in_background(_batches(materials.val), depth=1):  # read while others are seen
+        found += detector(images)
+    return found
+
+
+def _batches(data: Sequence[Picture]) -> Iterator[list[Image]]:
+    for begin in range(0, len(data), _BATCH):
+        end = min(begin + _BATCH, len(data))
+        yield [read_picture(data[place]) for place in range(begin, end)]
+
+
+def _drawn(data: DataSet, found: Sequence[Detections]) -> Iterator[Image]:
+    for place in range(min(_SHOWN, len(data))):
+        sure = found[place][found[place].scores >= _LEAST_SHOWN]
+        yield draw_detections(Frame(read_picture(data[place]), 1, 0.0), sure, data.names)
+
+
+def described(begun: Started, materials: Materials) -> dict[str, Any]:
+    width, height = materials.val_size
+    assert isinstance(begun.settings, FamilySettings)
+    return metadata_of(replace(begun.settings, width=width, height=height))

@@ -1,0 +1,51 @@
+"""What is trained: all that the loop has to know of it.
+
+A task is a module: `detection`, for the families of detectors, or `appearance`, for embedders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol
+
+from torch import nn
+
+from mot.training.materials import Materials
+from mot.training.objectives import Objective
+from mot.training.recipe import EMBEDDER, Recipe
+from mot.training.starting import Started
+from mot.types import Image
+
+
+class Measured(NamedTuple):
+    """How good a network is, on what it was not trained on."""
+
+    score: float  # by which the best is kept
+    figures: Mapping[str, float]  # by the names that people know them by
+    drawn: Callable[[], Iterable[Image]]  # BGR pictures of what it does
+
+
+class Task(Protocol):
+    HEADLINE: tuple[str, ...]  # figures to tell of an epoch; the first is the score
+    FLAG: str  # by which the best weights are used
+
+    def start(self, recipe: Recipe, weights: str) -> Started: ...
+
+    def gather(self, recipe: Recipe, begun: Started) -> Materials: ...
+
+    def gather_few(self, recipe: Recipe, begun: Started, count: int) -> Materials: ...
+
+    def objective(self, recipe: Recipe, begun: Started, materials: Materials) -> Objective: ...
+
+    def measure(self, model: nn.Module, begun: Started, materials: Materials) -> Measured: ...
+
+    def described(self, begun: Started, materials: Materials) -> dict[str, Any]:
+        """What the file of the best weights tells of them."""
+        ...
+
+
+def task_of(recipe: Recipe) -> Task:
+    name = "appearance" if recipe.start.family == EMBEDDER else "detection"
+    task: Task = import_module(f"mot.training.{name}")  # type: ignore[assignment]
+    return task
