@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from mot import boxes
+from mot.detectors.onnx_session import check_device
 from mot.errors import MotError
 from mot.opencv import cv2
 from mot.types import Detections, FloatArray, Frame, Image
@@ -21,6 +22,13 @@ from mot.types import Detections, FloatArray, Frame, Image
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _SIZE = (128, 256)  # width, height, where the file leaves them open
 _BATCH = 64  # crops at a time
+_CUDA = "CUDAExecutionProvider"
+
+
+class Embedder(Protocol):
+    """(N, D) unit vectors of the people in these boxes of a picture; zeros where it knows none."""
+
+    def __call__(self, image: Image, xyxy: FloatArray) -> FloatArray: ...
 
 
 class OnnxEmbedder:
@@ -29,9 +37,9 @@ class OnnxEmbedder:
     A file that takes one crop alone is run on several threads at once.
     """
 
-    def __init__(self, path: str | Path, threads: int | None = None) -> None:
+    def __init__(self, path: str | Path, threads: int | None = None, device: str = "auto") -> None:
         self._threads = threads or min(8, os.cpu_count() or 1)
-        self._session, self._is_single = _open(Path(path), self._threads)
+        self._session, self._is_single = _open(Path(path), self._threads, device)
         (given,) = self._session.get_inputs()
         self._input = given.name
         height, width = (side if isinstance(side, int) else None for side in given.shape[2:])
@@ -81,7 +89,7 @@ class OnnxEmbedder:
             return np.concatenate(list(found))
 
 
-def _open(path: Path, threads: int) -> tuple[Any, bool]:
+def _open(path: Path, threads: int, device: str) -> tuple[Any, bool]:
     """The session, and whether it takes one crop alone."""
     try:
         import onnxruntime
@@ -91,11 +99,7 @@ def _open(path: Path, threads: int) -> tuple[Any, bool]:
         raise MotError(f"{path}: no such file")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    providers = [
-        name
-        for name in ("CUDAExecutionProvider", "CPUExecutionProvider")
-        if name in onnxruntime.get_available_providers()
-    ]
+    providers = _providers(onnxruntime.get_available_providers(), device)
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         is_single = _is_single(path, session)
@@ -106,7 +110,17 @@ def _open(path: Path, threads: int) -> tuple[Any, bool]:
     except Exception as error:  # ONNX Runtime's own kinds have no common base
         reason = str(error).splitlines()[0][:120]
         raise MotError(f"{path}: not an ONNX file that can be run ({reason})") from None
+    if device.startswith("cuda") and _CUDA not in session.get_providers():
+        raise MotError(f"--device {device}: ONNX Runtime cannot use CUDA here: give --device cpu")
     return session, is_single
+
+
+def _providers(available: Sequence[str], device: str) -> list[Any]:
+    check_device(device)
+    kind, _, number = device.partition(":")
+    has_cuda = kind != "cpu" and _CUDA in available
+    cuda = [(_CUDA, {"device_id": int(number or 0)})] if has_cuda else []
+    return [*cuda, "CPUExecutionProvider"]
 
 
 def _is_single(path: Path, session: Any) -> bool:
@@ -143,7 +157,7 @@ def _per_channel(path: Path, name: str, told: Any) -> npt.NDArray[np.float64]:
 
 
 def with_looks(
-    detected: Iterable[tuple[Frame, Detections]], embedder: OnnxEmbedder
+    detected: Iterable[tuple[Frame, Detections]], embedder: Embedder
 ) -> Iterator[tuple[Frame, Detections]]:
     """The same detections, with what they look like."""
     for frame, found in detected:

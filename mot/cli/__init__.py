@@ -16,6 +16,7 @@ from mot.cli.data import data
 from mot.cli.detect import detect
 from mot.cli.eval import eval_
 from mot.cli.eval_detector import eval_detector
+from mot.cli.eval_embedder import eval_embedder
 from mot.cli.explain import explain
 from mot.cli.export import export
 from mot.cli.models import models
@@ -36,7 +37,7 @@ def cli() -> None:
 
 
 _VERBS = (
-    *(track, detect, eval_, eval_detector, benchmark, render, synth),
+    *(track, detect, eval_, eval_detector, eval_embedder, benchmark, render, synth),
     *(train, export, models, convert, explain, data),
 )
 for _verb in _VERBS:
