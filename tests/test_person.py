@@ -12,6 +12,9 @@ import pytest
 import mot
 from mot import boxes
 from mot.config import build_detector
+from mot.detectors.network import Candidates, NetworkDetector
+from mot.detectors.person import PersonSettings
+from mot.detectors.pictures import InputSpec, shaped_size
 from mot.errors import MotError
 from mot.synthetic import SCENES, World
 
@@ -74,3 +77,46 @@ def test_it_has_weights_of_its_own() -> None:
     detector = build_detector("person")
     assert detector.network.names == ("person",)
     assert detector.size == (640, 384)
+
+
+class Remembering:
+    """A network that finds nothing, and remembers how large its inputs were."""
+
+    spec = InputSpec((640, 384), 32)
+    names = ("person",)
+    workers = 1
+
+    def __init__(self) -> None:
+        self.sizes: list[tuple[int, int]] = []
+
+    def find(self, canvas, least, labels):
+        self.sizes.append((canvas.shape[2], canvas.shape[1]))
+        nothing = np.zeros((0, 4), np.float32)
+        return [Candidates(nothing, nothing[:, 0], np.zeros(0, np.int64))] * len(canvas)
+
+
+def test_without_a_size_the_input_has_the_shape_of_the_picture() -> None:
+    wide, tall, old = (np.zeros((*shape, 3), np.uint8) for shape in ((9, 16), (16, 9), (3, 4)))
+    network = Remembering()
+    NetworkDetector(network, PersonSettings(batch=4), follows_shape=True)([wide, wide, tall, old])
+    assert network.sizes == [(640, 384), (384, 640), (576, 416)]
+
+
+def test_with_a_size_or_where_it_is_switched_off_all_inputs_are_alike() -> None:
+    tall = np.zeros((16, 9, 3), np.uint8)
+    network = Remembering()
+    NetworkDetector(network, PersonSettings(width=320), follows_shape=True)([tall])
+    NetworkDetector(network, PersonSettings())([tall])
+    assert network.sizes == [(320, 192), (640, 384)]
+    found = [build_detector("person", follows_shape=follows) for follows in (True, False)]
+    assert [each._follows_shape for each in found] == [True, False]
+
+
+@pytest.mark.parametrize("picture", [(1920, 1080), (1, 4000), (4000, 1), (33, 57), (640, 480)])
+def test_an_input_of_another_shape_is_as_large(picture) -> None:
+    width, height = shaped_size((640, 384), picture, 32)
+    assert width % 32 == height % 32 == 0
+    assert 0.9 * 640 * 384 < width * height < 1.03 * 640 * 384
+    others = [(w * 32, 250_000 // 1024 // w * 32) for w in range(1, 240)]
+    best = max(min(w / picture[0], h / picture[1]) for w, h in others)
+    assert min(width / picture[0], height / picture[1]) >= best

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import groupby
 from typing import Any, Protocol
 
 import numpy as np
 
 from mot.detectors.nms import KINDS, NmsSettings, nms
-from mot.detectors.pictures import InputSpec, Placement, Size, as_bgr, batch_of, fitting_size
+from mot.detectors.pictures import (
+    InputSpec,
+    Placement,
+    Size,
+    as_bgr,
+    batch_of,
+    fitting_size,
+    shaped_size,
+)
 from mot.errors import MachineError, MotError, nearest
 from mot.types import Detections, FloatArray, Image, IntArray
 
@@ -76,11 +85,15 @@ class Network(Protocol):
 class NetworkDetector:
     """Finds the objects in pictures of any sizes."""
 
-    def __init__(self, network: Network, settings: DetectorSettings) -> None:
+    def __init__(
+        self, network: Network, settings: DetectorSettings, follows_shape: bool = False
+    ) -> None:
+        """`follows_shape`: where no size is wanted, an input of the picture's shape."""
         self.settings = settings
         self.network = network
         self.labels = choose_classes(settings.classes, network.names)
         self._size = fitting_size(wanted_size(settings), network.spec)
+        self._follows_shape = follows_shape and wanted_size(settings) is None
         self._batch = settings.batch
         self._nms = NmsSettings(
             kind=settings.nms,
@@ -96,7 +109,7 @@ class NetworkDetector:
 
     @property
     def size(self) -> Size:
-        """Width and height that the network runs at."""
+        """Width and height that the network runs at, or of an input as large."""
         return self._size
 
     def __call__(self, images: list[Image]) -> list[Detections]:
@@ -110,7 +123,17 @@ class NetworkDetector:
         return found
 
     def _detect(self, images: Sequence[Image]) -> list[Detections]:
-        canvas, placements = batch_of(images, self.network.spec, self._size)
+        groups = groupby(images, self._size_for)
+        return [each for size, alike in groups for each in self._detect_at(size, list(alike))]
+
+    def _size_for(self, image: Image) -> Size:
+        if not self._follows_shape:
+            return self._size
+        height, width = image.shape[:2]
+        return shaped_size(self._size, (width, height), self.network.spec.stride)
+
+    def _detect_at(self, size: Size, images: Sequence[Image]) -> list[Detections]:
+        canvas, placements = batch_of(images, self.network.spec, size)
         candidates = self.network.find(canvas, self.settings.conf, self.labels)
         return list(self._thin_out(candidates, placements))
 

@@ -17,6 +17,8 @@ from mot.errors import MotError
 class PersonSettings(DetectorSettings):
     """As of any network, but that it has its own weights."""
 
+    follows_shape: bool = True  # without a size, an input of 640x384 pixels in the picture's shape
+
 
 def build(settings: PersonSettings) -> NetworkDetector:
     if settings.weights:
@@ -24,7 +26,7 @@ def build(settings: PersonSettings) -> NetworkDetector:
             f"--weights {settings.weights}: person has its own: --detector FILE runs others"
         )
     network = ready_network(settings, _file("person.onnx"), lambda: load_model(settings))
-    return NetworkDetector(network, settings)
+    return NetworkDetector(network, settings, settings.follows_shape)
 
 
 def load_model(settings: PersonSettings) -> LoadedModel:

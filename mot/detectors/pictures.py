@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from mot.types import FloatArray, Image
 
 Size = tuple[int, int]  # width, height
 _MOST_PIXELS = 1 << 26  # of a network's input
+_MORE_PIXELS = 1.02  # that an input of another shape may have
 Blob = npt.NDArray[np.float32]  # (B, 3, H, W)
 
 
@@ -68,7 +70,7 @@ def place(size: Size, spec: InputSpec, target: Size) -> Placement:
     ratios = target[0] / size[0], target[1] / size[1]
     if not spec.keeps_aspect:
         return Placement(size, ratios, (0.0, 0.0))
-    ratio = min(ratios)
+    ratio = _scale(size, target)
     inner = [max(1, round(side * ratio)) for side in size]
     offset = [(whole - side) // 2 for whole, side in zip(target, inner, strict=True)]
     scale = inner[0] / size[0], inner[1] / size[1]
@@ -106,6 +108,19 @@ def normalise(canvas: Image, spec: InputSpec) -> Blob:
             if mean:
                 plane -= np.float32(mean / std)
     return blob
+
+
+@lru_cache
+def shaped_size(size: Size, picture: Size, stride: int) -> Size:
+    """An input of about as many pixels as `size`, in which the picture lies as large as it can."""
+    most = int(size[0] * size[1] * _MORE_PIXELS) // stride**2
+    widths = range(1, most + 1)
+    sizes = [(width * stride, most // width * stride) for width in widths]
+    return max(sizes, key=lambda sides: (_scale(picture, sides), -sides[0] * sides[1]))
+
+
+def _scale(picture: Size, target: Size) -> float:
+    return min(target[0] / picture[0], target[1] / picture[1])
 
 
 def fitting_size(wanted: Size | int | None, spec: InputSpec) -> Size:
