@@ -11,37 +11,19 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 from mot.config import build_detector
-from mot.opencv import cv2
 from mot.training.data.dataset import DataSet
 from mot.training.data.loading import load
 from mot.training.data.pictures import read_picture
 from mot.training.data.settings import DataSettings
 from mot.training.metrics.scores import evaluate
-from mot.video import open_source
 
 SHARED = Path(os.environ.get("MOT_SHARED", "../shared")) / "data"
 DARKNET = ("yolo-fastest-1.1_body", "yolo-fastest-1.1-xl", "MobileNetV2-YOLOv3-Nano-coco")
 PETS = SHARED / "mot15/PETS09-S2L1"
 MOT17 = [SHARED / f"mot17/MOT17-{number}" for number in ("02", "05", "10", "13")]
-
-
-def with_pictures(sequence: Path, folder: Path) -> Path:
-    """The sequence with its frames as files, as data sets are read."""
-    if (sequence / "img1").is_dir():
-        return sequence
-    new = folder / sequence.name
-    (new / "img1").mkdir(parents=True)
-    for name in ("gt", "seqinfo.ini"):
-        (new / name).symlink_to((sequence / name).absolute())
-    with open_source(next(sequence.glob("*.mp4"))) as frames:
-        for frame in frames:
-            if frame.image is not None:
-                cv2.imwrite(str(new / f"img1/{frame.index:06d}.png"), frame.image)
-    return new
 
 
 def average_precision(name: str, size: tuple[int, int], data: DataSet) -> float:
@@ -63,16 +45,14 @@ def main(words: list[str]) -> None:
     given = parser.parse_args(words)
     sizes = [tuple(map(int, size.split("x"))) for size in given.sizes.split(",")]
     print(" " * 34 + "".join(f"{Path(name).stem[:22]:>24}" for name in given.detectors))
-    with tempfile.TemporaryDirectory() as folder:
-        person = ("person images", read(SHARED / "person/val.json"), [(416, 416)])
-        pets = ("PETS09-S2L1, every 25th", read(with_pictures(PETS, Path(folder)), 25), sizes)
-        sequences = [with_pictures(each, Path(folder)) for each in MOT17]
-        clips = [(each.name, read(each), sizes) for each in sequences]
-        for title, data, wanted in (person, pets, *clips):
-            for size in wanted:
-                scores = [average_precision(name, size, data) for name in given.detectors]
-                told = "".join(f"{score:24.1f}" for score in scores)
-                print(f"{title:24}{'x'.join(map(str, size)):>10}{told}", flush=True)
+    person = ("person images", read(SHARED / "person/val.json"), [(416, 416)])
+    pets = ("PETS09-S2L1, every 25th", read(PETS, 25), sizes)
+    clips = [(each.name, read(each), sizes) for each in MOT17]
+    for title, data, wanted in (person, pets, *clips):
+        for size in wanted:
+            scores = [average_precision(name, size, data) for name in given.detectors]
+            told = "".join(f"{score:24.1f}" for score in scores)
+            print(f"{title:24}{'x'.join(map(str, size)):>10}{told}", flush=True)
 
 
 if __name__ == "__main__":

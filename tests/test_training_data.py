@@ -31,6 +31,8 @@ from mot.training.data.pictures import read_picture, size_of
 from mot.training.data.settings import BOXES
 from mot.training.data.statistics import counts_of, distributions
 from mot.training.data.writing import coco_lines
+from mot.types import Frame
+from mot.video.writers import VideoWriter
 
 in_folder = settings(
     deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -405,11 +407,38 @@ def test_sequences_without_pictures_are_refused(tmp_path: Path) -> None:
     data, findings = load(DataSettings(str(folder)))
     assert (len(data), findings.examples[MISSING]) == (1, ["A/000009.jpg"])
     (folder / "img1/000001.jpg").unlink()
-    with pytest.raises(MotError, match=r"has no pictures: img1/ .* is missing"):
+    with pytest.raises(MotError, match=r"has no pictures: img1/ with 000001.jpg, ..., or a video"):
         read(folder)
+
+
+def test_pictures_of_a_sequence_may_be_a_video(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("MOT_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "A"
+    rows = "".join(f"{frame},1,{frame},2,30,40,1,1,1\n" for frame in (1, 2, 3, 9))
+    (folder / "gt").mkdir(parents=True)
+    (folder / "gt/gt.txt").write_text(rows)
+    with VideoWriter(folder / "A.mp4", 25) as writer:
+        for number in range(3):
+            image = np.full((96, 128, 3), 60 * number, np.uint8)
+            writer.write(Frame(image, number + 1, number / 25))
+    data, findings = load(DataSettings(str(folder)))
+    assert [each.name for each in data] == ["A/000001.jpg", "A/000002.jpg", "A/000003.jpg"]
+    assert [round(read_picture(each).mean() / 60) for each in data] == [0, 1, 2]
+    assert findings.examples[MISSING] == ["A/000009.jpg"]
+    assert "once" in capsys.readouterr().err
+    again, _ = load(DataSettings(str(folder)))
+    assert [each.path for each in again] == [each.path for each in data], "kept"
+    assert capsys.readouterr().err == ""
+
+
+def test_a_video_of_which_no_frame_can_be_read_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("MOT_HOME", str(tmp_path / "home"))
+    folder = write_sequence(tmp_path / "A", "1,1,1,2,3,4,1,1,1\n", frames=1)
+    (folder / "img1/000001.jpg").unlink()
     (folder / "A.mp4").write_bytes(b"")
-    with pytest.raises(MotError, match=r"its pictures are in A.mp4: extract them"):
+    with pytest.raises(MotError, match=r"A\.mp4"):
         read(folder)
+    assert not any((tmp_path / "home/frames").iterdir())
     (folder / "gt/gt.txt").unlink()
     with pytest.raises(MotError, match=r"no gt/gt.txt"):
         read(folder, format="mot")

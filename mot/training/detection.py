@@ -51,7 +51,7 @@ def gather(recipe: Recipe, begun: Started) -> Materials:
     """Everything that the recipe names, in its order."""
     findings = Findings()
     told = [_load(each, begun.names, findings) for each in recipe.train]
-    val = [_load(each, begun.names, findings) for each in recipe.val]
+    val = [_load(each, begun.names, findings, sizes=True) for each in recipe.val]
     if not any(map(len, told)):
         raise MotError("there is nothing to train on: name data sets as [[data.train]]")
     train, identities = numbered(told, [each.identities for each in recipe.train])
@@ -79,8 +79,10 @@ def gather_few(recipe: Recipe, begun: Started, count: int) -> Materials:
     return materials_of(recipe, begun.spec, (known, known), drawn, findings, identities)
 
 
-def _load(settings: DataSettings, names: tuple[str, ...], findings: Findings) -> DataSet:
-    data, found = load(settings, sizes=False)
+def _load(
+    settings: DataSettings, names: tuple[str, ...], findings: Findings, sizes: bool = False
+) -> DataSet:
+    data, found = load(settings, sizes)  # without sizes boxes cannot be cut for CrowdHuman's scores
     findings.add(found)
     if data.names != names:
         raise MotError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from mot import boxes
@@ -11,6 +12,7 @@ from mot.formats import mottext
 from mot.formats.model import CROWD, MOT_CLASSES, PEDESTRIAN, UNKNOWN
 from mot.jobs import VIDEO_SUFFIXES
 from mot.motfile import MotRows, Sequence, find_sequences, list_images
+from mot.training.data.frames import frames_of_video
 from mot.training.data.settings import DataSettings
 from mot.training.data.told import Reading, Thing, Told
 
@@ -25,22 +27,19 @@ def read(settings: DataSettings) -> Reading:
         raise MotError(f"{settings.source}: no gt/gt.txt in it: there is nothing to learn")
     sequences: dict[str, Sequence] = {}
     for sequence in found:
-        _check_pictures(sequence)
         sequences.setdefault(sequence.base_name, sequence)
-    return Reading(_pictures(list(sequences.values())))
+    return Reading(_pictures([_with_pictures(each) for each in sequences.values()]))
 
 
-def _check_pictures(sequence: Sequence) -> None:
+def _with_pictures(sequence: Sequence) -> Sequence:
+    """With those of its video, where it has no others."""
     if sequence.images:
-        return
+        return sequence
     folder = sequence.folder
     video = next((p for p in sorted(folder.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES), None)
-    if video:
-        raise MotError(
-            f"{folder}: its pictures are in {video.name}: extract them first: "
-            f"mkdir {folder}/img1; ffmpeg -i {video} {folder}/img1/%06d.jpg"
-        )
-    raise MotError(f"{folder}: has no pictures: img1/ with 000001.jpg, ... is missing")
+    if video is None:
+        raise MotError(f"{folder}: has no pictures: img1/ with 000001.jpg, ..., or a video")
+    return replace(sequence, images=frames_of_video(video))
 
 
 def _pictures(sequences: list[Sequence]) -> Iterator[Told]:

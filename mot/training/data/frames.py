@@ -1,0 +1,56 @@
+"""The frames of a video as files, since training reads pictures in any order."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mot.errors import MotError, explain
+from mot.home import home
+
+
+def frames_of_video(video: Path) -> Path:
+    """A folder with 000001.jpg, ...; made once, and kept."""
+    told = video.stat()
+    mark = f"{video.absolute()} {told.st_size} {told.st_mtime_ns}"
+    name = f"{video.stem}-{hashlib.sha256(mark.encode()).hexdigest()[:12]}"
+    folder = home() / "frames" / name
+    if not folder.is_dir():
+        print(f"mot: {video}: writing its frames, once, to {folder}", file=sys.stderr)
+        with _made_beside(folder) as partial:
+            _write_frames(video, partial)
+    return folder
+
+
+@contextmanager
+def _made_beside(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which has its name when it is full."""
+    partial = folder.with_name(f"{folder.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+        partial.rename(folder)
+    except BaseException as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if not isinstance(error, OSError):
+            raise
+        raise explain(error, folder) from error
+
+
+def _write_frames(video: Path, folder: Path) -> None:
+    from mot.opencv import cv2
+    from mot.video import open_source
+
+    best = [cv2.IMWRITE_JPEG_QUALITY, 95]
+    with open_source(video) as frames:
+        for frame in frames:
+            if frame.image is not None:
+                data = cv2.imencode(".jpg", frame.image, best)[1].tobytes()
+                (folder / f"{frame.index:06d}.jpg").write_bytes(data)
+    if not any(folder.iterdir()):
+        raise MotError(f"{video}: no frame of it can be read")
