@@ -165,6 +165,28 @@ def detector_settings(name: str) -> frozenset[str]:
     return frozenset(field.name for field in dataclasses.fields(kind))
 
 
+def detector_settings_for(
+    tracker: Mapping[str, Any], name: str, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a detector is told, so that a tracker with these settings gets the low scores that it
+    makes use of; who gives `conf`, here or in a TOML file, has chosen otherwise."""
+    low = tracker.get("track_low_thresh")
+    if low is None or "conf" in given or "conf" not in detector_settings(name):
+        return dict(given)
+    registered, values, _ = resolve_detector(name)
+    chosen = registered not in DETECTORS or (name.endswith(".toml") and "conf" in values)
+    return dict(given) if chosen else {**given, "conf": min(low, default_conf(name))}
+
+
+def default_conf(name: str) -> float:
+    """The least score that a detector of `DETECTORS` tells, unless it is told another."""
+    registered, values, _ = resolve_detector(name)
+    module_name, _, settings_name = DETECTORS[registered]
+    kind = getattr(import_module(module_name), settings_name)
+    usual = {field.name: field.default for field in dataclasses.fields(kind)}
+    return float(values.get("conf", usual["conf"]))
+
+
 def resolve_detector(name: str) -> tuple[str, dict[str, Any], str]:
     """The registered name, the values of its file, and what to call it in messages."""
     place, values = f"detector {name}", {}

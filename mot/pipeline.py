@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mot.config import build_detector, build_tracker
+from mot.config import build_detector, build_tracker, detector_settings_for, settings_of
 from mot.detectors import DEFAULT_DETECTOR
 from mot.motfile import read_detections
 from mot.trackers import DEFAULT_TRACKER
@@ -112,8 +112,9 @@ def track(
     `detections` is a MOTChallenge file; without it the detector looks at the pictures.
     """
     table = None if detections is None else read_detections(detections)
-    looker = build_detector(detector) if table is None else None
-    detect = from_table(table or {}) if looker is None else from_images(looker)
     follower = build_tracker(tracker)
+    settings = detector_settings_for(settings_of(follower), detector, {})
+    looker = build_detector(detector, **settings) if table is None else None
+    detect = from_table(table or {}) if looker is None else from_images(looker)
     with open_source(source) as frames:
         yield from follow(detections_of(frames, detect, workers=workers_of(looker)), follower)

@@ -13,6 +13,7 @@ from mot.config import (
     build,
     build_detector,
     build_tracker,
+    detector_settings_for,
     load_toml,
     parse_overrides,
     settings_of,
@@ -238,3 +239,16 @@ def test_a_wrong_override_is_named(pair, fault) -> None:
 
 def test_a_component_without_settings_has_none() -> None:
     assert settings_of(object()) == {}
+
+
+def test_a_detector_tells_the_low_scores_that_a_tracker_makes_use_of(tmp_path) -> None:
+    low, high = settings_of(build_tracker("bytetrack")), settings_of(build_tracker("sort"))
+    assert detector_settings_for(low, "person", {"width": 320}) == {"width": 320, "conf": 0.1}
+    assert detector_settings_for(high, "person", {}) == {}
+    assert detector_settings_for(low, "person", {"conf": 0.4}) == {"conf": 0.4}
+    assert detector_settings_for(low, "motion", {}) == {}, "which has no scores to choose from"
+    file = tmp_path / "sure.toml"
+    file.write_text('detector = "person"\nconf = 0.5\n')
+    assert detector_settings_for(low, str(file), {}) == {}
+    file.write_text('detector = "person"\nwidth = 320\n')
+    assert detector_settings_for(low, str(file), {}) == {"conf": 0.1}

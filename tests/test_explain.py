@@ -171,7 +171,7 @@ def test_a_lost_track_is_told_what_it_missed(crowd, capsys) -> None:
     ("words", "said"),
     [
         (("--frame", 20, "--id", 999), "track 999 is not alive in frame 20; alive: "),
-        (("--frame", 1, "--id", 1), "the first, with nothing to match"),
+        (("--frame", 1, "--id", 1), "track 1 is born in frame 1: there was nothing to match"),
         (("--frame", 999, "--id", 1), "has no frame 999"),
         (("--frame", 20, "--id", 1, "--tracker", "srot"), "did you mean 'sort'?"),
         (("--frame", 20, "--id", 1, "--tracker", "deepsort"), "needs the embeddings"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,14 @@ from typing import Any
 from mot import __version__
 from mot.benchmark.cache import digest_of, digest_of_seen, file_path
 from mot.benchmark.frames import pictures_of
-from mot.config import build_detector, build_tracker, load_toml, settings_of
+from mot.config import (
+    build_detector,
+    build_tracker,
+    default_conf,
+    detector_settings_for,
+    load_toml,
+    settings_of,
+)
 from mot.errors import MotError
 from mot.evaluation.loading import split_frames
 from mot.home import home
@@ -47,6 +54,7 @@ class TrackerPlan:
     name: str  # of its results
     tracker: str  # of `TRACKERS`
     settings: dict[str, Any]
+    conf: float | None = None  # the least score of the detections that it gets
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +100,6 @@ class Task:
 
     tracker: TrackerPlan
     stream: Stream
-    conf: float | None
     post: tuple[str, ...]
     signature: str  # of all that the result depends on
 
@@ -131,7 +138,11 @@ def make_plan(dataset: Path, wanted: Wanted) -> Plan:
     _refuse_twins("sequences", (sequence.name for sequence in sequences))
     if len(sequences) > 1 and wanted.detections and Path(wanted.detections).is_file():
         raise MotError("--detections is one file for several sequences: give a folder of files")
-    detector = _detector(wanted.detector, wanted.detector_settings) if wanted.detector else None
+    trackers = [replace(tracker, conf=wanted.conf) for tracker in trackers]
+    detector = None
+    if wanted.detector:
+        trackers, settings = _with_low_scores(trackers, wanted.detector, wanted.detector_settings)
+        detector = _detector(wanted.detector, settings)
     streams = [_stream(sequence, wanted, detector) for sequence in sequences]
     record: Record = {
         "mot": __version__,
@@ -139,7 +150,7 @@ def make_plan(dataset: Path, wanted: Wanted) -> Plan:
         "conf": wanted.conf,
         "camera": wanted.camera,
         "post": list(wanted.post),
-        "trackers": {t.name: {"tracker": t.tracker, "settings": t.settings} for t in trackers},
+        "trackers": {t.name: asdict(t) for t in trackers},
         "sequences": {stream.sequence.name: _identity(stream) for stream in streams},
     }
     return Plan(list(_tasks(trackers, streams, wanted, record)), record)
@@ -154,7 +165,7 @@ def _tasks(
                 "trackers": record["trackers"][tracker.name],
                 "sequences": record["sequences"][stream.sequence.name],
             }
-            yield Task(tracker, stream, wanted.conf, wanted.post, digest_of(part))
+            yield Task(tracker, stream, wanted.post, digest_of(part))
 
 
 def _tracker(spec: str, overrides: Mapping[str, Any]) -> TrackerPlan:
@@ -162,6 +173,19 @@ def _tracker(spec: str, overrides: Mapping[str, Any]) -> TrackerPlan:
     if not spec.endswith(".toml"):
         return TrackerPlan(spec, spec, settings)
     return TrackerPlan(Path(spec).stem, str(load_toml(Path(spec))["tracker"]), settings)
+
+
+def _with_low_scores(
+    trackers: list[TrackerPlan], spec: str, given: Mapping[str, Any]
+) -> tuple[list[TrackerPlan], dict[str, Any]]:
+    """People are detected once; each tracker gets the scores that it makes use of."""
+    told = [detector_settings_for(tracker.settings, spec, given) for tracker in trackers]
+    if all(each == told[0] for each in told):
+        return trackers, told[0]
+    usual = default_conf(spec)
+    confs = [each.get("conf", usual) for each in told]
+    floored = [replace(each, conf=conf) for each, conf in zip(trackers, confs, strict=True)]
+    return floored, {**given, "conf": min(confs)}
 
 
 def _detector(spec: str, overrides: Mapping[str, Any]) -> DetectorPlan:

@@ -101,7 +101,7 @@ def track(task: Task, post: Post) -> Outcome:
     began = time.perf_counter()
     stream = task.stream
     table, notes = _detections(stream, post)
-    detect = only(from_table(table), task.conf, None)
+    detect = only(from_table(table), task.tracker.conf, None)
     detected = detections_of(_frames(stream), detect)
     if stream.camera:
         from mot.appearance.camera import open_camera, with_camera

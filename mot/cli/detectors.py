@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mot.cli.detector_flags import FLAGS, DetectorOptions, settings_of_flags
-from mot.config import build_detector, detector_settings
+from mot.config import build_detector, detector_settings, detector_settings_for, settings_of
 from mot.detectors import DEFAULT_DETECTOR, DETECTORS
 from mot.errors import MotError
 from mot.pipeline import Detect, from_images, only, workers_of
-from mot.types import Detector
+from mot.types import Detector, Tracker
 
 _FILTERS = ("conf", "classes")  # that any detector's results can be put through
 
@@ -23,9 +23,10 @@ class OpenDetector:
     workers: int
 
 
-def open_detector(options: DetectorOptions) -> OpenDetector:
+def open_detector(options: DetectorOptions, tracker: Tracker | None = None) -> OpenDetector:
+    """As the flags say; where they are silent, as the tracker wants it."""
     name = options.detector or DEFAULT_DETECTOR
-    values = settings_of_flags(options)
+    values = detector_settings_for(settings_of(tracker), name, settings_of_flags(options))
     known = detector_settings(name)
     flags = [key for key in values if key not in known and key not in options.overrides("detector")]
     filters = {key: values.pop(key) for key in _FILTERS if key in flags}

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from mot.trackers import DEFAULT_TRACKER, TRACKERS
+from mot.cli.track import FollowOptions, follow_flags
+
+
+@dataclass(frozen=True, slots=True)
+class Options(FollowOptions):
+    """The flags of `mot explain`, as given."""
+
+    source: str
+    number: int
+    track_id: int
+    plot: str | None
+    overwrite: bool
 
 
 @click.command(
@@ -14,30 +26,27 @@ from mot.trackers import DEFAULT_TRACKER, TRACKERS
     epilog="""\b
 Examples:
   mot explain MOT17-05 --detections FRCNN --frame 120 --id 7
-  mot explain video.mp4 --detections det.txt --tracker bytetrack --frame 31 --id 2
+  mot explain video.mp4 --tracker bytetrack --frame 31 --id 2
+  mot explain video.mp4 --embedder osnet.onnx --frame 31 --id 2 --plot why.png
 """,
 )
 @click.argument("source", metavar="SOURCE")
 @click.option("--frame", "number", type=click.IntRange(1), required=True, help="Its number.")
 @click.option("--id", "track_id", type=click.IntRange(1), required=True, help="Of the track.")
-@click.option("--detections", metavar="FILE|NAME", help="MOT detections, not the sequence's own.")
-@click.option("--embeddings", metavar="FILE", help="What the detections look like.")
-@click.option("--camera", metavar="METHOD|FILE", help="The camera's motion.")
-@click.option("--conf", type=click.FloatRange(0, 1), help="Leave out detections of a lower score.")
-@click.option("--every", type=click.IntRange(1), default=1, metavar="N", help="Every N-th frame.")
 @click.option(
-    "--tracker",
-    default=DEFAULT_TRACKER,
-    metavar="NAME|FILE.toml",
-    show_default=True,
-    help=f"One of {', '.join(TRACKERS)}.",
+    "--plot",
+    metavar="FILE.png",
+    help="Show what the track looked like and what it could have had, side by side.",
 )
-@click.option("--set", "settings", multiple=True, metavar="tracker.KEY=VALUE", help="A setting.")
+@follow_flags
+@click.option("--overwrite", is_flag=True, help="Replace an earlier picture.")
 def explain(**options: Any) -> None:
     """Track SOURCE up to a frame, and show there how one track was matched: the detections it
     could have had, what each cost in each stage, the limit, and what would have had to differ.
+    Beside each cost stands what it rests on: 1 - IoU, how far the looks differ (the cosine
+    distance, from 0 to 2), and how far the filter expected the track elsewhere.
 
     Give the options that `mot track` was given; ids are those before --post."""
     from mot.cli.explaining import run
 
-    run(**options)
+    run(Options(**options))

@@ -2,89 +2,111 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
-from typing import Any
+import sys
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from mot.cli.track import CAMERA_METHODS
-from mot.config import build_tracker, parse_overrides
-from mot.embeddings import read_looking_detections
+from mot.cli.common import refuse_existing, tell
+from mot.cli.explain import Options
+from mot.cli.replay import Moment, replay
+from mot.cli.tracking import Plan, check_senses, choose_detections
+from mot.config import build_tracker
 from mot.errors import MotError
-from mot.jobs import detections_file, find_jobs
-from mot.pipeline import detections_of, follow, from_table, only
+from mot.jobs import Job, find_jobs
 from mot.trackers.base import Tracker
-from mot.trackers.explain import Verdict, track_index, verdicts
-from mot.trackers.stages import Trace
-from mot.types import Tracks
+from mot.trackers.explain import Candidate, Verdict, fate, row_of, track_index, verdicts
 from mot.video.sources import Window
 
+_WORDS = ("made of", "outcome")  # columns that are not numbers
 
-def run(source: str, number: int, track_id: int, **options: Any) -> None:
-    overrides = parse_overrides(options["settings"], ("tracker",))["tracker"]
-    tracker = build_tracker(options["tracker"], **overrides)
+
+def run(options: Options) -> None:
+    tracker = build_tracker(options.tracker, **options.overrides("tracker"))
     if not isinstance(tracker, Tracker):
-        raise MotError(f"{options['tracker']} keeps no trace of its matching")
-    trace, tracks = _follow_to(source, number, tracker, options)
-    track = track_index(trace, tracks, track_id)
+        raise MotError(f"{options.tracker} keeps no trace of its matching")
+    plan = _plan(options)
+    check_senses(tracker, [plan], options, quiet=False)
+    number, track_id = options.number, options.track_id
+    moment, past = replay(plan, tracker, options, number, track_id, options.plot is not None)
+    track = track_index(moment.trace, moment.tracks, track_id)
     if track is None:
-        raise MotError(_not_there(track_id, number, trace, tracks))
-    console = Console()
-    console.print(f"Frame {number}, track {track_id}: {_outcome(tracks, track_id)}")
-    for verdict in verdicts(trace, track):
-        _show(console, verdict)
+        raise MotError(_not_there(options, moment))
+    title = f"Frame {number}, track {track_id}: {_outcome(moment, track_id)}"
+    _show(title, [*verdicts(moment.trace, track)])
+    if options.plot:
+        from mot.cli.explaining_picture import draw
+
+        draw(f"{plan.job.name}: {title}", moment, past, track, Path(options.plot))
+        tell(f"  {options.plot}")
 
 
-def _follow_to(
-    source: str, number: int, tracker: Tracker, options: dict[str, Any]
-) -> tuple[Trace, Tracks]:
-    """How the frame was matched, and what came of it."""
-    (job,) = find_jobs((source,), Window(every=options["every"]))[:1]
-    file = detections_file(job, options["detections"])
-    if file is None:
-        raise MotError(f"{job.name}: give --detections FILE: the matching is made again from them")
-    table = read_looking_detections(file, options["embeddings"])
-    detect = only(from_table(table), options["conf"], None)
-    with job.open(options["camera"] in CAMERA_METHODS) as frames:
-        wanted = takewhile(lambda frame: frame.index <= number, frames)
-        detected = detections_of(wanted, detect)
-        if options["camera"]:
-            from mot.appearance.camera import open_camera, with_camera
-
-            detected = with_camera(detected, open_camera(options["camera"], job.folder))
-        for frame, tracks in follow(detected, tracker):
-            if frame.index == number and tracker.trace:
-                return tracker.trace[-1], tracks
-            tracker.trace = []
-    raise MotError(f"{job.name}: has no frame {number}, or it is the first, with nothing to match")
+def _plan(options: Options) -> Plan:
+    jobs = find_jobs((options.source,), Window(options.start, options.end, options.every))
+    if len(jobs) > 1:
+        names = ", ".join(job.name for job in jobs[:3])
+        raise MotError(f"{options.source}: holds {len(jobs)} streams ({names} ...): name one")
+    job = jobs[0]
+    if options.plot:
+        _check_plot(job, options)
+    return Plan(job, choose_detections(job, options), {}, None)
 
 
-def _not_there(track_id: int, number: int, trace: Trace, tracks: Tracks) -> str:
-    if track_id in tracks.ids:
+def _check_plot(job: Job, options: Options) -> None:
+    path = Path(options.plot or "")
+    if path.suffix.lower() != ".png":
+        raise MotError(f"--plot {path}: a picture is written: give a name that ends in .png")
+    if not job.has_pictures:
+        raise MotError(
+            f"--plot: {job.name} has no pictures to cut people from: "
+            "name its video, and give --detections FILE"
+        )
+    refuse_existing([path], options.overwrite, [options.source])
+
+
+def _not_there(options: Options, moment: Moment) -> str:
+    number, track_id = options.number, options.track_id
+    if track_id in moment.tracks.ids:
         return f"track {track_id} is born in frame {number}: there was nothing to match yet"
-    alive = sorted({int(i) for i in trace.ids if i} | set(tracks.ids.tolist()))
-    return f"track {track_id} is not alive in frame {number}; alive: {', '.join(map(str, alive))}"
+    alive = sorted({int(i) for i in moment.trace.ids if i} | set(moment.tracks.ids.tolist()))
+    names = ", ".join(map(str, alive)) or "none"
+    return f"track {track_id} is not alive in frame {number}; alive: {names}"
 
 
-def _outcome(tracks: Tracks, track_id: int) -> str:
-    rows = tracks.detections[tracks.ids == track_id]
-    if len(rows) and rows[0] >= 0:
-        return f"got detection {rows[0]} (counted from 0 in the frame)"
-    return "got no detection"
+def _outcome(moment: Moment, track_id: int) -> str:
+    row = row_of(moment.trace, moment.tracks, track_id)
+    return "got no detection" if row is None else f"got detection {row} (counted from 0)"
 
 
-def _show(console: Console, verdict: Verdict) -> None:
-    title = f"{verdict.stage}: limit {verdict.limit:g}"
-    table = Table("detection", "cost", "", title=title, title_justify="left", caption_style="")
-    for candidate in verdict.candidates if verdict.took_part else []:
-        owner = "" if candidate.owner is None else f"went to track {candidate.owner or '(new)'}"
-        note = "not in this stage" if not candidate.took_part else owner
-        note = "chosen" if candidate.chosen else note
-        cost = "ruled out" if candidate.cost == float("inf") else f"{candidate.cost:.3f}"
-        table.add_row(str(candidate.row), cost, note)
-    if table.row_count:
-        console.print(table)
-    else:
-        console.print(title)
-    console.print(f"  {verdict.reason}\n")
+def _show(title: str, told: list[Verdict]) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console.print(title)
+    for verdict in told:
+        name = f"{verdict.stage}: limit {verdict.limit:g}"
+        candidates = verdict.candidates if verdict.took_part else []
+        console.print(_table(name, candidates) if candidates else name)
+        more = f"; {verdict.hidden} more not shown" if candidates and verdict.hidden else ""
+        console.print(f"  {verdict.reason}{more}\n")
+
+
+def _table(title: str, candidates: list[Candidate]) -> Table:
+    """Without columns of what the tracker does not know."""
+    rows = [_row(candidate) for candidate in candidates]
+    table = Table(title=title, title_justify="left")
+    known = [name for name in rows[0] if any(row[name] for row in rows)]
+    for name in known:
+        table.add_column(name, justify="left" if name in _WORDS else "right")
+    for row in rows:
+        table.add_row(*(row[name] for name in known))
+    return table
+
+
+def _row(candidate: Candidate) -> dict[str, str]:
+    """By column; empty where nothing is known."""
+    is_out, basis = candidate.cost == float("inf"), candidate.basis
+    row = {"detection": str(candidate.row), "cost": "" if is_out else f"{candidate.cost:.3f}"}
+    if basis:
+        row["made of"] = "" if is_out or basis.looks is None else basis.rule
+        row |= basis.texts()
+    return row | {"outcome": fate(candidate)}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import click
 
@@ -11,33 +12,76 @@ from mot.cli.common import several_of
 from mot.cli.detector_flags import DetectorOptions, detector_flags, set_flag
 from mot.trackers import DEFAULT_TRACKER, TRACKERS
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 FORMATS = ("mot", "csv", "jsonl")
 CAMERA_METHODS = ("flow", "ecc", "orb")
 POST = ("merge", "linear", "gsi", "short")
 
 
 @dataclass(frozen=True, slots=True)
-class Options(DetectorOptions):
-    """The flags of `mot track`, as given."""
+class FollowOptions(DetectorOptions):
+    """The flags that decide which tracks come out, as given."""
 
     groups: ClassVar[tuple[str, ...]] = ("tracker", "detector")
 
-    sources: tuple[str, ...]
     detections: str | None
     embeddings: str | None
     embedder: str | None
     camera: str | None
     tracker: str
+    start: float | None
+    end: float | None
+    every: int
+
+
+@dataclass(frozen=True, slots=True)
+class Options(FollowOptions):
+    """The flags of `mot track`, as given."""
+
+    sources: tuple[str, ...]
     post: tuple[str, ...]
     out: str | None
     formats: tuple[str, ...]
     save_video: bool | None
-    start: float | None
-    end: float | None
-    every: int
     show: bool
     overwrite: bool
     quiet: bool
+
+
+_FLAGS = (
+    click.option("--detections", metavar="FILE|DIR|NAME", help="MOT detections, not a detector's."),
+    click.option("--embeddings", metavar="FILE", help="What the detections look like: .npy, .npz."),
+    click.option(
+        "--embedder", metavar="FILE|NAME", help="A network that sees what they look like: .onnx."
+    ),
+    detector_flags,
+    click.option(
+        "--tracker",
+        default=DEFAULT_TRACKER,
+        metavar="NAME|FILE.toml",
+        show_default=True,
+        help=f"What follows them: {', '.join(TRACKERS)}.",
+    ),
+    click.option(
+        "--camera",
+        metavar=f"{'|'.join(CAMERA_METHODS)}|FILE",
+        help="The camera's motion, seen or from a file.",
+    ),
+    set_flag(FollowOptions.groups),
+    click.option("--start", type=float, metavar="SECONDS", help="Begin here."),
+    click.option("--end", type=float, metavar="SECONDS", help="Stop before here."),
+    click.option(
+        "--every", type=click.IntRange(1), default=1, metavar="N", help="Only every N-th frame."
+    ),
+)
+
+
+def follow_flags(command: Command) -> Command:
+    """The flags of `FollowOptions`."""
+    for option in reversed(_FLAGS):
+        command = option(command)
+    return command
 
 
 @click.command(
@@ -53,31 +97,13 @@ Examples:
 """,
 )
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@click.option("--detections", metavar="FILE|DIR|NAME", help="MOT detections, not a detector's.")
-@click.option("--embeddings", metavar="FILE", help="What the detections look like: .npy, .npz.")
-@click.option(
-    "--embedder", metavar="FILE|NAME", help="A network that sees what they look like: .onnx."
-)
-@detector_flags
-@click.option(
-    "--tracker",
-    default=DEFAULT_TRACKER,
-    metavar="NAME|FILE.toml",
-    show_default=True,
-    help=f"What follows them: {', '.join(TRACKERS)}.",
-)
-@click.option(
-    "--camera",
-    metavar=f"{'|'.join(CAMERA_METHODS)}|FILE",
-    help="The camera's motion, seen or from a file.",
-)
+@follow_flags
 @click.option(
     "--post",
     callback=several_of(POST),
     metavar="STEP,...",
     help=f"Mend the finished tracks: {', '.join(POST)} (done in this order).",
 )
-@set_flag(Options.groups)
 @click.option(
     "-o", "--out", metavar="DIR", help="Folder of the results, or - for JSON lines to stdout."
 )
@@ -91,11 +117,6 @@ Examples:
 )
 @click.option(
     "--save-video/--no-video", default=None, help="Write the annotated video. [default: yes]"
-)
-@click.option("--start", type=float, metavar="SECONDS", help="Begin here.")
-@click.option("--end", type=float, metavar="SECONDS", help="Stop before here.")
-@click.option(
-    "--every", type=click.IntRange(1), default=1, metavar="N", help="Only every N-th frame."
 )
 @click.option("--show", is_flag=True, help="Show the video in a window; q ends it.")
 @click.option("--overwrite", is_flag=True, help="Replace earlier results.")

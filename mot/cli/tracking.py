@@ -11,7 +11,7 @@ from typing import TextIO
 
 from mot.cli.common import progress, refuse_existing, tell
 from mot.cli.detectors import class_numbers, open_detector
-from mot.cli.track import CAMERA_METHODS, Options
+from mot.cli.track import CAMERA_METHODS, FollowOptions, Options
 from mot.config import build_tracker, settings_of
 from mot.detectors import DEFAULT_DETECTOR
 from mot.embeddings import read_looking_detections
@@ -84,20 +84,25 @@ def _check_parts(tracker: Tracker, plans: list[Plan], options: Options) -> None:
                 continue
     if len(plans) > 1 and options.detections and Path(options.detections).is_file():
         raise MotError("--detections is one file for several sources: give a folder of files")
+    check_senses(tracker, plans, options, options.quiet)
+    once = [plan.job.name for plan in plans if not plan.job.can_be_read_again]
+    if options.post and once and any(_shows_pictures(plan, options) for plan in plans):
+        raise MotError(f"--post draws in a second pass, and {once[0]} has none: add --no-video")
+
+
+def check_senses(tracker: Tracker, plans: list[Plan], options: FollowOptions, quiet: bool) -> None:
+    """Refuse what people cannot look like, and a camera's motion that cannot be seen."""
     if options.embeddings and (len(plans) > 1 or plans[0].detections is None):
         raise MotError("--embeddings goes with one source and its --detections FILE")
     if options.embeddings and options.embedder:
         raise MotError("--embeddings and --embedder both say what people look like: give one")
     if (options.embeddings or options.embedder) and not getattr(tracker, "uses_embeddings", True):
-        tell(f"{options.tracker} does not look at embeddings: they are not used", options.quiet)
+        tell(f"{options.tracker} does not look at embeddings: they are not used", quiet)
     blind = [plan.job.name for plan in plans if not plan.job.has_pictures]
     if blind and options.embedder:
         raise MotError(f"--embedder: {blind[0]} has no pictures to look at")
     if blind and options.camera in CAMERA_METHODS:
         raise MotError(f"--camera {options.camera}: {blind[0]} has no pictures to see it in")
-    once = [plan.job.name for plan in plans if not plan.job.can_be_read_again]
-    if options.post and once and any(_shows_pictures(plan, options) for plan in plans):
-        raise MotError(f"--post draws in a second pass, and {once[0]} has none: add --no-video")
 
 
 def _folder(jobs: list[Job], options: Options) -> Path:
@@ -110,9 +115,7 @@ def _folder(jobs: list[Job], options: Options) -> Path:
 
 
 def _plan(job: Job, folder: Path, options: Options) -> Plan:
-    detections = None if options.detector else detections_file(job, options.detections)
-    if detections is None and not job.has_pictures:
-        raise MotError(f"{job.name}: has neither pictures nor detections: give --detections FILE")
+    detections = choose_detections(job, options)
     if options.out == STDOUT:
         return Plan(job, detections, {}, None)
     if options.save_video and not job.has_pictures:
@@ -120,6 +123,14 @@ def _plan(job: Job, folder: Path, options: Options) -> Plan:
     with_video = job.has_pictures if options.save_video is None else options.save_video
     texts = {name: folder / f"{job.name}{FORMATS[name].suffix}" for name in options.formats}
     return Plan(job, detections, texts, folder / f"{job.name}.mp4" if with_video else None)
+
+
+def choose_detections(job: Job, options: FollowOptions) -> Path | None:
+    """The file to read them from; None: a detector looks at the pictures."""
+    detections = None if options.detector else detections_file(job, options.detections)
+    if detections is None and not job.has_pictures:
+        raise MotError(f"{job.name}: has neither pictures nor detections: give --detections FILE")
+    return detections
 
 
 def _outputs(plan: Plan) -> list[Path]:
@@ -133,7 +144,7 @@ def _track(plan: Plan, tracker: Tracker, options: Options) -> Summary:
     began = time.perf_counter()
     with ExitStack() as stack:
         source = stack.enter_context(plan.job.open(_needs_pictures(plan, options)))
-        detected = _detected(source, plan, options)
+        detected = observe(source, plan, tracker, options)
         mended = _mended(detected, tracker, plan, options) if options.post else None
         followed = mended or follow(detected, tracker)
         followed = stack.enter_context(closing(followed))
@@ -160,9 +171,12 @@ def _track(plan: Plan, tracker: Tracker, options: Options) -> Summary:
 
 
 def _needs_pictures(plan: Plan, options: Options) -> bool:
+    return looks_at_pictures(plan, options) or _shows_pictures(plan, options)
+
+
+def looks_at_pictures(plan: Plan, options: FollowOptions) -> bool:
     by_camera = options.camera in CAMERA_METHODS
-    looks = by_camera or options.embedder is not None
-    return plan.detections is None or _shows_pictures(plan, options) or looks
+    return plan.detections is None or by_camera or options.embedder is not None
 
 
 def _shows_pictures(plan: Plan, options: Options) -> bool:
@@ -196,17 +210,19 @@ def _detector(options: Options) -> str:
     return options.detector or DEFAULT_DETECTOR
 
 
-def _detected(
-    source: FrameSource, plan: Plan, options: Options
-) -> Iterator[tuple[Frame, Detections]]:
+def observe(
+    source: FrameSource, plan: Plan, tracker: Tracker, options: FollowOptions
+) -> Generator[tuple[Frame, Detections], None, None]:
     """Each frame with its detections, and with the camera's motion where that is asked for."""
-    read = _from_file if plan.detections else _from_detector
-    detected = read(source, plan, options)
+    if plan.detections:
+        detected = _from_file(source, plan, options)
+    else:
+        detected = _from_detector(source, tracker, options)
     if options.embedder:
-        from mot.appearance.embedder import OnnxEmbedder, with_looks
-        from mot.models import installed_file
+        from mot.appearance.embedder import with_looks
+        from mot.appearance.opening import open_embedder
 
-        embedder = OnnxEmbedder(installed_file(options.embedder) or options.embedder)
+        embedder = open_embedder(options.embedder)
         detected = in_background(with_looks(detected, embedder), depth=4)
     if options.camera is None:
         yield from detected
@@ -223,16 +239,16 @@ def _detected(
 
 
 def _from_detector(
-    source: FrameSource, plan: Plan, options: Options
+    source: FrameSource, tracker: Tracker, options: FollowOptions
 ) -> Iterator[tuple[Frame, Detections]]:
     """A detector works in a thread of its own."""
-    opened = open_detector(options)
+    opened = open_detector(options, tracker)
     found = detections_of(source, opened.detect, opened.batch, opened.workers)
     yield from in_background(found, depth=4)
 
 
 def _from_file(
-    source: FrameSource, plan: Plan, options: Options
+    source: FrameSource, plan: Plan, options: FollowOptions
 ) -> Iterator[tuple[Frame, Detections]]:
     """Detections that do not fit are refused: for a sequence, whose length is known, at once."""
     assert plan.detections is not None

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from mot.errors import MotError
 from mot.trackers.base import Candidates, Tracker, gate_classes
+from mot.trackers.stages import Parts
 from mot.trackers.table import Column, TrackTable
 from mot.types import Detections, IntArray
 
@@ -64,6 +65,8 @@ class AppearanceTracker(Tracker):
 
     uses_embeddings = True
     needs_embeddings = False
+    uses_motion = False  # the filter's distances are a gate, or a part of the cost
+    looks_weight = 1.0  # of the cosine distances in the cost; the filter's have the rest
     _width = 0  # D of the embeddings of this stream, known from the first ones
 
     def reset(self) -> None:
@@ -106,15 +109,29 @@ class AppearanceTracker(Tracker):
             looks = self._table.extra["looks"]
             looks[tracks] = moving_average(looks[tracks], vectors, weight)
 
-    def _looks_and_motion(self, found: Candidates, weight: float) -> npt.NDArray[np.floating[Any]]:
+    def _looks_and_motion(self, found: Candidates) -> npt.NDArray[np.floating[Any]]:
         """(N, M) cosine distances with a share of the filter's; infinite beyond its gate."""
-        motion = self._filter.squared_mahalanobis(self._table.state, found.measurements)
+        weight, motion = self.looks_weight, self._motion(found)
         cost = weight * self._looks_cost(found) + (1 - weight) * motion
         cost[motion > CHI2_95] = np.inf
         return cost
 
+    def _motion(self, found: Candidates) -> npt.NDArray[np.float64]:
+        """(N, M) squared Mahalanobis distances."""
+        return self._filter.squared_mahalanobis(self._table.state, found.measurements)
+
     def _looks_cost(self, found: Candidates) -> npt.NDArray[np.float32]:
         """(N, M) cosine distances; infinite between classes."""
+        return gate_classes(self._looks_distance(found), self._table.labels, found.labels)
+
+    def _looks_distance(self, found: Candidates) -> npt.NDArray[np.float32]:
+        """(N, M) cosine distances to what is remembered."""
         assert found.embeddings is not None
-        cost = cosine_distance(self._table.extra["looks"], found.embeddings)
-        return gate_classes(cost, self._table.labels, found.labels)
+        return cosine_distance(self._table.extra["looks"], found.embeddings)
+
+    def _parts(self, found: Candidates) -> Parts:
+        parts = super()._parts(found)
+        if not self._width:
+            return parts
+        motion = self._motion(found) if self.uses_motion else None
+        return Parts(parts.overlap, self._looks_distance(found), motion, self.looks_weight)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mot import boxes
 from mot.trackers.kalman import BoxModel, KalmanFilter, Measurement
-from mot.trackers.stages import Stages, Trace
+from mot.trackers.stages import Parts, Stages, Trace
 from mot.trackers.table import CONFIRMED, Column, TrackTable
 from mot.types import Detections, FloatArray, Frame, IntArray, Tracks
 
@@ -76,8 +76,12 @@ class Tracker(ABC):
     def _stages(self, found: Candidates) -> Stages:
         if self.trace is None:
             return Stages(len(self._table), len(found.rows))
-        self.trace.append(Trace(self._table.ids.copy(), found.rows, []))
+        self.trace.append(Trace(self._table.ids.copy(), found.rows, [], self._parts(found)))
         return Stages(len(self._table), len(found.rows), self.trace[-1].stages)
+
+    def _parts(self, found: Candidates) -> Parts:
+        """What a trace tells beside the costs."""
+        return Parts(self._iou_cost(self._boxes(), self._table.labels, found))
 
     def _new_table(self) -> TrackTable:
         return TrackTable()
@@ -113,7 +117,7 @@ class Tracker(ABC):
         return np.asarray(self._model.from_xyxy(xyxy.astype(np.float64)).T, np.float64)
 
     def _boxes(self) -> boxes.Boxes:
-        """(N, 4) xyxy of all tracks, as filtered."""
+        """(N, 4) xyxy of all tracks, as predicted or filtered."""
         return self._model.to_xyxy(self._table.state[0].T)
 
     def _iou_cost(

@@ -34,6 +34,7 @@ class BotSortSettings(ByteTrackSettings):
 class BotSort(ByteTrack, AppearanceTracker):
     settings: BotSortSettings
     model = XYWH_MODEL
+    looks_weight = 0.5
     still_axes_when_lost: tuple[int, ...] = (2, 3)
 
     def __init__(self, settings: BotSortSettings | None = None) -> None:
@@ -50,7 +51,7 @@ class BotSort(ByteTrack, AppearanceTracker):
         if not self._width:
             return fused
         settings = self.settings
-        looks = self._looks_cost(candidates) / 2
+        looks = self.looks_weight * self._looks_cost(candidates)
         near = (cost <= settings.proximity_thresh) & (looks <= settings.appearance_thresh)
         both: Cost = np.where(near, np.minimum(fused, looks), fused)
         return both

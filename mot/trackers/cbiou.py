@@ -55,7 +55,7 @@ class CBIoU(ByteTrackLife):
     def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
         settings, table = self.settings, self._table
         table.extra["ages"] += elapsed
-        predicted = self._predicted()
+        predicted = self._boxes()
         stages = self._stages(candidates)
         for name in ("small_buffer", "large_buffer"):
             cost = self._buffered_cost(predicted, candidates, getattr(settings, name))
@@ -65,7 +65,7 @@ class CBIoU(ByteTrackLife):
         self._observe(tracks, candidates.boxes[found])
         return self._live(candidates, stages, stages.free_found, elapsed)
 
-    def _predicted(self) -> npt.NDArray[np.float64]:
+    def _boxes(self) -> npt.NDArray[np.float64]:
         """(N, 4) the last box, moved on at the mean velocity."""
         extra = self._table.extra
         observed, ages = extra["observed"], extra["ages"]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot.trackers.appearance import CHI2_95, AppearanceTracker, Vectors
-from mot.trackers.base import Candidates, gate_classes
+from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
 from mot.trackers.life import DeepSortLife
 from mot.trackers.stages import Cost, Stages
@@ -39,6 +39,7 @@ class DeepSortSettings:
 class DeepSort(AppearanceTracker, DeepSortLife):
     settings: DeepSortSettings
     needs_embeddings = True
+    uses_motion = True
 
     def __init__(self, settings: DeepSortSettings | None = None) -> None:
         self.settings = settings or DeepSortSettings()
@@ -75,11 +76,13 @@ class DeepSort(AppearanceTracker, DeepSortLife):
 
     def _gated_looks(self, candidates: Candidates) -> npt.NDArray[np.float32]:
         """(N, M) cosine distances to the galleries; infinite where the filter rules it out."""
-        assert candidates.embeddings is not None
-        cost = self._gallery_distance(candidates.embeddings)
-        distance = self._filter.squared_mahalanobis(self._table.state, candidates.measurements)
-        cost[distance > CHI2_95] = np.inf
-        return gate_classes(cost, self._table.labels, candidates.labels)
+        cost = self._looks_cost(candidates)
+        cost[self._motion(candidates) > CHI2_95] = np.inf
+        return cost
+
+    def _looks_distance(self, found: Candidates) -> npt.NDArray[np.float32]:
+        assert found.embeddings is not None
+        return self._gallery_distance(found.embeddings)
 
     def _gallery_distance(self, found: Vectors) -> npt.NDArray[np.float32]:
         """(N, M) to the nearest vector of each track; infinite for a track without any."""

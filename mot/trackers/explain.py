@@ -7,8 +7,35 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mot.trackers.stages import Stage, Trace
+from mot.trackers.appearance import CHI2_95
+from mot.trackers.stages import Cost, Parts, Stage, Trace
 from mot.types import Tracks
+
+_INFINITE = float("inf")
+_SAME = 1e-5  # more than a cost errs in float32
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What one cost rests on."""
+
+    overlap: float  # 1 - IoU
+    looks: float | None  # the cosine distance; infinite: the track remembers nothing
+    motion: float | None  # the squared Mahalanobis distance, where the method uses it
+    rule: str  # what the cost is made of; where it is infinite, why
+
+    def texts(self) -> dict[str, str]:
+        """The distances by name, as one reads them; empty where there is none."""
+        return {
+            "appearance": _text(self.looks, 3),
+            "motion": _text(self.motion, 1),
+            "1 - IoU": _text(self.overlap, 3),
+        }
+
+
+def _text(distance: float | None, digits: int) -> str:
+    is_known = distance is not None and distance < _INFINITE
+    return f"{distance:.{digits}f}" if is_known else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +47,7 @@ class Candidate:
     took_part: bool  # false: another stage, or score, kept it out of this one
     owner: int | None  # the id of the track that got it, here or before; 0: one without an id yet
     chosen: bool
+    basis: Basis | None = None  # beside the cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +58,7 @@ class Verdict:
     limit: float
     took_part: bool
     candidates: list[Candidate]  # the cheapest first
+    hidden: int  # dearer ones
     reason: str
 
 
@@ -46,6 +75,19 @@ def track_index(trace: Trace, tracks: Tracks, track_id: int) -> int | None:
     return None
 
 
+def row_of(trace: Trace, tracks: Tracks, track_id: int) -> int | None:
+    """The detection that a track got, or was born of."""
+    track = track_index(trace, tracks, track_id)
+    if track is None:
+        born_of = tracks.detections[tracks.ids == track_id].tolist()
+        return next((row for row in born_of if row >= 0), None)
+    for stage in trace.stages:
+        found = stage.pairs[1][stage.pairs[0] == track]
+        if len(found):
+            return int(trace.rows[found[0]])
+    return None
+
+
 def verdicts(trace: Trace, track: int, most: int = 5) -> Iterator[Verdict]:
     """Stage by stage, until one decides."""
     owners: dict[int, int] = {}  # column of a detection -> the track that got it so far
@@ -55,7 +97,8 @@ def verdicts(trace: Trace, track: int, most: int = 5) -> Iterator[Verdict]:
         took_part = bool((stage.tracks == track).any())
         reason = _reason(stage, took_part, candidates)
         shown = [c for place, c in enumerate(candidates) if place < most or c.chosen]
-        yield Verdict(stage.name, stage.limit, took_part, shown, reason)
+        hidden = len(candidates) - len(shown)
+        yield Verdict(stage.name, stage.limit, took_part, shown, hidden, reason)
         if any(candidate.chosen for candidate in candidates):
             return
 
@@ -64,7 +107,8 @@ def _candidates(trace: Trace, stage: Stage, track: int, owners: dict[int, int]) 
     """The cheapest first: those of this stage, and those under its limit that are gone already."""
     present = set(stage.found.tolist())
     costs = stage.cost[track].tolist()
-    order = sorted(range(len(costs)), key=costs.__getitem__)
+    basis = [_basis(trace.parts, costs[column], track, column) for column in range(len(costs))]
+    order = sorted(range(len(costs)), key=lambda column: (costs[column], *_nearness(basis[column])))
     return [
         Candidate(
             row=int(trace.rows[column]),
@@ -72,10 +116,66 @@ def _candidates(trace: Trace, stage: Stage, track: int, owners: dict[int, int]) 
             took_part=column in present,
             owner=int(trace.ids[owners[column]]) if column in owners else None,
             chosen=owners.get(column) == track,
+            basis=basis[column],
         )
         for column in order
         if column in present or costs[column] < stage.limit
     ]
+
+
+def _nearness(basis: Basis | None) -> tuple[float, float]:
+    """Of those that cost the same: the gated ones."""
+    if basis is None:
+        return 0.0, 0.0
+    return (_INFINITE if basis.looks is None else basis.looks), basis.overlap
+
+
+def _basis(parts: Parts | None, cost: float, track: int, column: int) -> Basis | None:
+    if parts is None:
+        return None
+    overlap = float(parts.overlap[track, column])
+    looks, motion = (_at(part, track, column) for part in (parts.looks, parts.motion))
+    if cost == _INFINITE:
+        return Basis(overlap, looks, motion, _why_out(overlap, looks, motion))
+    return Basis(overlap, looks, motion, _rule(cost, looks, motion, parts.looks_weight))
+
+
+def _at(part: Cost | None, track: int, column: int) -> float | None:
+    return None if part is None else float(part[track, column])
+
+
+def _why_out(overlap: float, looks: float | None, motion: float | None) -> str:
+    """The gate that a pair did not pass."""
+    if overlap == _INFINITE:
+        return "another class"
+    if motion is not None and motion > CHI2_95:
+        return f"motion over {CHI2_95:.1f}"
+    if looks == _INFINITE:
+        return "no looks remembered"
+    return "no overlap" if overlap >= 1 else "too little overlap"
+
+
+def _rule(cost: float, looks: float | None, motion: float | None, weight: float) -> str:
+    """What a cost is made of; it says so itself, since methods choose pair by pair."""
+    if looks is None:
+        return "overlap"
+    mixed = weight * looks + (1 - weight) * (motion or 0.0)
+    if not abs(cost - mixed) <= _SAME * max(1.0, abs(cost)):
+        return "overlap"
+    share = "appearance" if weight == 1 else f"{weight:g} appearance"
+    return share if motion is None or weight == 1 else f"{share} + {1 - weight:g} motion"
+
+
+def fate(candidate: Candidate) -> str:
+    """What became of a detection, in a few words."""
+    if candidate.chosen:
+        return "chosen"
+    if not candidate.took_part:
+        gone = candidate.owner is not None
+        return f"went to {_name(candidate.owner)} before" if gone else "not in this stage"
+    if candidate.cost == _INFINITE:
+        return f"ruled out: {candidate.basis.rule}" if candidate.basis else "ruled out"
+    return "" if candidate.owner is None else f"went to {_name(candidate.owner)}"
 
 
 def _reason(stage: Stage, took_part: bool, candidates: list[Candidate]) -> str:
@@ -89,14 +189,14 @@ def _reason(stage: Stage, took_part: bool, candidates: list[Candidate]) -> str:
     if chosen:
         return _why_chosen(stage, chosen, present)
     best = present[0]
-    if best.cost == float("inf"):
+    if best.cost == _INFINITE:
         return "every detection is ruled out by a gate, or does not overlap at all"
     if best.cost < stage.limit:
         return (
             f"detection {best.row} would do at {best.cost:.3f}, but went to "
             f"{_name(best.owner)}: together the tracks are matched cheaper so"
         )
-    free = next((c for c in present if c.owner is None and c.cost < float("inf")), None)
+    free = next((c for c in present if c.owner is None and c.cost < _INFINITE), None)
     over = f"the nearest costs {best.cost:.3f}, over the limit by {best.cost - stage.limit:.3f}"
     if free is None:
         return f"{over}; each was another track's"
@@ -113,7 +213,7 @@ def _why_chosen(stage: Stage, chosen: Candidate, present: list[Candidate]) -> st
             f"{chosen.cost - cheaper[0].cost:.3f}, but went to {_name(cheaper[0].owner)}"
         )
     others = [candidate for candidate in present if not candidate.chosen]
-    if others and others[0].cost < float("inf"):
+    if others and others[0].cost < _INFINITE:
         lead = others[0].cost - chosen.cost
         return f"detection {chosen.row}, {margin}, and {lead:.3f} cheaper than the next"
     return f"detection {chosen.row}, {margin}; no other came near"

@@ -36,16 +36,18 @@ class FairMotSettings:
 class FairMot(AppearanceTracker, ByteTrackLife):
     settings: FairMotSettings
     needs_embeddings = True
+    uses_motion = True
     still_axes_when_lost = (3,)  # the height
 
     def __init__(self, settings: FairMotSettings | None = None) -> None:
         self.settings = settings or FairMotSettings()
+        self.looks_weight = self.settings.looks_weight
         super().__init__(XYAH_MODEL, self.settings.track_high_thresh)
 
     def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
         settings, table = self.settings, self._table
         tentative, followed = table.phases == TENTATIVE, table.phases == CONFIRMED
-        looks = self._looks_and_motion(candidates, settings.looks_weight)
+        looks = self._looks_and_motion(candidates)
         overlap = self._iou_cost(self._boxes(), table.labels, candidates)
         stages = self._stages(candidates)
         stages.match("appearance", looks, settings.appearance_thresh, ~tentative)

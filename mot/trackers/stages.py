@@ -24,12 +24,22 @@ class Stage(NamedTuple):
     pairs: Pairs
 
 
+class Parts(NamedTuple):
+    """What costs are made of, (N, M) each, before a method weighs it."""
+
+    overlap: Cost  # 1 - IoU with the prediction; infinite between classes
+    looks: Cost | None = None  # cosine distances to the memory; infinite where it holds nothing
+    motion: Cost | None = None  # squared Mahalanobis distances, of methods that use them
+    looks_weight: float = 1.0  # with which the looks come into a cost; the motion has the rest
+
+
 class Trace(NamedTuple):
     """How one frame was matched; row i of a stage's cost is the track `ids[i]`."""
 
     ids: npt.NDArray[np.int64]  # (N,) 0 for a track that has none yet
     rows: npt.NDArray[np.int64]  # (M,) of the frame's detections
     stages: list[Stage]
+    parts: Parts | None = None
 
 
 class Stages:

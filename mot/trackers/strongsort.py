@@ -38,16 +38,18 @@ class StrongSortSettings:
 class StrongSort(AppearanceTracker, DeepSortLife):
     settings: StrongSortSettings
     needs_embeddings = True
+    uses_motion = True
 
     def __init__(self, settings: StrongSortSettings | None = None) -> None:
         self.settings = settings or StrongSortSettings()
+        self.looks_weight = self.settings.looks_weight
         super().__init__(XYAH_MODEL, self.settings.track_high_thresh)
 
     def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
         settings, table = self.settings, self._table
         tentative = table.phases == TENTATIVE
         just_seen = table.idle <= elapsed
-        looks = self._looks_and_motion(candidates, settings.looks_weight)
+        looks = self._looks_and_motion(candidates)
         overlap = self._iou_cost(self._boxes(), table.labels, candidates)
         stages = self._stages(candidates)
         stages.match("appearance", looks, settings.appearance_thresh, ~tentative)
