@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from mot.errors import MotError, explain
 
@@ -69,3 +70,12 @@ def bytes_beside(path: Path) -> Iterator[BinaryIO]:
 def write_bytes(path: Path, data: bytes) -> None:
     with bytes_beside(path) as file:
         file.write(data)
+
+
+def plain(value: Any) -> Any:
+    """For JSON, which knows neither nan nor infinity."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): plain(part) for key, part in value.items()}
+    return value

@@ -222,11 +222,12 @@ def test_a_loss_that_is_no_number_names_the_pictures(tmp_path, recipe) -> None:
 
 def test_broken_pictures_are_counted_and_named(tmp_path, recipe, data) -> None:
     (data / "3.png").write_bytes(b"\x89PNG rubbish")
-    overrides = ("schedule.epochs=1", "schedule.validate=2")
-    recipe.write_text(recipe.read_text().split("[[data.val]]")[0] + "[schedule]\nsizes = ['64x64']")
-    finished = run(recipe, tmp_path / "run", overrides=(*overrides, "schedule.workers=0"))
-    assert list(finished.broken) == [2]
-    assert "3.png" in finished.broken[2]
+    finished = run(recipe, tmp_path / "run", overrides=("schedule.epochs=1",))
+    learned, measured = finished.broken
+    assert "3.png" in learned
+    assert "3.png" in measured, "and is left out there, not replaced"
+    scores = read_log(tmp_path / "run" / "log.jsonl")[-1]["val"]
+    assert (scores["pictures"], scores["objects"]) == (11, 20)
 
 
 def test_classes_that_do_not_match(tmp_path, recipe) -> None:
@@ -239,8 +240,46 @@ def test_classes_that_do_not_match(tmp_path, recipe) -> None:
 def test_nothing_to_find_in_any_picture(tmp_path, recipe, data) -> None:
     content = json.loads((data / "boxes.json").read_text())
     (data / "boxes.json").write_text(json.dumps({**content, "annotations": []}))
-    run(recipe, tmp_path / "run", overrides=("schedule.epochs=1",))
+    said: list[str] = []
+    finished = run(recipe, tmp_path / "run", overrides=("schedule.epochs=1",), said=said)
     assert all(np.isfinite(loss) for _, loss in losses(tmp_path / "run"))
+    assert "nobody to find" in finished.best
+    assert any("no object" in line for line in said)
+    assert "NaN" not in (tmp_path / "run/log.jsonl").read_text(), "which is no JSON"
+
+
+def test_without_pictures_to_measure_on_the_last_weights_are_kept(tmp_path, recipe) -> None:
+    train, _, rest = recipe.read_text().partition("[[data.val]]")
+    recipe.write_text(train + rest[rest.index("[augment]") :])
+    finished = run(recipe, tmp_path / "run", overrides=("schedule.epochs=1",))
+    assert "not measured" in finished.best
+    build_detector(str(tmp_path / "run" / BEST))
+
+
+def test_a_run_that_cannot_start_leaves_the_earlier_one(tmp_path, recipe) -> None:
+    run(recipe, tmp_path / "run", overrides=("schedule.epochs=1",))
+    before = {path: path.read_bytes() for path in (tmp_path / "run").glob("*.*")}
+    for wrong in ("loss.box=gio", "schedule.val_size=64by64"):
+        with pytest.raises(SystemExit) as end:
+            main(["train", str(recipe), "-o", str(tmp_path / "run"), "--overwrite", "--set", wrong])
+        assert end.value.code == 2
+    assert {path: path.read_bytes() for path in (tmp_path / "run").glob("*.*")} == before
+    run(recipe, tmp_path / "run", overrides=("schedule.epochs=2",))
+    assert [step for step, _ in losses(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_failure_while_measuring_costs_no_epoch(tmp_path, recipe, monkeypatch) -> None:
+    import mot.training.detection as detection
+
+    def fail(*given: Any) -> None:
+        raise MachineError("no memory")
+
+    with monkeypatch.context() as patch, pytest.raises(MachineError):
+        patch.setattr(detection, "evaluate", fail)
+        run(recipe, tmp_path / "run", overrides=("schedule.save=1000",))
+    run(recipe, tmp_path / "run", resume=True)
+    run(recipe, tmp_path / "whole")
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
 
 
 def test_two_processes_learn_as_one_with_the_double_batch(tmp_path, data) -> None:
@@ -270,6 +309,8 @@ SMALL = {
     "fcos": ["backbone='resnet18'"],
     "fasterrcnn": ["backbone='mobilenet_v2'", "proposals=50"],
     "ssd": [],
+    "fairmot": ["backbone='mobilenetv2_035'", "neck='fpn'", "neck_width=16", "head_width=16"],
+    "jde": ["backbone='mobilenetv2_035'", "neck_width=32", "dims=16"],
 }
 
 
@@ -339,6 +380,7 @@ def test_recipes_that_come_with_mot_are_sound(name) -> None:
         ("schedule.batch=0", "batch"),
         ("model.family=yolo", "did you mean 'yolov3'"),
         ("loss.gamma=-1", "gamma"),
+        ("loss.box=gio", "did you mean 'giou'"),
         ("assigner.kind=best", "best-prior"),
         ("nothing.at=1", "unknown group"),
         ("schedule.sizes=['640by480']", "640by480"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from mot.training.metrics.scores import Scores
 from mot.training.metrics.splits import SplitScores
@@ -71,12 +70,3 @@ def show_table(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[s
     for name, values in rows.items():
         table.add_row(name, *values)
     Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False).print(table)
-
-
-def plain(value: Any) -> Any:
-    """For JSON, which has no nan."""
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(key): plain(part) for key, part in value.items()}
-    return value

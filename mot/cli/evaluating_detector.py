@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from mot.cli.common import progress, refuse_existing, tell
-from mot.cli.detector_table import plain, show_scores, show_splits
+from mot.cli.detector_table import show_scores, show_splits
 from mot.cli.detectors import OpenDetector, open_detector
 from mot.cli.eval_detector import LEAST_SCORE, Options
 from mot.config import build
 from mot.errors import MotError
-from mot.files import write_text
+from mot.files import plain, write_text
 from mot.pipeline import detections_of
 from mot.training.data.dataset import DataSet
 from mot.training.data.loading import DataSettings, guess, load

@@ -16,10 +16,10 @@ from mot.appearance.galleries import Gallery, read_galleries
 from mot.appearance.opening import open_embedder
 from mot.appearance.retrieval import Looks, Retrieval, retrieve
 from mot.cli.common import progress, refuse_existing, tell
-from mot.cli.detector_table import plain, show_table, told
+from mot.cli.detector_table import show_table, told
 from mot.cli.eval_embedder import Options
 from mot.errors import MotError
-from mot.files import write_text
+from mot.files import plain, write_text
 from mot.types import IntArray
 
 _RANKS = (1, 5, 10)

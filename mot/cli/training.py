@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,21 +27,18 @@ def run(options: Options) -> None:
     folder = (options.out or Path("runs/train") / recipe.name).expanduser()
     writes = is_first()
     if writes and not options.resume:
-        earlier = [folder / LAST, folder / LOG]
-        refuse_existing(earlier, options.overwrite)
-        for path in earlier:
-            path.unlink(missing_ok=True)
+        refuse_existing([folder / LAST], options.overwrite)
     quiet = options.quiet or not writes
     plan = Plan(recipe, folder, options.device, options.resume, options.overfit)
     finished = train(plan, Terminal(quiet), lambda line: tell(line, quiet))
-    for reason in list(finished.broken.values())[:5]:
+    for reason in finished.broken[:5]:
         tell(f"  warning: {reason}")
     if writes:
         record: dict[str, Any] = {"settings": recipe.tables(), "best": finished.progress.best}
         source = {"name": recipe.name, "seconds": round(finished.progress.seconds, 1)}
         write_run(folder, {**record, "sources": [source]})
         tell(
-            f"{folder}: best {finished.best} of {finished.progress.epoch}: "
+            f"{folder}: {finished.best}, of {finished.progress.epoch}: "
             f"{finished.flag} {folder / BEST}",
             quiet,
         )
@@ -76,6 +74,8 @@ class Terminal:
 
     def step(self, progress: Steps, told: Mapping[str, float]) -> None:
         for name, value in told.items():
+            if not math.isfinite(value):  # of a step in 16 bits that was not taken
+                continue
             self._smooth[name] = 0.95 * self._smooth.get(name, value) + 0.05 * value
         if self._bars:
             losses = " ".join(f"{name} {value:.3g}" for name, value in self._smooth.items())

@@ -121,13 +121,14 @@ def _assigner(usual: dict[str, Any], recipe: Recipe) -> Assigner:
 
 def measure(model: nn.Module, begun: Started, materials: Materials) -> Measured:
     """As the detector that it will be."""
-    data = materials.val
     found = _found(model, begun, materials)
-    figures = evaluate(data, found).as_dict()
-    return Measured(figures["AP50"], figures, lambda: _drawn(data, found))
+    data = DataSet(begun.names, (materials.val[place] for place in found))
+    figures = evaluate(data, list(found.values())).as_dict()
+    return Measured(figures["AP50"], figures, lambda: _drawn(data, list(found.values())))
 
 
-def _found(model: nn.Module, begun: Started, materials: Materials) -> list[Detections]:
+def _found(model: nn.Module, begun: Started, materials: Materials) -> dict[int, Detections]:
+    """By the places of the pictures, but for those that cannot be read."""
     device = str(next(model.parameters()).device)
     network = TorchNetwork(model, begun.spec, begun.names, device)
     width, height = materials.val_size
@@ -135,16 +136,23 @@ def _found(model: nn.Module, begun: Started, materials: Materials) -> list[Detec
         width=width, height=height, conf=_LEAST_SCORE, classes=begun.names, batch=_BATCH
     )
     detector = NetworkDetector(network, settings)
-    found: list[Detections] = []
-    for images in in_background(_batches(materials.val), depth=1):  # read while others are seen
-        found += detector(images)
+    found: dict[int, Detections] = {}
+    for images in in_background(_batches(materials), depth=1):  # read while others are seen
+        found |= zip(images, detector(list(images.values())), strict=True)
     return found
 
 
-def _batches(data: Sequence[Picture]) -> Iterator[list[Image]]:
+def _batches(materials: Materials) -> Iterator[dict[int, Image]]:
+    data = materials.val
+    materials.unread.clear()
     for begin in range(0, len(data), _BATCH):
-        end = min(begin + _BATCH, len(data))
-        yield [read_picture(data[place]) for place in range(begin, end)]
+        images: dict[int, Image] = {}
+        for place in range(begin, min(begin + _BATCH, len(data))):
+            try:
+                images[place] = read_picture(data[place])
+            except MotError as error:
+                materials.unread.append(str(error))
+        yield images
 
 
 def _drawn(data: DataSet, found: Sequence[Detections]) -> Iterator[Image]:

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from mot.training.logs import LOG, whole_lines
+from mot.errors import explain
+from mot.files import plain
+from mot.training.logs import BOARD, LOG, whole_lines
 from mot.training.state import Progress
 from mot.training.task import Measured
 
@@ -61,8 +63,11 @@ class Diary:
             self._board.close()
 
     def _write(self, record: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(plain(record)) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise explain(error, Path(self._file.name)) from error
 
 
 def _board(folder: Path) -> Any:
@@ -71,4 +76,4 @@ def _board(folder: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder / "tensorboard"))
+    return SummaryWriter(str(folder / BOARD))

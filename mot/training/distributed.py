@@ -54,6 +54,15 @@ def mean_over_processes(value: Tensor) -> Tensor:
     return value
 
 
+def anywhere(flag: bool, device: torch.device) -> bool:
+    """Whether it is raised in one of the processes: they have to do the same."""
+    if world() == 1:
+        return flag
+    raised = torch.tensor(int(flag), device=device)
+    dist.all_reduce(raised, dist.ReduceOp.MAX)
+    return bool(raised)
+
+
 def wait_for_all() -> None:
     if world() > 1:
         dist.barrier()

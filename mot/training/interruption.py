@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 import sys
 from types import FrameType, TracebackType
+
+from mot.training import distributed
 
 
 class Interruption:
@@ -31,7 +34,8 @@ class Interruption:
         if self.is_asked:
             raise KeyboardInterrupt
         self.is_asked = True
-        print("mot: saving after this step; once more ends at once", file=sys.stderr)
+        if distributed.is_first() and multiprocessing.parent_process() is None:
+            print("mot: saving after this step; once more ends at once", file=sys.stderr)
 
 
 _ASKING = (signal.SIGINT, signal.SIGTERM)

@@ -9,6 +9,7 @@ from typing import Any
 from mot.errors import MotError
 
 LAST, BEST, LOG = "last.safetensors", "best.safetensors", "log.jsonl"
+BOARD = "tensorboard"  # a folder
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

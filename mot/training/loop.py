@@ -16,6 +16,7 @@ from mot.errors import MotError
 from mot.training import distributed
 from mot.training.data.batches import Batch
 from mot.training.diary import Diary
+from mot.training.distributed import mean_over_processes
 from mot.training.interruption import Interruption
 from mot.training.logs import BEST, LAST
 from mot.training.materials import Materials
@@ -93,8 +94,11 @@ class Training:
                 self._epoch(epoch, diary, interruption)
                 progress.epoch, progress.batch = epoch + 1, 0
                 if self._is_measured(epoch + 1):
+                    self.save()  # what measuring may cost is not an epoch
                     self._measure(diary)
                 self.save()
+        if progress.best_epoch < 0 and distributed.is_first():
+            self._keep(self._averaged(), {})
 
     def _epoch(self, epoch: int, diary: Diary | None, interruption: Interruption) -> None:
         """From the batch that comes next."""
@@ -107,7 +111,7 @@ class Training:
                 diary.step(progress, told)
             progress.batch += len(batches)
             progress.seconds += time.perf_counter() - began
-            if interruption.is_asked:
+            if distributed.anywhere(interruption.is_asked, self.device):
                 self.save()
                 raise KeyboardInterrupt
             if progress.step % every == 0:
@@ -135,12 +139,13 @@ class Training:
             losses = self._losses(batch)
             total = torch.stack(list(losses.values())).sum() / len(batches)
             state.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
-            for name, loss in losses.items():
-                told[name] = told.get(name, 0.0) + loss.item() / len(batches)
+            means = mean_over_processes(torch.stack(list(losses.values())).detach()).tolist()
+            for name, loss in zip(losses, means, strict=True):
+                told[name] = told.get(name, 0.0) + loss / len(batches)
             self._check(told, batch)
-        told["norm"] = self._update()
+        norm = self._update()
         state.progress.step += 1
-        return {"lr": rate, "loss": sum(told.values()) - told["norm"], **told}
+        return {"lr": rate, "loss": sum(told.values()), **told, "norm": norm}
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         dtype = _HALF[self.recipe.schedule.precision]
@@ -168,11 +173,15 @@ class Training:
     def _check(self, losses: dict[str, float], batch: Batch) -> None:
         wrong = [name for name, loss in losses.items() if not abs(loss) < float("inf")]
         if wrong:
-            pictures = (self.materials.train[place].path for place in batch.pictures.tolist())
+            places = batch.pictures.tolist()
+            pictures = ", ".join(str(self.materials.train[place].path) for place in places[:3])
+            more = f" and {len(places) - 3} more" if len(places) > 3 else ""
+            last = self.folder / LAST
             raise MotError(
                 f"step {self.state.progress.step}: the loss {wrong[0]} is {losses[wrong[0]]}, with "
-                f"{', '.join(map(str, pictures))}: lower schedule.lr, or look at these pictures; "
-                f"{self.folder / LAST} is from before"
+                f"{pictures}{more}: lower schedule.lr, or look at these pictures"
+                + f"; {last} is from before"
+                * last.exists()
             )
 
     def _is_measured(self, epochs: int) -> bool:
@@ -184,7 +193,7 @@ class Training:
         """Of the averaged weights; the best are kept."""
         progress = self.state.progress
         if diary:
-            model = self.state.average.model if self.state.average else self.state.model
+            model = self._averaged()
             measured = self.task.measure(model, self.begun, self.materials)
             diary.epoch(progress, measured, self.task.HEADLINE)
             if measured.score > progress.best:
@@ -192,8 +201,11 @@ class Training:
                 self._keep(model, measured.figures)
         distributed.wait_for_all()
 
+    def _averaged(self) -> nn.Module:
+        return self.state.average.model if self.state.average else self.state.model
+
     def _keep(self, model: nn.Module, figures: Mapping[str, float]) -> None:
-        headline = {name: figures[name] for name in self.task.HEADLINE}
+        headline = {name: figures[name] for name in self.task.HEADLINE if name in figures}
         trained = {"epoch": self.state.progress.epoch, **headline}
         told = self.task.described(self.begun, self.materials)
         told |= {"trained": trained, "recipe": self.recipe.name}

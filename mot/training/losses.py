@@ -19,6 +19,7 @@ from torchvision.ops import (
     sigmoid_focal_loss,
 )
 
+from mot.errors import nearest
 from mot.training.assigners.core import blocks, guessed_iou, most_overlapping, spare_regions
 from mot.training.targets import BACKGROUND, Places, Target
 
@@ -74,6 +75,12 @@ BOX_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "diou": distance_box_iou_loss,
     "ciou": complete_box_iou_loss,
 }
+
+
+def check_box_loss(kind: str, *others: str) -> None:
+    known = (*BOX_LOSSES, *others)
+    if kind not in known:
+        raise ValueError(f"box = {kind!r}: {nearest(kind, known)}")
 
 
 def box_loss(kind: str, boxes: Tensor, targets: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -26,6 +26,7 @@ class Materials:
     val_size: Size
     findings: Findings
     identities: int  # how many people the pictures to train on tell apart
+    unread: list[str] = field(default_factory=list)  # why pictures to measure on were left out
 
 
 def materials_of(

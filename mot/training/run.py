@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -10,8 +11,10 @@ from pathlib import Path
 import torch
 
 from mot.detectors.torch_network import choose_device
+from mot.errors import explain
 from mot.training import distributed
 from mot.training.diary import Diary, Watch
+from mot.training.logs import BEST, BOARD, LAST, LOG
 from mot.training.loop import Training
 from mot.training.recipe import Recipe
 from mot.training.starting import Started
@@ -35,7 +38,7 @@ class Finished:
     progress: Progress
     best: str  # how good the best weights are, and since when
     flag: str  # by which they are used
-    broken: dict[int, str]  # pictures that could not be read, and why
+    broken: list[str]  # why pictures could not be read
 
 
 def train(plan: Plan, watch: Watch, say: Callable[[str], None]) -> Finished:
@@ -51,6 +54,8 @@ def train(plan: Plan, watch: Watch, say: Callable[[str], None]) -> Finished:
             if plan.overfit
             else task.gather(recipe, begun)
         )
+        if all(each.annotations.ignored.all() for each in collected.train):
+            say("  warning: there is no object in the pictures to train on")
         for line in collected.findings.lines():
             say(f"  {line}")
         say(f"  {len(collected.train)} pictures to train on, {len(collected.val)} to measure on")
@@ -59,15 +64,30 @@ def train(plan: Plan, watch: Watch, say: Callable[[str], None]) -> Finished:
             training.resume()
         progress = training.state.progress
         if distributed.is_first():
-            plan.folder.mkdir(parents=True, exist_ok=True)
+            _prepare(plan)
             diary = Diary(plan.folder, watch, progress, training.steps)
             with closing(diary):
                 training.run(diary)
         else:
             training.run(None)
-    broken = collected.loader.broken
-    best = f"{task.HEADLINE[0]} {progress.best:.1%} after epoch {progress.best_epoch}"
+    broken = [*collected.loader.broken.values(), *collected.unread]
+    best = f"best {task.HEADLINE[0]} {progress.best:.1%} after epoch {progress.best_epoch}"
+    if progress.best_epoch < 0:
+        best = "not measured, since there is nobody to find in [[data.val]]"
     return Finished(progress, best, task.FLAG, broken)
+
+
+def _prepare(plan: Plan) -> None:
+    """The folder, without what is left of an earlier run."""
+    earlier = [] if plan.resume else [LAST, BEST, LOG]
+    try:
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        for name in earlier:
+            (plan.folder / name).unlink(missing_ok=True)
+        if earlier:
+            shutil.rmtree(plan.folder / BOARD, ignore_errors=True)
+    except OSError as error:
+        raise explain(error, plan.folder) from error
 
 
 def _for_few(plan: Plan) -> Recipe:

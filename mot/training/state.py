@@ -53,6 +53,9 @@ def save_state(state: State, path: Path, recipe: Mapping[str, Any]) -> None:
     moments, numbers = _split(state.optimiser.state_dict()["state"])
     arrays |= {f"optimiser.{name}": each for name, each in moments.items()}
     arrays["random"] = torch.get_rng_state()
+    device = _device_of(state.model)
+    if device.type == "cuda":
+        arrays["random_cuda"] = torch.cuda.get_rng_state(device)
     told = {
         "progress": asdict(state.progress),
         "optimiser": numbers,
@@ -84,11 +87,17 @@ def load_state(state: State, path: Path) -> None:
         _restore_optimiser(state.optimiser, _under("optimiser.", arrays), told["optimiser"])
         state.scaler.load_state_dict(told["scaler"])
         torch.set_rng_state(arrays["random"])
+        if "random_cuda" in arrays and _device_of(state.model).type == "cuda":
+            torch.cuda.set_rng_state(arrays["random_cuda"], _device_of(state.model))
         for name, value in told["progress"].items():
             setattr(state.progress, name, value)
     except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise MotError(f"{path}: not of this recipe's training: {reason}") from None
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
 
 
 def _told(path: Path) -> dict[str, Any]:

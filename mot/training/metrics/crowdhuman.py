@@ -31,7 +31,7 @@ from mot.training.metrics.sides import Sides, intersections, mean
 
 IOU = 0.5
 REFERENCES = np.array([0.01, 0.0178, 0.0316, 0.0562, 0.1, 0.1778, 0.3162, 0.5623, 1.0])  # FPPI
-SCORES = np.arange(10) / 10
+SCORES = (np.arange(10) / 10).astype(np.float32)  # as scores are, or 0.3 lies above 0.3
 _LEAST_MISS = 1e-10
 
 

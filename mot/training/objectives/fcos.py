@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mot.detectors.parts import size_of
 from mot.training.distributed import mean_over_processes
-from mot.training.losses import binary, box_loss, focal
+from mot.training.losses import binary, box_loss, check_box_loss, focal
 from mot.training.objectives.common import Assigner, assign, one_hot, places_of
 from mot.training.targets import Guess, Target
 
@@ -23,6 +23,9 @@ class Settings:
     alpha: float = 0.25
     gamma: float = 2.0
     box: str = "giou"
+
+    def __post_init__(self) -> None:
+        check_box_loss(self.box)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

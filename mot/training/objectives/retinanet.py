@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mot.detectors.parts import size_of
 from mot.training.distributed import mean_over_processes
-from mot.training.losses import box_loss, focal, free_anchor, smooth_l1
+from mot.training.losses import box_loss, check_box_loss, focal, free_anchor, smooth_l1
 from mot.training.objectives.common import (
     Assigned,
     Assigner,
@@ -34,6 +34,9 @@ class Settings:
     box: str = "l1"  # or iou, giou, diou, ciou
     box_weight: float = 1.0
     free_anchor: bool = False  # no assigner: the best of each object's bag is learned
+
+    def __post_init__(self) -> None:
+        check_box_loss(self.box, "l1")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
