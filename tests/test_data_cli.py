@@ -223,6 +223,19 @@ def test_convert_coco_detection_comes_back(train: Path, tmp_path: Path) -> None:
         assert (tmp_path / "b.json").read_text() == (tmp_path / "a.json").read_text()
 
 
+def test_convert_frames_of_sequences_are_pictures_too(tmp_path: Path) -> None:
+    for detector in ("DPM", "SDP"):
+        folder = tmp_path / f"MOT17/A-{detector}"
+        write_image(folder / "img1/000001.jpg", 0)
+        (folder / "gt").mkdir()
+        (folder / "gt/gt.txt").write_text("1,4,11,21,10,30,1,1,0.5\n1,5,1,1,9,9,0,1,1\n")
+    said = run("convert", tmp_path / "MOT17", "-o", tmp_path / "a.json", "--to", "coco-detection")
+    assert "1 pictures in" in said, "once, though there are two sequences of the same frames"
+    written = json.loads((tmp_path / "a.json").read_text())
+    assert [each["bbox"] for each in written["annotations"]] == [[11, 21, 10, 30], [1, 1, 9, 9]]
+    assert [each["ignore"] for each in written["annotations"]] == [0, 1]
+
+
 def test_convert_tells_data_sets_from_tracks(tmp_path: Path) -> None:
     for name in ("voc", "cvat"):
         (tmp_path / name).mkdir()

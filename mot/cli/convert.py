@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 FORMATS = ("mot", "coco", "cvat")
-DATA_SETS = ("crowdhuman", "voc", "eurocity", "citypersons", "yolo", "coco-detection")
+DETECTION = "coco-detection"  # COCO of pictures, beside that of tracks
+DATA_SETS = ("crowdhuman", "voc", "eurocity", "citypersons", "yolo", "jde", DETECTION)
 
 
 @click.command(
@@ -20,6 +21,7 @@ Examples:
   mot convert train.json -o truth --to mot        a folder with a file for each video
   mot convert annotation_train.odgt --images Images -o crowdhuman.json
   mot convert VOC2007/Annotations -o voc.json     the people of a data set of pictures
+  mot convert MOT17/train -o boxes.json --to coco-detection   its frames, as such a data set
 """,
 )
 @click.argument("source", type=click.Path(path_type=Path), metavar="SOURCE")
@@ -30,7 +32,11 @@ Examples:
     type=click.Path(path_type=Path),
     help="A file (.txt, .json, .xml), or a folder with --to.",
 )
-@click.option("--to", type=click.Choice(FORMATS), help="[default: by the suffix of --out]")
+@click.option(
+    "--to",
+    type=click.Choice((*FORMATS, DETECTION)),
+    help="[default: by the suffix of --out]",
+)
 @click.option(
     "--from",
     "source_format",
@@ -69,7 +75,7 @@ def convert(
     from mot.formats import format_of, write_videos
 
     name, overwrite = to or format_of(out), flags["overwrite"]
-    if is_data_set(source, source_format, images):
+    if is_data_set(source, source_format, images, name):
         said = convert_data_set((source, source_format, images), out, name, overwrite)
         tell(said, flags["quiet"])
         return

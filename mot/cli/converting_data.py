@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mot.cli.common import refuse_existing, tell
-from mot.cli.convert import DATA_SETS, FORMATS
+from mot.cli.convert import DATA_SETS, DETECTION, FORMATS
 from mot.cli.converting import files_in, holds_sequences
 from mot.config import build
 from mot.errors import MotError
@@ -14,11 +14,13 @@ from mot.training.data.loading import DataSettings, guess, load
 from mot.training.data.voc import is_voc
 from mot.training.data.writing import coco_lines, folder_of
 
-_NAMES = {"coco-detection": "coco"}  # beside the COCO of tracks
+_NAMES = {DETECTION: "coco"}
 
 
-def is_data_set(source: Path, name: str | None, images: Path | None) -> bool:
-    """What can be read as tracks is read so, unless --from or --images says otherwise."""
+def is_data_set(source: Path, name: str | None, images: Path | None, to: str) -> bool:
+    """What can be read as tracks is read so, unless --from, --to or --images says otherwise."""
+    if to == DETECTION:
+        return True
     if images and name in FORMATS:
         raise MotError(f"--images goes with a data set of pictures, --from {name} with tracks")
     if name or images:
@@ -50,6 +52,6 @@ def convert_data_set(
 
 
 def _plan_output(source: Path, out: Path, to: str) -> Path:
-    if to != "coco":
+    if to not in ("coco", DETECTION):
         raise MotError(f"--to {to} holds tracks: a data set of pictures becomes COCO: --to coco")
     return out if out.suffix and not out.is_dir() else out / f"{source.absolute().stem}.json"
