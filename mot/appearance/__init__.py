@@ -1,1 +1,3 @@
 """What is seen beside the boxes: the camera's motion, what people look like."""
+
+DEFAULT_EMBEDDER = "person"  # which comes with mot

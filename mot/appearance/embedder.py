@@ -157,10 +157,13 @@ def _per_channel(path: Path, name: str, told: Any) -> npt.NDArray[np.float64]:
 
 
 def with_looks(
-    detected: Iterable[tuple[Frame, Detections]], embedder: Embedder
+    detected: Iterable[tuple[Frame, Detections]], embedder: Embedder, anew: bool = True
 ) -> Iterator[tuple[Frame, Detections]]:
-    """The same detections, with what they look like."""
+    """The same detections, with what they look like; `anew`: also where a detector told it."""
     for frame, found in detected:
+        if found.embeddings is not None and not anew:
+            yield frame, found
+            continue
         if frame.image is None:
             raise MotError(f"frame {frame.index} has no picture for --embedder to look at")
         looks = embedder(frame.image, found.boxes) if len(found) else None

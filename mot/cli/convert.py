@@ -8,7 +8,7 @@ import click
 
 FORMATS = ("mot", "coco", "cvat")
 DETECTION = "coco-detection"  # COCO of pictures, beside that of tracks
-DATA_SETS = ("crowdhuman", "voc", "eurocity", "citypersons", "yolo", "jde", DETECTION)
+DATA_SETS = ("crowdhuman", "voc", "eurocity", "citypersons", "yolo", "jde", "market", DETECTION)
 
 
 @click.command(

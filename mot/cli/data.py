@@ -10,7 +10,7 @@ import click
 
 from mot.cli.detector_flags import parse_size
 
-FORMATS = ("crowdhuman", "coco", "voc", "mot", "eurocity", "citypersons", "yolo")
+FORMATS = ("crowdhuman", "coco", "voc", "mot", "eurocity", "citypersons", "yolo", "jde", "market")
 BOXES = ("full", "visible")
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -33,6 +33,7 @@ Examples:
   mot export yolov3.cfg --weights best.weights -o best.onnx --imgsz 640x384
   mot export retinanet --weights person.safetensors -o person.onnx --half
   mot track video.mp4 --detector person.onnx          which needs no PyTorch
+  mot export runs/train/reid/best.safetensors -o reid.onnx   an embedder that was trained
 """,
 )
 @click.argument("detector", metavar="DETECTOR")
@@ -53,9 +54,10 @@ Examples:
 def export(**options: Any) -> None:
     """Write the network of DETECTOR as an ONNX file, which runs without PyTorch.
 
-    DETECTOR is what `mot track --detector` takes: a name or a file. The file holds the names of the
-    classes and how pictures are prepared; it takes any number of pictures at a time, of any size
-    that is a multiple of the network's stride. It is compared with the original before it is kept.
+    DETECTOR is what `mot track --detector` takes: a name or a file; or an embedder's .safetensors,
+    for `--embedder`. The file holds the names of the classes and how pictures are prepared; it
+    takes any number of pictures at a time, of any size that is a multiple of the network's stride
+    (an embedder: of its own). It is compared with the original before it is kept.
     """
     from mot.cli.exporting import run
 

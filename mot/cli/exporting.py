@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+from mot.appearance.settings import spec_of
+from mot.appearance.trained import is_embedder
 from mot.cli.common import refuse_existing, tell
 from mot.cli.export import Options
 from mot.config import build, parse_overrides, resolve_detector
@@ -22,9 +25,11 @@ def run(options: Options) -> None:
         raise MotError(f"--out {options.out}: name a file that ends in .onnx")
     out, inputs = options.out.expanduser(), [options.detector, options.weights or ""]
     refuse_existing([out], options.overwrite, filter(None, inputs))
+    if Path(options.detector).is_file() and is_embedder(Path(options.detector)):
+        _export_embedder(options, out)
+        return
     module, settings = _network(options)
-    if not has("torch"):
-        raise MotError("mot export needs PyTorch: pip install 'mot-tracking[torch]'")
+    _need_torch()
     from mot.detectors.export import export, import_onnx
 
     import_onnx()  # before the work
@@ -32,6 +37,26 @@ def run(options: Options) -> None:
     spec = replace(spec, size=_size(options, settings, spec))
     export(model, spec, names, out, options.half, cpu_block())
     tell(f"{out}: {_summary(spec, len(names), out.stat().st_size)}", options.quiet)
+
+
+def _export_embedder(options: Options, out: Path) -> None:
+    given = (options.weights, options.imgsz, options.half, options.settings)
+    flags = ("--weights", "--imgsz", "--half", "--set")
+    for flag in (flag for flag, value in zip(flags, given, strict=True) if value):
+        raise MotError(f"{flag}: {options.detector} is an embedder, which is exported as it is")
+    _need_torch()
+    from mot.appearance.export import export_embedder
+    from mot.appearance.networks import load_embedder
+
+    model, settings = load_embedder(Path(options.detector))
+    export_embedder(model, spec_of(settings), out)
+    size = f"crops of {settings.width}x{settings.height}"
+    tell(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {size}, {settings.dims} dims", options.quiet)
+
+
+def _need_torch() -> None:
+    if not has("torch"):
+        raise MotError("mot export needs PyTorch: pip install 'mot-tracking[torch]'")
 
 
 def _network(options: Options) -> tuple[Any, Any]:

@@ -47,9 +47,9 @@ def export(
     from mot.detectors.onnx_padding import pad_channels
 
     model = copy.deepcopy(model).cpu().eval().to(torch.float16 if half else torch.float32)
-    with _quietly_on_one_thread():
+    with quietly_on_one_thread():
         try:
-            file = pad_channels(_simplified(_traced(model, spec)), block)
+            file = pad_channels(simplified(_traced(model, spec)), block)
             onnx.helper.set_model_props(file, describe(spec, names))
             onnx.checker.check_model(file, full_check=True)
             data: bytes = file.SerializeToString()
@@ -75,7 +75,7 @@ def import_onnx() -> Any:
 
 
 @contextmanager
-def _quietly_on_one_thread() -> Iterator[None]:
+def quietly_on_one_thread() -> Iterator[None]:
     """Small pictures take longer on several; what exporting warns of is tried out after it."""
     count = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -124,7 +124,7 @@ def _traced(model: nn.Module, spec: InputSpec) -> Any:
     return file
 
 
-def _simplified(file: Any) -> Any:
+def simplified(file: Any) -> Any:
     """Constants folded; slices and casts that change nothing dropped."""
     import onnxscript.optimizer
 

@@ -10,9 +10,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from mot.appearance.settings import EmbedderSettings
 from mot.config import build, load_toml, parse_overrides, shipped
 from mot.detectors.families import FAMILIES, FamilySettings
 from mot.errors import MotError, nearest
+from mot.training.augment.crop_settings import CropSettings
 from mot.training.augment.settings import AugmentSettings
 from mot.training.data.settings import DataSettings
 
@@ -33,6 +35,7 @@ class Start:
     weights: str = ""  # a file, a .cfg with weights, or a known model; what fits of it is taken
     frozen_stages: int = 0  # of the backbone, from the picture on
     frozen_norm: bool = False  # batch norms keep what they know of the data
+    only: str = ""  # the part that is trained, such as embedding; the others stay as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +75,23 @@ class Schedule:
                 raise ValueError(f"{key} = {getattr(self, key)} must be 1 or more")
         if not self.sizes:
             raise ValueError("sizes is empty: name one such as 640x384")
+        for key in ("momentum", "ema"):
+            if getattr(self, key) >= 1:
+                raise ValueError(f"{key} = {getattr(self, key)} must be less than 1")
+        if self.lr <= 0:
+            raise ValueError(f"lr = {self.lr}: nothing would be learned")
+        if not all(isinstance(each, int) for each in self.steps):
+            raise ValueError(f"steps = {list(self.steps)}: write epochs such as [20, 26]")
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     name: str
     start: Start
-    model: FamilySettings
+    model: FamilySettings | EmbedderSettings
     train: tuple[DataSettings, ...]
     val: tuple[DataSettings, ...]
-    augment: AugmentSettings
+    augment: AugmentSettings | CropSettings
     schedule: Schedule
     loss: Mapping[str, Any] = field(default_factory=dict)
     assigner: Mapping[str, Any] = field(default_factory=dict)
@@ -133,7 +143,9 @@ def _placed(tables: dict[str, Any], root: str) -> dict[str, Any]:
     """With the paths of the data under the folder."""
     paths = ("annotations", "images")
 
-    def placed(table: dict[str, Any]) -> dict[str, Any]:
+    def placed(table: Any) -> Any:
+        if not isinstance(table, dict):
+            return table  # which is told of later
         given = {key: str(Path(root, table[key])) for key in paths if table.get(key)}
         return {**table, **given}
 
@@ -161,21 +173,46 @@ def recipe_of(tables: Mapping[str, Any], name: str) -> Recipe:
     model = dict(tables.get("model", {}))
     keys = [each.name for each in dataclasses.fields(Start) if each.name in model]
     start = build(Start, {key: model.pop(key) for key in keys}, f"{name} [model]")
-    if start.family not in FAMILIES:
-        known = nearest(start.family, FAMILIES)
-        raise MotError(f"{name} [model]: unknown family {start.family!r}: {known}")
+    kinds = _kinds(start.family, f"{name} [model]")
+    settings = build(kinds[0], model, f"{name} [model]")
+    schedule = build(Schedule, tables.get("schedule", {}), f"{name} [schedule]")
+    augment = dict(tables.get("augment", {}))
+    if isinstance(settings, EmbedderSettings):
+        _check_embedder(tables, name)
+        augment.pop("whole", None)  # which recipes of data sets tell detectors
+        size = f"{settings.width}x{settings.height}"
+        schedule = dataclasses.replace(schedule, sizes=(size,), val_size=size)
     data = tables.get("data", {})
     return Recipe(
         name,
         start,
-        build(FAMILIES[start.family], model, f"{name} [model]"),
+        settings,
         _data(data, "train", name),
         _data(data, "val", name),
-        build(AugmentSettings, tables.get("augment", {}), f"{name} [augment]"),
-        build(Schedule, tables.get("schedule", {}), f"{name} [schedule]"),
+        build(kinds[1], augment, f"{name} [augment]"),
+        schedule,
         dict(tables.get("loss", {})),
         dict(tables.get("assigner", {})),
     )
+
+
+def _kinds(family: str, place: str) -> tuple[type[Any], type[Any]]:
+    """Of the settings of the network, and of what is done to the pictures."""
+    if family == EMBEDDER:
+        return EmbedderSettings, CropSettings
+    if family not in FAMILIES:
+        known = nearest(family, [*FAMILIES, EMBEDDER])
+        raise MotError(f"{place}: unknown family {family!r}: {known}")
+    return FAMILIES[family], AugmentSettings
+
+
+def _check_embedder(tables: Mapping[str, Any], name: str) -> None:
+    if tables.get("assigner"):
+        raise MotError(f"{name} [assigner]: an embedder has none: take the table out")
+    given = {"sizes", "val_size"} & tables.get("schedule", {}).keys()
+    if given:
+        key = min(given)
+        raise MotError(f"{name} [schedule]: {key}: an embedder's are model.width and model.height")
 
 
 def _data(data: Mapping[str, Any], part: str, place: str) -> tuple[DataSettings, ...]:

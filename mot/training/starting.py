@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from mot.appearance.settings import EmbedderSettings
 from mot.detectors.darknet_torch import Convolution, DarknetModel, load_darknet
 from mot.detectors.families import FamilySettings, load_model
 from mot.detectors.pictures import InputSpec
@@ -23,7 +25,7 @@ class Started(NamedTuple):
     model: nn.Module
     spec: InputSpec
     names: tuple[str, ...]
-    settings: FamilySettings
+    settings: FamilySettings | EmbedderSettings
     note: str  # which weights were taken
 
 
@@ -33,15 +35,26 @@ def started(settings: FamilySettings, weights: str) -> Started:
     set_prior(model)
     if not weights:
         return Started(model, spec, names, settings, "from nothing")
-    path = Path(installed_file(weights) or weights).expanduser()
-    if not path.is_file():
-        known = f": mot models get {weights}" * (weights in known_models())
-        raise MotError(f"model.weights = {weights}: no such file{known}")
+    path = weights_file(weights)
     if path.suffix == ".cfg":
         note = take_over(model, load_darknet(path, path.with_suffix(".weights")))
     else:
         note = str(load_weights(model, path, partial=True))
     return Started(model, spec, names, settings, f"{path.name}: {note}")
+
+
+def weights_file(weights: str) -> Path:
+    """That a recipe names, or a known model's, or those that come with mot."""
+    path = Path(installed_file(weights) or _shipped(weights) or weights).expanduser()
+    if not path.is_file():
+        known = f": mot models get {weights}" * (weights in known_models())
+        raise MotError(f"model.weights = {weights}: no such file{known}")
+    return path
+
+
+def _shipped(name: str) -> Path | None:
+    path = Path(str(resources.files("mot").joinpath("weights", f"{name}.safetensors")))
+    return path if path.is_file() else None
 
 
 def take_over(model: nn.Module, other: nn.Module) -> str:

@@ -47,7 +47,7 @@ class AugmentSettings:
             if isinstance(value, tuple):
                 _check_numbers(field.name, value)
         for name in ("scale", "mosaic_scale", "jpeg_quality", "erase_area"):
-            _check_range(name, getattr(self, name))
+            check_range(name, getattr(self, name))
         _need(self.hue <= 0.5, f"hue = {self.hue} must be at most 0.5, half the circle")
         _need(0 < self.crop_least <= 1, f"crop_least = {self.crop_least} must lie above 0, up to 1")
         _need(bool(self.crop_overlaps), "crop_overlaps is empty: crop = 0 switches crops off")
@@ -57,13 +57,15 @@ class AugmentSettings:
         _need(self.erase_area[1] <= 1, "erase_area is a share of the input: at most 1")
 
 
-def _check_numbers(name: str, values: tuple[object, ...]) -> None:
+def _check_numbers(name: str, values: Sequence[object]) -> None:
     for value in values:
         sound = isinstance(value, int | float) and 0 <= value < float("inf")
         _need(sound, f"{name}: {value!r} must be a number from 0")
 
 
-def _check_range(name: str, ends: Sequence[float]) -> None:
+def check_range(name: str, ends: Sequence[float]) -> None:
+    """Of a setting that is the least and the most."""
+    _check_numbers(name, ends)
     _need(
         len(ends) == 2 and 0 < ends[0] <= ends[-1],
         f"{name} = {list(ends)} must be two numbers above 0, the least and the most",

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader
 
-from mot.detectors.pictures import InputSpec
-from mot.errors import MotError
+from mot.detectors.pictures import InputSpec, Size
+from mot.errors import MachineError, MotError
 from mot.opencv import cv2
-from mot.training.augment.augmenter import Augment
+from mot.training.augment.augmenter import Augment, Read
 from mot.training.augment.sample import letterboxed
 from mot.training.augment.settings import AugmentSettings
 from mot.training.data.dataset import Annotations, DataSet, Picture
@@ -43,18 +43,22 @@ class Batch(NamedTuple):
     broken: tuple[Broken, ...]
 
 
+# A picture of so many, changed: `change(read, count, index, size, seed)`.
+Change = Callable[[Read, int, int, Size, int], tuple[Tensor, Target]]
+
+
 class EpochData:
-    """Pictures as samples of a network; without settings as its detector sees them."""
+    """Pictures as samples of a network; without a change as its detector sees them."""
 
     def __init__(
         self,
         pictures: Sequence[Picture],
         spec: InputSpec,
-        settings: AugmentSettings | None = None,
+        change: AugmentSettings | Change | None = None,
         read: Callable[[Picture], Image] = read_picture,
     ) -> None:
         self._pictures, self._spec, self._read = pictures, spec, read
-        self._augment = None if settings is None else Augment(settings, spec)
+        self._change = Augment(change, spec) if isinstance(change, AugmentSettings) else change
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -68,9 +72,9 @@ class EpochData:
         return Item(image, target, reading.first, tuple(reading.broken))
 
     def _sample(self, reading: _Reading, draw: Draw) -> tuple[Tensor, Target]:
-        if self._augment is None:
+        if self._change is None:
             return letterboxed(*reading(draw.picture), self._spec, draw.size)
-        return self._augment(reading, len(self), draw.picture, draw.size, draw.seed)
+        return self._change(reading, len(self), draw.picture, draw.size, draw.seed)
 
 
 class _NothingReadable(Exception):
@@ -132,7 +136,7 @@ class Loader:
     def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from one of them on."""
         self._batches.start_at(number, first)
-        for batch in self._loader:
+        for batch in _whole(self._loader):
             self.broken.update({each.picture: each.reason for each in batch.broken})
             if len(batch.broken) and not len(batch.images):
                 raise MotError(f"no picture can be read: {batch.broken[0].reason}")
@@ -140,6 +144,19 @@ class Loader:
 
     def __len__(self) -> int:
         return len(self._batches)
+
+
+def _whole(loader: Iterable[Batch]) -> Iterator[Batch]:
+    """What a lost process says is told as what it is."""
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise MachineError(
+            "a process that reads pictures was killed, maybe for its memory: go on with --resume "
+            "--set schedule.workers=0"
+        ) from error
 
 
 def _one_thread(worker: int) -> None:

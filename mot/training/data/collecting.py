@@ -39,6 +39,8 @@ def collect(reading: Reading, settings: DataSettings, sizes: bool, absent: bool 
     """`sizes`: those that are not told are read from the heads of the pictures. `absent`: pictures
     that are missing are kept."""
     collector = _Collector(choose_classes(reading.names, settings.classes), settings, sizes)
+    for kind, examples in reading.notes:
+        collector.findings.note(kind, examples)
     pictures = list(collector.pictures(reading, absent))
     return Loaded(DataSet(collector.names, pictures), collector.findings)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mot.errors import MotError, nearest
-from mot.training.data import citypersons, coco, crowdhuman, eurocity, mot, voc, yolo
+from mot.training.data import citypersons, coco, crowdhuman, eurocity, jde, market, mot, voc, yolo
 from mot.training.data.collecting import Loaded, collect
 from mot.training.data.settings import DataSettings
 from mot.training.data.told import Reading
@@ -21,10 +21,15 @@ FORMATS: dict[str, Callable[[DataSettings], Reading]] = {
     "eurocity": eurocity.read,
     "citypersons": citypersons.read,
     "yolo": yolo.read,
+    "jde": jde.read,
+    "market": market.read,
 }
+_SUFFIXES = {".odgt": "crowdhuman", ".json": "coco", **dict.fromkeys(jde.LISTS, "jde")}
 # Of a folder: the first format of which such a file lies in it.
 _PATTERNS = (
-    *(("mot", "/".join((*stars, "gt/gt.txt"))) for stars in ((), ("*",), ("*", "*"))),
+    ("market", market.TRAIN),
+    *(("jde", f"{stars}{jde.LABELS}") for stars in ("", "*/", "*/*/")),
+    *(("mot", f"{stars}gt/gt.txt") for stars in ("", "*/", "*/*/")),
     ("citypersons", f"**/*{citypersons.SUFFIX}"),
     ("eurocity", "**/*.json"),
     ("voc", "*.xml"),
@@ -53,7 +58,7 @@ def guess(source: Path) -> str:
     """By its suffix, or by what lies in the folder; empty where neither tells."""
     if source.is_dir():
         return next(_guesses(source), "")
-    return {".odgt": "crowdhuman", ".json": "coco"}.get(source.suffix.lower(), "")
+    return _SUFFIXES.get(source.suffix.lower(), "")
 
 
 def _guesses(folder: Path) -> Iterator[str]:

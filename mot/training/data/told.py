@@ -41,6 +41,7 @@ class Reading(NamedTuple):
 
     pictures: Iterable[Told]
     names: tuple[str, ...] = ("person",)  # of the classes
+    notes: tuple[tuple[str, tuple[str, ...]], ...] = ()  # what is wrong, and examples of it
 
 
 @contextmanager

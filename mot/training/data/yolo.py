@@ -80,16 +80,21 @@ def _lines(path: Path | None) -> Iterator[tuple[str, str]]:
 
 
 def _thing(place: str, line: str, size: tuple[int, int] | None, names: tuple[str, ...]) -> Thing:
-    """Of a picture that cannot be read the box has no place."""
     words = line.split()
     with at(place):
         if len(words) not in (5, 6):
             raise ValueError(f"{len(words)} numbers, where class x y width height is expected")
-        if not words[0].isdecimal() or int(words[0]) >= len(names):
-            known = f"the {len(names)} known are {', '.join(names[:5])}"
-            raise ValueError(f"class {words[0][:20]} has no name ({known}): add classes.txt")
-        box = _box(words[1:5], size or (1, 1))
-    return Thing(box, names[int(words[0])])
+        return thing_of(words[0], words[1:5], size, names)
+
+
+def thing_of(
+    number: str, shares: list[str], size: tuple[int, int] | None, names: tuple[str, ...]
+) -> Thing:
+    """Of the class and the four shares; in a picture that cannot be read the box has no place."""
+    if not number.isdecimal() or int(number) >= len(names):
+        known = f"the {len(names)} known are {', '.join(names[:5])}"
+        raise ValueError(f"class {number[:20]} has no name ({known}): add classes.txt")
+    return Thing(_box(shares, size or (1, 1)), names[int(number)])
 
 
 def _box(words: list[str], size: tuple[int, int]) -> Box:

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from mot.training.targets import Target
 
-# Of each family: a module with `Settings`, the table [loss] of a recipe, and
-# `objective(model, settings)`.
+# Of each family: a module with `Settings`, the table [loss] of a recipe, `ASSIGNER`, the usual one
+# or None, and `objective(model, settings)`, which is handed an assigner too where there is one, and
+# what `learned(model, settings, identities)` gives where the module has that.
 OBJECTIVES = {
     "yolov3": "mot.training.objectives.yolov3",
     "cfg": "mot.training.objectives.yolov3",
@@ -18,6 +19,8 @@ OBJECTIVES = {
     "fcos": "mot.training.objectives.fcos",
     "ssd": "mot.training.objectives.ssd",
     "fasterrcnn": "mot.training.objectives.fasterrcnn",
+    "fairmot": "mot.training.objectives.fairmot",
+    "jde": "mot.training.objectives.jde",
 }
 
 

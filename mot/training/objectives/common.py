@@ -24,6 +24,7 @@ class Assigned(NamedTuple):
     places: Tensor  # (P, 2) picture and place of those with an object
     boxes: Tensor  # (P, 4) xyxy of the objects
     labels: Tensor  # (P,)
+    objects: Tensor  # (P,) which they are of all in the batch
 
     @property
     def is_object(self) -> Tensor:
@@ -42,7 +43,7 @@ class Assigned(NamedTuple):
         """Without the places that are not chosen, (B, A): they are ignored."""
         kept = self.of_objects(chosen)
         rows = self.rows.where(chosen, IGNORED)
-        return Assigned(rows, self.places[kept], self.boxes[kept], self.labels[kept])
+        return Assigned(rows, *(each[kept] for each in self[1:]))
 
     def total(self) -> Tensor:
         """How many objects' places there are, as losses are divided by it."""
@@ -82,6 +83,7 @@ def _assigned(rows: Tensor, targets: Sequence[Target]) -> Assigned:
         found,
         torch.cat([target.boxes for target in targets])[objects],
         torch.cat([target.labels for target in targets])[objects],
+        objects,
     )
 
 

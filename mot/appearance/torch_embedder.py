@@ -1,0 +1,49 @@
+"""An embedder in PyTorch, on any device."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mot import boxes
+from mot.appearance.networks import EmbedderNetwork
+from mot.detectors.pictures import InputSpec, batch_of
+from mot.detectors.torch_network import normaliser
+from mot.types import FloatArray, Image
+
+_BATCH = 256  # crops at a time
+
+
+class TorchEmbedder:
+    """As `OnnxEmbedder` is, of the network itself."""
+
+    def __init__(self, model: EmbedderNetwork, spec: InputSpec, device: torch.device) -> None:
+        self._model = model.eval().to(device)
+        self._spec, self._device = spec, device
+        self._normalised = normaliser(spec, device)
+
+    def __call__(self, image: Image, xyxy: FloatArray) -> FloatArray:
+        """(N, D) unit vectors of the people in these boxes."""
+        height, width = image.shape[:2]
+        corners = boxes.clip(xyxy, width, height).round().astype(np.int64).tolist()
+        nothing = np.full((1, 1, 3), self._spec.margin, np.uint8)
+        cut = [
+            image[top:bottom, left:right] if right > left and bottom > top else nothing
+            for left, top, right, bottom in corners
+        ]
+        return self.of_crops(batch_of(cut, self._spec, self._spec.size)[0])
+
+    @torch.inference_mode()
+    def of_crops(self, crops: Image) -> FloatArray:
+        """(N, D) of (N, H, W, 3) BGR pictures of its size."""
+        if not len(crops):
+            return np.zeros((0, 0), np.float32)
+        parts = [crops[at : at + _BATCH] for at in range(0, len(crops), _BATCH)]
+        found: FloatArray = torch.cat([self._seen(part) for part in parts]).cpu().numpy()
+        return found
+
+    def _seen(self, crops: Image) -> Tensor:
+        pictures = torch.from_numpy(crops).to(self._device).permute(0, 3, 1, 2)
+        vectors: Tensor = self._model(self._normalised(pictures.flip(1)))
+        return vectors

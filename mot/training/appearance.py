@@ -1,0 +1,142 @@
+"""The training of embedders: crops of people to unit vectors that tell them apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from mot.appearance.networks import EmbedderNetwork, create, metadata_of
+from mot.appearance.settings import EmbedderSettings, spec_of
+from mot.appearance.torch_embedder import TorchEmbedder
+from mot.config import build
+from mot.detectors.weights import load_weights
+from mot.errors import MotError
+from mot.training import distributed
+from mot.training.augment.crop import CropAugment
+from mot.training.augment.crop_settings import CropSettings
+from mot.training.data.batches import EpochData
+from mot.training.data.crops import UNKNOWN, Crops, cut
+from mot.training.data.dataset import DataSet
+from mot.training.data.findings import Findings
+from mot.training.data.identities import numbered
+from mot.training.data.loading import load
+from mot.training.data.persons import PersonSettings, by_person
+from mot.training.data.sampling import Order
+from mot.training.data.settings import DataSettings
+from mot.training.materials import Materials, materials_of
+from mot.training.objectives import Objective
+from mot.training.objectives.embedder import EmbedderObjective, Learned, Settings
+from mot.training.recipe import Recipe
+from mot.training.retrieving import Trials, figures_of, trial_of_views, trials_of
+from mot.training.starting import Started, weights_file
+from mot.training.task import Measured
+from mot.training.teaching import taught_by
+
+HEADLINE = ("mAP", "rank-1")
+FLAG = "--embedder"
+
+
+def start(recipe: Recipe, weights: str) -> Started:
+    """The network; what fits of the weights is taken over."""
+    assert isinstance(recipe.model, EmbedderSettings)
+    model, note = create(recipe.model), "from nothing"
+    if weights:
+        path = weights_file(weights)
+        note = f"{path.name}: {_take_over(model, path)}"
+    return Started(model, spec_of(recipe.model), ("person",), recipe.model, note)
+
+
+def _take_over(model: EmbedderNetwork, path: Path) -> str:
+    """Of the whole network, or of its backbone alone, as others publish them."""
+    try:
+        return str(load_weights(model, path, partial=True))
+    except MotError:
+        return str(load_weights(model.bare_backbone, path, partial=True))
+
+
+def gather(recipe: Recipe, begun: Started) -> Materials:
+    """Everything that the recipe names, in its order."""
+    findings = Findings()
+    crops = _cut(recipe, begun, findings)
+    trials = [trial for each in recipe.val for trial in trials_of(each, begun.spec.size, findings)]
+    assert isinstance(recipe.augment, CropSettings)
+    return _materials(recipe, begun, crops, Trials(trials), CropAugment(recipe.augment), findings)
+
+
+def gather_few(recipe: Recipe, begun: Started, count: int) -> Materials:
+    """The first crops alone, unchanged to train on, and changed to be measured on."""
+    findings = Findings()
+    crops = _cut(recipe, begun, findings)
+    crops = crops.take(np.arange(min(count, len(crops))))
+    trials = Trials([trial_of_views("views", crops, begun.spec.size)])
+    return _materials(recipe, begun, crops, trials, CropAugment(None), findings)
+
+
+def _cut(recipe: Recipe, begun: Started, findings: Findings) -> Crops:
+    told = [_load(each, findings) for each in recipe.train]
+    if not any(map(len, told)):
+        raise MotError("there is nothing to train on: name data sets as [[data.train]]")
+    known, _ = numbered(told, [each.identities for each in recipe.train])
+    crops = cut(known, begun.spec.size, findings)
+    if not len(crops):
+        hint = ': set identities = "boxes" in [[data.train]], and each box is someone else'
+        why = ", ".join(findings.counts) or "no person in them"
+        raise MotError(f"there is nobody to train on ({why}){hint * (UNKNOWN in findings.counts)}")
+    return crops
+
+
+def _load(settings: DataSettings, findings: Findings) -> DataSet:
+    data, found = load(settings)
+    findings.add(found)
+    return data
+
+
+def _materials(
+    recipe: Recipe,
+    begun: Started,
+    crops: Crops,
+    trials: Trials,
+    change: CropAugment,
+    findings: Findings,
+) -> Materials:
+    data = EpochData(crops, begun.spec, change, crops.read)
+    drawn = data, _order(recipe, crops)
+    return materials_of(recipe, begun.spec, (crops, trials), drawn, findings, crops.people)
+
+
+def _order(recipe: Recipe, crops: Crops) -> Order:
+    schedule, weights = recipe.schedule, [each.weight for each in recipe.train]
+    assert isinstance(recipe.augment, CropSettings)
+    try:
+        wanted = PersonSettings(
+            recipe.augment.each, schedule.batch, schedule.seed, distributed.world()
+        )
+    except ValueError as error:
+        raise MotError(f"[schedule]: {error}") from None
+    counts = np.bincount(crops.sets, minlength=len(weights)).tolist()
+    return by_person(crops.ids, counts, weights, wanted)
+
+
+def objective(recipe: Recipe, begun: Started, materials: Materials) -> Objective:
+    settings = build(Settings, recipe.loss, "[loss]")
+    assert isinstance(begun.settings, EmbedderSettings) and isinstance(materials.train, Crops)
+    teacher = taught_by(settings.teacher, materials.train) if settings.has_teacher else None
+    dims = 0 if teacher is None else teacher.shape[1]
+    learned = Learned(settings, begun.settings.dims, materials.identities, dims)
+    return EmbedderObjective(begun.model, settings, learned, teacher)
+
+
+def measure(model: nn.Module, begun: Started, materials: Materials) -> Measured:
+    """As the embedder that it will be."""
+    assert isinstance(model, EmbedderNetwork) and isinstance(materials.val, Trials)
+    device = next(model.parameters()).device
+    figures = figures_of(materials.val.trials, TorchEmbedder(model, begun.spec, device))
+    return Measured(figures["mAP"], figures, lambda: ())
+
+
+def described(begun: Started, materials: Materials) -> dict[str, Any]:
+    assert isinstance(begun.settings, EmbedderSettings)
+    return metadata_of(begun.settings)

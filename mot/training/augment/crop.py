@@ -1,0 +1,160 @@
+"""A crop as a detector and a camera might give it. The same seed gives the same one.
+
+The crop is resampled once: its box moved, mirrored and brought to a size at a time. What a camera
+does to a picture is done at the size that it saw the person in, and the rest at the network's.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mot.detectors.pictures import Size
+from mot.opencv import cv2
+from mot.training.augment.augmenter import Read
+from mot.training.augment.crop_settings import CropSettings
+from mot.training.augment.pixels import filmed
+from mot.training.data.dataset import Annotations
+from mot.training.targets import Target
+from mot.types import Image
+
+# What is kept around a box, as a share of its sides on each of the four: room to move it.
+MARGIN = 0.1
+_TRIALS = 10  # shapes of rectangles to erase
+_TALLEST = 3.0  # of them, height to width and width to height
+_LEAST_SEEN = 0.1  # of a crop's height that somebody in front begins below, at least sometimes
+_LOWEST = 0.4
+
+Window = tuple[float, float, float, float]  # left, top, right, bottom; of a box from 0 to 1
+
+
+class CropAugment:
+    """Kept crops to samples: `augment(read, count, index, size, seed)`."""
+
+    def __init__(self, settings: CropSettings | None) -> None:
+        """Without settings, the box as it is."""
+        self._settings = settings
+        self._filming = settings.filming() if settings else None
+
+    def __call__(
+        self, read: Read, count: int, index: int, size: Size, seed: int
+    ) -> tuple[Tensor, Target]:
+        """The crop `index` of `count`; another one may stand in front of it."""
+        kept, who = read(index)
+        if self._settings is None:
+            crop = _window(kept, (0, 0, 1, 1), False, size)
+        else:
+            crop = self._seen(kept, read, count, size, np.random.default_rng(seed))
+        rgb = cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
+        return torch.from_numpy(rgb).permute(2, 0, 1), _target(who)
+
+    def _seen(
+        self, kept: Image, read: Read, count: int, size: Size, rng: np.random.Generator
+    ) -> Image:
+        settings, filming = self._settings, self._filming
+        assert settings and filming
+        filmed_size = _coarse(size, settings, rng)
+        window, is_mirrored = _jittered(settings, rng), bool(rng.random() < settings.flip)
+        crop = _window(kept, window, is_mirrored, filmed_size)
+        if rng.random() < settings.cross:
+            other, _ = read(int(rng.integers(count)))
+            _stand_in_front(crop, other, settings, rng)
+        crop = filmed(crop, filming, rng)
+        if rng.random() < settings.grey:
+            crop = cv2.cvtColor(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+        if rng.random() < settings.noise:
+            crop = _noisy(crop, 255 * settings.noise_sigma * rng.random(), rng)
+        if filmed_size != size:
+            crop = cv2.resize(crop, size)
+        if rng.random() < settings.erase:
+            _erase(crop, settings, rng)
+        return crop
+
+
+def _coarse(size: Size, settings: CropSettings, rng: np.random.Generator) -> Size:
+    """In which the camera sees the person."""
+    if rng.random() >= settings.coarse:
+        return size
+    low, high = settings.coarse_height
+    scale = min(1.0, rng.uniform(low, high) / size[1])
+    return max(4, round(size[0] * scale)), max(4, round(size[1] * scale))
+
+
+def _jittered(settings: CropSettings, rng: np.random.Generator) -> Window:
+    left, top, right, bottom = rng.uniform(-settings.jitter, settings.jitter, 4).tolist()
+    return left, top, 1 + right, 1 + bottom
+
+
+def _window(kept: Image, window: Window, is_mirrored: bool, size: Size) -> Image:
+    """A part of what was kept, at a size."""
+    height, width = kept.shape[:2]
+    left, top, right, bottom = ((each + MARGIN) / (1 + 2 * MARGIN) for each in window)
+    pixels = left * width, top * height, right * width, bottom * height
+    return resampled(kept, pixels, is_mirrored, size)
+
+
+def resampled(image: Image, window: Window, is_mirrored: bool, size: Size) -> Image:
+    """The window, in pixels, at a size; bilinear, as embedders see people. Beyond the picture's
+    edges they go on."""
+    left, top, right, bottom = window
+    if is_mirrored:
+        left, right = right, left
+    # From a pixel of the result to one of the picture; pixels are squares with a middle.
+    across, down = (right - left) / size[0], (bottom - top) / size[1]
+    inverse = np.array(
+        [[across, 0, left + (across - 1) / 2], [0, down, top + (down - 1) / 2]], np.float64
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    found: Image = cv2.warpAffine(
+        image, inverse, size, flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
+    return found
+
+
+def _stand_in_front(
+    crop: Image, other: Image, settings: CropSettings, rng: np.random.Generator
+) -> None:
+    """A part of another crop, as large, that comes in from a side and reaches the ground."""
+    height, width = crop.shape[:2]
+    share = rng.uniform(*settings.cross_width)
+    columns = max(1, round(share * width))
+    rows = round(height * (1 - rng.uniform(-_LEAST_SEEN, _LOWEST)))
+    rows = min(height, max(1, rows))
+    begin = rng.uniform(0.1, 0.9 - share) if share < 0.8 else 0.0
+    part = _window(other, (begin, 0, begin + share, rows / height), False, (columns, rows))
+    if rng.random() < 0.5:
+        crop[height - rows :, :columns] = part
+    else:
+        crop[height - rows :, width - columns :] = part
+
+
+def _noisy(crop: Image, sigma: float, rng: np.random.Generator) -> Image:
+    noise = rng.standard_normal(crop.shape, np.float32) * np.float32(sigma)
+    noisy: Image = np.clip(crop + noise, 0, 255).astype(np.uint8)
+    return noisy
+
+
+def _erase(crop: Image, settings: CropSettings, rng: np.random.Generator) -> None:
+    """A rectangle of one colour or of noise (Zhong et al., 2020)."""
+    height, width = crop.shape[:2]
+    for _ in range(_TRIALS):
+        area = rng.uniform(*settings.erase_area) * height * width
+        aspect = np.exp(rng.uniform(-np.log(_TALLEST), np.log(_TALLEST)))
+        rows, columns = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
+        if 0 < rows < height and 0 < columns < width:
+            break
+    else:
+        return
+    top, left = rng.integers(height - rows), rng.integers(width - columns)
+    shape = (rows, columns, 3) if rng.random() < 0.5 else (1, 1, 3)
+    filling: npt.NDArray[np.uint8] = rng.integers(0, 256, shape, np.uint8)
+    crop[top : top + rows, left : left + columns] = filling
+
+
+def _target(who: Annotations) -> Target:
+    """`labels` is the crop's place among all of them."""
+    boxes = torch.from_numpy(who.boxes.copy())
+    labels, ids = torch.from_numpy(who.labels.copy()), torch.from_numpy(who.ids.copy())
+    return Target(boxes, labels, ids, boxes[:0])

@@ -1,0 +1,151 @@
+"""People cut out of the pictures of data sets, once, and kept in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mot import boxes as geometry
+from mot.detectors.pictures import Size
+from mot.errors import MotError
+from mot.training.augment.crop import MARGIN, resampled
+from mot.training.data.batches import joined
+from mot.training.data.dataset import Annotations, DataSet, Picture
+from mot.training.data.findings import Findings
+from mot.training.data.identities import NOBODY
+from mot.training.data.pictures import read_picture
+from mot.types import FloatArray, Image, IntArray
+from mot.video.background import in_background
+
+# Kept larger than the input, so that boxes can be moved. A crop for an input of 64x128 takes 36 kB,
+# one for 128x256 takes 142 kB; each process of torchrun has its own, workers share them.
+_MOST_BYTES = 16 << 30
+_LEAST_HEIGHT = 20  # pixels; who is lower cannot be told from anybody
+_LEAST_SIDE = 2.0  # pixels of what the picture holds of a box
+
+UNREAD = "pictures cannot be read"
+LOW = f"people are lower than {_LEAST_HEIGHT} pixels, and left out"
+UNSEEN = "people are not in their picture, and left out"
+UNKNOWN = "people are not told apart, and left out"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crops(Sequence[Picture]):
+    """N people, each a picture of one object; its label is the crop's place."""
+
+    sources: Sequence[Picture]  # that they were cut out of
+    source: IntArray  # (N,) place of that picture
+    boxes: FloatArray  # (N, 4) xyxy there
+    ids: IntArray  # (N,) from 0 without gaps
+    sets: IntArray  # (N,) number of the data set
+    pixels: npt.NDArray[np.uint8]  # (M, H, W, 3) BGR, with a margin on each side
+    rows: IntArray  # (N,) of the pixels
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Picture:  # type: ignore[override]
+        source = self.sources[int(self.source[index])]
+        who = Annotations.of(self.boxes[index], labels=[index], ids=self.ids[index : index + 1])
+        return Picture(source.path, source.name, index, source.size, who)
+
+    def read(self, crop: Picture) -> Image:
+        image: Image = self.pixels[self.rows[crop.number]]
+        return image
+
+    def whole(self, index: int) -> tuple[Image, Annotations]:
+        crop = self[index]
+        return self.read(crop), crop.annotations
+
+    def take(self, chosen: Any) -> Crops:
+        """Some of them, with the people that are left numbered anew."""
+        columns = ("source", "boxes", "ids", "sets", "rows")
+        taken = replace(self, **{name: getattr(self, name)[chosen] for name in columns})
+        return replace(taken, ids=np.unique(taken.ids, return_inverse=True)[1])
+
+    @property
+    def people(self) -> int:
+        return int(self.ids.max(initial=-1)) + 1
+
+    def shots(self, findings: Findings) -> Iterator[tuple[IntArray, Image]]:
+        """The pictures that can be read, each with the crops in it."""
+        edges = np.flatnonzero(np.diff(self.source)) + 1
+        for rows in np.split(np.arange(len(self)), edges):
+            try:
+                if len(rows):
+                    yield rows, read_picture(self.sources[int(self.source[rows[0]])])
+            except MotError as error:
+                findings.note(UNREAD, [str(error)])
+
+
+class _Wanted(NamedTuple):
+    """One row each for who is to be cut out."""
+
+    source: IntArray  # picture
+    boxes: FloatArray
+    ids: IntArray
+    sets: IntArray
+
+    @classmethod
+    def joined(cls, parts: Sequence[_Wanted]) -> _Wanted:
+        return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def cut(datasets: Sequence[DataSet], size: Size, findings: Findings) -> Crops:
+    """Of data sets with numbered identities, for an input of this size."""
+    starts = np.cumsum([0, *map(len, datasets)]).tolist()
+    wanted = _Wanted.joined(
+        [_wanted_of(data, number, starts[number], findings) for number, data in enumerate(datasets)]
+    )
+    width, height = (round(side * (1 + 2 * MARGIN)) for side in size)
+    count = len(wanted.ids)
+    if count * width * height * 3 > _MOST_BYTES:
+        raise MotError(
+            f"{count} crops of {width}x{height} are too many to keep: set every in [[data.train]]"
+        )
+    pixels = np.zeros((count, height, width, 3), np.uint8)
+    crops = Crops(joined(datasets), *wanted, pixels, np.arange(count))
+    return crops.take(np.flatnonzero(_filled(crops, findings)))
+
+
+def _wanted_of(data: DataSet, number: int, start: int, findings: Findings) -> _Wanted:
+    told = data.annotations
+    pictures = np.repeat(np.arange(len(data)), [len(picture.annotations) for picture in data])
+    is_known = told.ids != NOBODY
+    is_low = told.boxes[:, 3] - told.boxes[:, 1] < _LEAST_HEIGHT
+    for kind, rows in ((UNKNOWN, ~is_known & ~told.ignored), (LOW, is_known & is_low)):
+        findings.note(kind, (data[place].name for place in pictures[rows].tolist()))
+    chosen = is_known & ~is_low & ~told.ignored
+    sets = np.full(int(chosen.sum()), number)
+    return _Wanted(start + pictures[chosen], told.boxes[chosen], told.ids[chosen], sets)
+
+
+def _filled(crops: Crops, findings: Findings) -> npt.NDArray[np.bool_]:
+    """(N,) which of the crops have their pixels now."""
+    seen = np.zeros(len(crops), np.bool_)
+    with closing(in_background(crops.shots(findings), depth=4)) as shots:
+        for rows, image in shots:
+            for row in rows.tolist():
+                seen[row] = _keep(image, crops.boxes[row], crops.pixels[row])
+            unseen = rows[~seen[rows]]
+            name = crops.sources[int(crops.source[rows[0]])].name
+            findings.note(UNSEEN, (f"{name} {crops.boxes[row].tolist()}" for row in unseen))
+    return seen
+
+
+def _keep(image: Image, box: FloatArray, into: Image) -> bool:
+    """What the picture holds of the box, with a margin; whether that is anything."""
+    height, width = image.shape[:2]
+    left, top, right, bottom = geometry.clip(box, width, height).tolist()
+    wide, high = right - left, bottom - top
+    if min(wide, high) < _LEAST_SIDE:
+        return False
+    x, y = MARGIN * wide, MARGIN * high
+    window = left - x, top - y, right + x, bottom + y
+    into[:] = resampled(image, window, False, (into.shape[1], into.shape[0]))
+    return True

@@ -1,0 +1,37 @@
+"""Market-1501, and what is laid out as it is: each picture is a person, told by its file's name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mot.appearance.galleries import read_names
+from mot.appearance.retrieval import OTHER
+from mot.training.data.pictures import size_of
+from mot.training.data.settings import DataSettings
+from mot.training.data.told import Reading, Thing, Told
+
+TRAIN = "bounding_box_train"
+STRANGERS = "files have names that tell nobody, and are left out"
+
+
+def read(settings: DataSettings) -> Reading:
+    """The pictures to train on, or those of the folder `split`. Who is nobody in particular is left
+    out, as are pictures of nothing."""
+    folder = settings.source / (settings.split or TRAIN)
+    folder = folder if settings.split or folder.is_dir() else settings.source
+    named = read_names(folder)
+    people = [
+        (path, person)
+        for path, person in zip(named.paths, named.ids.tolist(), strict=True)
+        if person != OTHER
+    ]
+    notes = ((STRANGERS, named.strangers),) if named.strangers else ()
+    return Reading(_pictures(people), notes=notes)
+
+
+def _pictures(people: list[tuple[Path, int]]) -> Iterator[Told]:
+    for path, person in people:
+        width, height = size_of(path) or (0, 0)
+        whole = Thing((0.0, 0.0, float(width), float(height)), track=person)
+        yield Told(path, path.name, [whole] if width else [], (width, height))

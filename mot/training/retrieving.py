@@ -1,0 +1,114 @@
+"""How well a network tells people apart that it was not trained on, epoch after epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from mot.appearance.crops import look
+from mot.appearance.galleries import Gallery, read_galleries
+from mot.appearance.retrieval import BoolArray, Looks, Retrieval, retrieve
+from mot.appearance.torch_embedder import TorchEmbedder
+from mot.detectors.pictures import Size
+from mot.errors import MotError
+from mot.training.augment.crop import CropAugment
+from mot.training.augment.crop_settings import CropSettings
+from mot.training.data.crops import Crops, cut
+from mot.training.data.dataset import DataSet
+from mot.training.data.findings import Findings
+from mot.training.data.identities import numbered
+from mot.training.data.loading import load
+from mot.training.data.settings import DataSettings
+from mot.types import Image
+
+_VIEWS = 2  # of a crop, of which one looks for the other
+_RANKS = (1, 5)
+
+
+class Trial(NamedTuple):
+    """People to be found among others."""
+
+    name: str
+    crops: int  # how many
+    run: Callable[[TorchEmbedder], Retrieval]
+
+
+class Trials(DataSet):
+    """Instead of the pictures that a detector is measured on."""
+
+    def __init__(self, trials: Sequence[Trial]) -> None:
+        super().__init__((), ())
+        self.trials = tuple(trials)
+
+    def __len__(self) -> int:
+        return sum(trial.crops for trial in self.trials)
+
+
+def figures_of(trials: Sequence[Trial], embedder: TorchEmbedder) -> dict[str, float]:
+    """Their means, and where there are several, each one's."""
+    found = [_figures(trial.run(embedder)) for trial in trials]
+    means = {name: float(np.mean([figures[name] for figures in found])) for name in found[0]}
+    each = {
+        f"{name} {trial.name}": value
+        for trial, figures in zip(trials, found, strict=True)
+        for name, value in figures.items()
+    }
+    return means | (each if len(found) > 1 else {})
+
+
+def _figures(retrieval: Retrieval) -> dict[str, float]:
+    ranks = {f"rank-{count}": retrieval.within(count) for count in _RANKS}
+    return {"mAP": retrieval.mean_precision, **ranks}
+
+
+def trials_of(settings: DataSettings, size: Size, findings: Findings) -> Iterator[Trial]:
+    """Of sequences and Market-1501's folders, whose people come again; of other data sets, where
+    each box is someone else, by two views of each."""
+    if settings.identities == "told":
+        every = settings.every if settings.every > 1 else None
+        for gallery in read_galleries(settings.source, every=every):
+            yield Trial(gallery.name, len(gallery.ids), partial(_search, gallery))
+    else:
+        data, found = load(settings)
+        findings.add(found)
+        known, _ = numbered([data], ["boxes"])
+        crops = cut(known, size, findings)
+        if not len(crops):
+            raise MotError(f"{settings.annotations}: nobody in it could be looked for")
+        yield trial_of_views(settings.source.stem, crops, size)
+
+
+def _search(gallery: Gallery, embedder: TorchEmbedder) -> Retrieval:
+    """As `mot eval-embedder` does."""
+    looked = look(gallery.crops, embedder, lambda count: None)
+    looks = Looks(looked.vectors, gallery.ids, gallery.places)
+    queries, others = (rows[looked.seen[rows]] for rows in (gallery.queries, gallery.gallery))
+    return retrieve(looks[queries], looks[others], gallery.left_out)
+
+
+def trial_of_views(name: str, crops: Crops, size: Size) -> Trial:
+    """Two views of each, the same ones each time: the one is looked for among the others."""
+    views = np.stack([_views(crops, size, turn) for turn in range(_VIEWS)])
+    people = np.arange(1, len(crops) + 1)
+
+    def run(embedder: TorchEmbedder) -> Retrieval:
+        first, second = (Looks(embedder.of_crops(each), people, people) for each in views)
+        return retrieve(first, second, _nothing)
+
+    return Trial(name, _VIEWS * len(crops), run)
+
+
+def _nothing(queries: Looks, gallery: Looks) -> BoolArray:
+    return np.zeros((len(queries), len(gallery)), np.bool_)
+
+
+def _views(crops: Crops, size: Size, turn: int) -> Image:
+    """(N, H, W, 3) BGR."""
+    change, count = CropAugment(CropSettings()), len(crops)
+    made = [
+        change(crops.whole, count, place, size, _VIEWS * place + turn)[0] for place in range(count)
+    ]
+    return np.stack([each.permute(1, 2, 0).flip(2).numpy() for each in made])

@@ -1,0 +1,147 @@
+"""Embedders' networks: OSNet is the published one; vectors are unit; small stays small."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("timm")
+
+from mot.appearance.networks import create, load_embedder, metadata_of, told_by  # noqa: E402
+from mot.appearance.settings import EmbedderSettings, spec_of  # noqa: E402
+from mot.appearance.torch_embedder import TorchEmbedder  # noqa: E402
+from mot.detectors.weights import save_weights  # noqa: E402
+from mot.errors import MotError  # noqa: E402
+
+
+def size_of(model: torch.nn.Module) -> int:
+    return sum(each.numel() for each in model.parameters())
+
+
+@pytest.mark.parametrize(("name", "millions"), [("osnet_x0_25", 0.2), ("osnet_x1_0", 2.2)])
+def test_osnets_parameters_are_those_of_the_paper(name, millions) -> None:
+    model = create(EmbedderSettings(name, 128, 256, 512))
+    assert size_of(model) / 1e6 == pytest.approx(millions, abs=0.05)
+
+
+def test_osnet_is_the_published_one(shared: Path) -> None:
+    """Its ONNX file, whose batch norms are folded, gives the same features: the published network
+    rectifies them at the end."""
+    onnx = pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    path = shared / "data" / "weights" / "osnet_x0_25_msmt17.onnx"
+    if not path.is_file():
+        pytest.skip(f"{path}: no such file")
+    model = create(EmbedderSettings("osnet_x0_25", 128, 256, 512)).eval()
+    fill(model, onnx.load(path), onnx.numpy_helper.to_array)
+    crops = torch.rand(1, 3, 256, 128)
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (wanted,) = session.run(None, {session.get_inputs()[0].name: crops.numpy()})
+    with torch.inference_mode():
+        found = torch.relu(model.neck(model.features(crops)))
+    np.testing.assert_allclose(found.numpy(), wanted, atol=1e-4)
+
+
+def fill(model, file, array_of) -> None:
+    """A folded norm becomes one that only adds."""
+    arrays = {each.name: torch.tensor(array_of(each)) for each in file.graph.initializer}
+    parts = dict(model.backbone.named_modules())
+    state = model.state_dict()
+    for node in file.graph.node:
+        if node.op_type == "Conv":
+            name = layer_of(node.name)
+            parts[name].weight.data.copy_(arrays[node.input[1]])
+            owner, _, last = name.rpartition(".")
+            norm = getattr(parts[owner], "bn", None) if last in ("conv", "conv2") else None
+            if norm is not None:
+                norm.weight.data.fill_((1 + norm.eps) ** 0.5)
+            if len(node.input) == 3:
+                (parts[name] if norm is None else norm).bias.data.copy_(arrays[node.input[2]])
+    for ours, theirs in (("reduce", "fc.0"), ("neck", "fc.1")):
+        for key in ("weight", "bias", "running_mean", "running_var"):
+            if f"{theirs}.{key}" in arrays:
+                state[f"{ours}.{key}"].copy_(arrays[f"{theirs}.{key}"])
+
+
+def layer_of(node: str) -> str:
+    """`/conv2/conv2.0/gate/fc1_2/Conv` to `conv2.0.gate.fc1`."""
+    parts: list[str] = []
+    for part in node.split("/")[1:-1]:
+        if parts and part.startswith(f"{parts[-1]}."):
+            parts.pop()
+        parts.append(part)
+    return ".".join(parts).rsplit("_", 1)[0] if "_" in parts[-1] else ".".join(parts)
+
+
+@pytest.mark.parametrize("name", ["small", "osnet_x0_25", "mobilenetv2_100", "resnet18"])
+def test_vectors_are_unit_and_the_last_map_is_a_sixteenth(name) -> None:
+    settings = EmbedderSettings(name, 32, 64, 24, stripes=2)
+    model = create(settings).eval()
+    crops = torch.rand(3, 3, 64, 32)
+    with torch.inference_mode():
+        assert model.backbone(crops).shape[2:] == (4, 2)
+        vectors = model(crops)
+    assert vectors.shape == (3, 24)
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(3))
+    torch.testing.assert_close(model(crops[1:2]), vectors[1:2], atol=1e-5, rtol=0)
+
+
+def test_stripes_are_averaged_apart() -> None:
+    model = create(EmbedderSettings("small", 32, 64, 8, stripes=4)).eval()
+    maps = torch.rand(2, 96, 4, 2)
+    model.backbone = torch.nn.Identity()
+    wanted = [
+        [float(maps[at, channel, row].mean()) for channel in range(96) for row in range(4)]
+        for at in range(2)
+    ]
+    found = model.features(maps)
+    torch.testing.assert_close(found, model.reduce(torch.tensor(wanted)))
+
+
+def test_the_embedder_that_comes_with_mot_takes_two_megabytes() -> None:
+    from mot.training.recipe import load_recipe
+
+    settings = load_recipe(("reid-person",)).model
+    assert isinstance(settings, EmbedderSettings)
+    assert 4 * size_of(create(settings)) < 1.9e6
+
+
+def test_a_file_tells_what_it_holds(tmp_path) -> None:
+    settings = EmbedderSettings("small", 16, 32, 8, 2)
+    model = create(settings).eval()
+    save_weights(model, tmp_path / "e.safetensors", metadata_of(settings))
+    again, told = load_embedder(tmp_path / "e.safetensors")
+    assert told == settings
+    crops = torch.rand(2, 3, 32, 16)
+    torch.testing.assert_close(again(crops), model(crops))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({}, "no embedder"),
+        ({"architecture": "yolov3", "settings": {}}, "no embedder"),
+        ({"architecture": "embedder", "settings": {"depth": 5}}, "unknown setting 'depth'"),
+        ({"architecture": "embedder", "settings": {"width": 0}}, "width = 0"),
+        ({"architecture": "embedder", "settings": {"width": "wide"}}, "width = 'wide'"),
+    ],
+)
+def test_files_of_others_are_refused(metadata, message, tmp_path) -> None:
+    path = tmp_path / "e.safetensors"
+    save_weights(create(EmbedderSettings("small", 16, 32, 8)), path, metadata)
+    with pytest.raises(MotError, match=message):
+        told_by(path)
+
+
+def test_boxes_beyond_the_picture_are_grey_crops() -> None:
+    settings = EmbedderSettings("small", 16, 32, 8)
+    embedder = TorchEmbedder(create(settings), spec_of(settings), torch.device("cpu"))
+    image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    boxes = np.array([[0, 0, 20, 40], [60, 60, 80, 90], [10, 10, 10.2, 30]], np.float32)
+    found = embedder(image, boxes)
+    assert np.isfinite(found).all() and found.shape == (3, 8)
+    np.testing.assert_allclose(found[1], found[2])
+    assert embedder(image, boxes[:0]).shape == (0, 0)
