@@ -17,8 +17,10 @@ from mot.detectors.coco import COCO
 from mot.detectors.families import (
     FAMILIES,
     CfgSettings,
+    FairmotSettings,
     FasterrcnnSettings,
     FcosSettings,
+    JdeSettings,
     RetinanetSettings,
     SsdSettings,
     Yolov3Settings,
@@ -48,7 +50,18 @@ SMALL = {
     "fasterrcnn": FasterrcnnSettings(proposals=50, names=("person", "head")),
     "fcos": FcosSettings(backbone="mobilenet_v2", names=("person", "head")),
     "ssd": SsdSettings(names=("person", "head")),
+    "fairmot": FairmotSettings(
+        backbone="mobilenetv2_035",
+        neck="fpn",
+        neck_width=16,
+        head_width=16,
+        candidates=60,
+        names=("person", "head"),
+    ),
+    "jde": JdeSettings(network=DRAWING, hidden=8, names=("person", "head")),
 }
+# These choose what they give: it has no order of its own.
+CHOOSY = ("fasterrcnn", "fairmot")
 DEVICES = [
     "cpu",
     pytest.param(
@@ -60,6 +73,7 @@ DEVICES = [
     ),
 ]
 every_family = pytest.mark.parametrize("family", FAMILIES)
+with_anchors = pytest.mark.parametrize("family", [name for name in FAMILIES if name != "fairmot"])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -380,17 +394,26 @@ def test_darknets_weights_of_other_classes_or_backbones(tmp_path) -> None:
 def test_boxes_and_scores_of_each_anchor(small, family) -> None:
     model, spec, names, _ = small[family]
     width, height = size_for(family)
-    boxes, scores = run(model, noise(2, 3, height, width))
+    boxes, scores, *looks = run(model, noise(2, 3, height, width))
     assert boxes.shape == (2, boxes.shape[1], 4)
     assert scores.shape == (2, boxes.shape[1], 2)
+    assert [each.shape for each in looks] in ([], [(2, boxes.shape[1], 128)])
+    for each in looks:
+        torch.testing.assert_close(each.norm(dim=2), torch.ones(each.shape[:2]))
     assert names == ("person", "head")
     assert boxes.isfinite().all() and (boxes[..., 2:] >= boxes[..., :2]).all()
     assert (scores >= 0).all() and (scores <= 1).all() and scores.std() > 0.001
-    anchors = torch.cat(model.anchors((height, width)))
-    raw = run(model.raw, noise(2, 3, height, width))
-    count = raw.deltas.shape[1] if family == "fasterrcnn" else boxes.shape[1]
-    assert len(anchors) == count
     assert fitting_size(None, spec) == spec.size
+
+
+@with_anchors
+def test_anchors_of_each_place(small, family) -> None:
+    model = small[family].model
+    width, height = size_for(family)
+    boxes = run(model, noise(1, 3, height, width))[0]
+    raw = run(model.raw, noise(1, 3, height, width))
+    count = raw.deltas.shape[1] if family == "fasterrcnn" else boxes.shape[1]
+    assert len(torch.cat(model.anchors((height, width)))) == count
 
 
 @every_family
@@ -408,9 +431,9 @@ def test_a_batch_gives_what_its_pictures_give_alone(small, family) -> None:
 @pytest.mark.parametrize("size", [(32, 32), (64, 224), (160, 32)])
 def test_runs_at_any_size_of_whole_strides(small, family, size) -> None:
     model = small[family].model
-    boxes, _ = run(model, noise(1, 3, *size))
+    boxes, *_ = run(model, noise(1, 3, *size))
     assert boxes.isfinite().all()
-    if family != "fasterrcnn":
+    if family not in CHOOSY:
         assert boxes.shape[1] == sum(len(level) for level in model.anchors(size))
 
 
@@ -428,13 +451,15 @@ def test_sixteen_bits_come_near_to_thirty_two(small, family, device, kind, toler
     size = (320, 320) if family == "ssd" else (32, 64)
     images = noise(1, 3, *size)
     model = copy.deepcopy(exact).to(device, dtype)
-    boxes, scores = run(model, images.to(device, dtype))
-    assert boxes.dtype == scores.dtype == torch.float32
+    boxes, scores, *looks = run(model, images.to(device, dtype))
+    assert {each.dtype for each in (boxes, scores, *looks)} == {torch.float32}
     assert boxes.isfinite().all() and scores.isfinite().all()
     ours, expected = scores.cpu().flatten(), run(exact, images)[1].flatten()
-    if family == "fasterrcnn":  # whose boxes come in another order
+    if family in CHOOSY:  # boxes come in another order
         ours, expected, tolerance = ours.sort().values, expected.sort().values, 0.05
     assert (ours - expected).abs().mean() < tolerance
+    if family == "fairmot":
+        return
     anchors = torch.cat(model.anchors(size))
     assert anchors.dtype == torch.float32
     assert torch.equal(anchors.cpu(), torch.cat(exact.anchors(size)))
@@ -467,6 +492,8 @@ def test_the_raw_maps_can_be_trained(family) -> None:
     model = load_model(SMALL[family]).model.train()
     size = (320, 320) if family == "ssd" else (64, 64)
     raw = model.raw(noise(2, 3, *size))
+    if family == "fairmot":  # makes vectors where it finds somebody alone
+        raw = [*raw, model.decode(raw)[2]]
     sum(each.float().square().mean() for each in raw).backward()
     gradients = [parameter.grad for parameter in model.parameters()]
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)

@@ -380,6 +380,10 @@ def test_recipes_that_come_with_mot_are_sound(name) -> None:
         ("schedule.batch=0", "batch"),
         ("model.family=yolo", "did you mean 'yolov3'"),
         ("loss.gamma=-1", "gamma"),
+        ("schedule.lr=0", "nothing would be learned"),
+        ("schedule.momentum=2", "less than 1"),
+        ("schedule.ema=1.5", "less than 1"),
+        ('schedule.steps=["a"]', "epochs such as"),
         ("loss.box=gio", "did you mean 'giou'"),
         ("assigner.kind=best", "best-prior"),
         ("nothing.at=1", "unknown group"),
@@ -389,6 +393,12 @@ def test_recipes_that_come_with_mot_are_sound(name) -> None:
 def test_a_wrong_setting_is_named(tmp_path, recipe, override, message) -> None:
     with pytest.raises(MotError, match=message):
         run(recipe, tmp_path / "run", overrides=(override,))
+
+
+def test_data_that_is_no_list_of_tables_is_named(tmp_path, recipe, data) -> None:
+    recipe.write_text(recipe.read_text().replace("[[data.train]]", "[data.train]"))
+    with pytest.raises(MotError, match=r"write the data sets as \[\[data.train\]\]"):
+        load_recipe((str(recipe),), root=str(data))
 
 
 def test_curves_are_drawn(tmp_path, recipe, capsys) -> None:

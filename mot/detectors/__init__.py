@@ -14,6 +14,8 @@ DETECTORS: dict[str, tuple[str, str, str]] = {
     "fcos": ("mot.detectors.families", "build", "FcosSettings"),
     "ssd": ("mot.detectors.families", "build", "SsdSettings"),
     "cfg": ("mot.detectors.families", "build", "CfgSettings"),
+    "fairmot": ("mot.detectors.families", "build", "FairmotSettings"),
+    "jde": ("mot.detectors.families", "build", "JdeSettings"),
     "safetensors": ("mot.detectors.families", "build_file", "FileSettings"),
 }
 # What runs a file, by its suffix.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mot.detectors.darknet import Network, parse_text, read_text
-from mot.detectors.families import CfgSettings, classes_of
+from mot.detectors.families import CfgSettings, JdeSettings, classes_of
 from mot.detectors.pictures import InputSpec
 from mot.errors import MotError
 
@@ -16,31 +16,37 @@ if TYPE_CHECKING:
     from mot.detectors.darknet_torch import DarknetModel
 
 Settings = CfgSettings
+Drawn = TypeVar("Drawn", CfgSettings, JdeSettings)
 
 
 def create(settings: Settings) -> DarknetModel:
     from mot.detectors.darknet_torch import DarknetModel
 
-    network = _network(settings)
+    return DarknetModel(network_of(settings))
+
+
+def network_of(settings: Drawn) -> Network:
+    """As it is drawn, for the classes that are told."""
+    network = _network(settings.network)
     names = classes_of(settings.names).names
     if len(names) != network.classes:
         raise MotError(f"names = {list(names)}: {network.path} is of {network.classes} classes")
-    return DarknetModel(network)
+    return network
 
 
-def spec_of(settings: Settings) -> InputSpec:
-    network = _network(settings)
+def spec_of(settings: Drawn) -> InputSpec:
+    network = _network(settings.network)
     size = network.net.width, network.net.height
     return InputSpec(size, network.stride, keeps_aspect=settings.keeps_aspect)
 
 
-def complete(settings: Settings) -> Settings:
+def complete(settings: Drawn) -> Drawn:
     """With the drawing itself, which outlives its file."""
     return replace(settings, network=_text(settings.network)[1])
 
 
-def _network(settings: Settings) -> Network:
-    return parse_text(*_text(settings.network))
+def _network(network: str) -> Network:
+    return parse_text(*_text(network))
 
 
 def _text(network: str) -> tuple[Path, str]:

@@ -305,19 +305,24 @@ class DarknetModel(nn.Module):
         """Of each level."""
         return tuple(max(head.cell.tolist()) for head in self.levels)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(B, N, 4) boxes, xyxy in the pixels of the images, and their (B, N, C) scores."""
         return self.decode(self.raw(images))
 
     def raw(self, images: Tensor) -> list[Tensor]:
         """(B, A * (5 + C), H, W) of each level."""
+        return self.outputs(images, self.network.heads)
+
+    def outputs(self, images: Tensor, wanted: Sequence[int]) -> list[Tensor]:
+        """What these layers give."""
         outputs = {IMAGE: images}
         for index, module in enumerate(self.layers):
             sources = self.network.layers[index].sources
             outputs[index] = module(*(outputs[source] for source in sources))
             for unneeded in self._unneeded_after[index]:
-                del outputs[unneeded]
-        return [outputs[index] for index in self.network.heads]
+                if unneeded not in wanted:
+                    del outputs[unneeded]
+        return [outputs[index] for index in wanted]
 
     def anchors(self, size: tuple[int, int]) -> list[Tensor]:
         """(H*W*A, 4) xyxy of each level, for images of this height and width."""
@@ -325,7 +330,7 @@ class DarknetModel(nn.Module):
         shapes = [(size[0] // height, size[1] // width) for width, height in cells]
         return [head.anchors(shape) for head, shape in zip(self.levels, shapes, strict=True)]
 
-    def decode(self, raw: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def decode(self, raw: Sequence[Tensor]) -> tuple[Tensor, ...]:
         found = [head.decode(each) for head, each in zip(self.levels, raw, strict=True)]
         boxes, scores = zip(*found, strict=True)
         return torch.cat(boxes, 1), torch.cat(scores, 1)

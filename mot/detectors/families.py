@@ -78,6 +78,26 @@ class CfgSettings(FamilySettings):
     keeps_aspect: bool = True  # pictures are not stretched, as Darknet does
 
 
+@dataclass(frozen=True, slots=True)
+class FairmotSettings(FamilySettings):
+    backbone: str = "dla34"
+    neck: str = "dla"  # or fpn, a light one
+    neck_width: int = 64  # channels of fpn's map; dla's is as wide as the backbone's finest
+    head_width: int = 256  # channels between that map and each thing that is told
+    dims: int = 128  # of an embedding
+    candidates: int = 500  # peaks of a picture, the highest
+
+
+@dataclass(frozen=True, slots=True)
+class JdeSettings(Yolov3Settings):
+    network: str = ""  # a Darknet drawing, as `cfg` takes it, in place of YOLOv3 on a backbone
+    keeps_aspect: bool = True  # as of `cfg`
+    dims: int = 128  # of an embedding
+    hidden: int = 0  # channels of a 3x3 convolution before that of the embeddings; 0: there is none
+    regions: int = 0  # of the best boxes, which embeddings are told from; 0: from cells, as JDE's
+    layers: tuple[int, ...] = ()  # of a drawing, whose maps the regions are cut out of
+
+
 FAMILIES: dict[str, type[FamilySettings]] = {
     "yolov3": Yolov3Settings,
     "retinanet": RetinanetSettings,
@@ -85,6 +105,8 @@ FAMILIES: dict[str, type[FamilySettings]] = {
     "fcos": FcosSettings,
     "ssd": SsdSettings,
     "cfg": CfgSettings,
+    "fairmot": FairmotSettings,
+    "jde": JdeSettings,
 }
 
 
@@ -167,7 +189,7 @@ def as_trained(settings: FamilySettings) -> tuple[FamilySettings, Path]:
 
 def metadata_of(settings: FamilySettings) -> dict[str, Any]:
     """What `save_weights` should write beside the weights of a network with these settings."""
-    if isinstance(settings, CfgSettings):
+    if isinstance(settings, CfgSettings | JdeSettings) and settings.network:
         settings = _module("cfg").complete(settings)  # the file outlives its .cfg
     ours = {field.name for field in dataclasses.fields(DetectorSettings)} - {"width", "height"}
     values = dataclasses.asdict(settings)

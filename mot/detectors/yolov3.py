@@ -66,7 +66,7 @@ class Darknet53(nn.Module):
 
 
 class Stage(nn.Module):
-    """One level: its map of boxes, and what it hands on to the next finer level."""
+    """One level: what its boxes are told from, and what it hands on to the next finer level."""
 
     def __init__(self, channels: int, width: int, outputs: int, is_last: bool) -> None:
         super().__init__()
@@ -79,7 +79,11 @@ class Stage(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x = self.body(x)
-        return self.head(x), self.lateral(x)
+        return self.head[0](x), self.lateral(x)
+
+    def boxes(self, x: Tensor) -> Tensor:
+        table: Tensor = self.head[1](x)
+        return table
 
 
 class Yolov3(nn.Module):
@@ -111,33 +115,42 @@ class Yolov3(nn.Module):
         """What each map means."""
         return [head for head in self.heads if isinstance(head, Head)]
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         return self.decode(self.raw(images))
 
     def raw(self, images: Tensor) -> list[Tensor]:
         """(B, 3 * (5 + C), H, W) of each level, the coarsest first."""
-        finer, middle, x = self.backbone(images).values()
-        raw = []
+        return self.tables(self.maps(self.backbone(images)))
+
+    def maps(self, found: dict[str, Tensor]) -> list[Tensor]:
+        """What the boxes of each level are told from, of what the backbone has found."""
+        finer, middle, x = found.values()
+        maps = []
         for stage, skip in zip(self.stages, (middle, finer, None), strict=True):
-            boxes, x = stage(x)
-            raw.append(boxes)
+            seen, x = stage(x)
+            maps.append(seen)
             if skip is not None:
                 x = torch.cat([F.interpolate(x, scale_factor=2.0), skip], 1)
-        return raw
+        return maps
+
+    def tables(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        stages = [stage for stage in self.stages if isinstance(stage, Stage)]
+        return [stage.boxes(each) for stage, each in zip(stages, maps, strict=True)]
 
     def anchors(self, size: Size) -> list[Tensor]:
         """(H*W*3, 4) xyxy of each level, around the middle of its cells, in the order of boxes."""
         shapes = grids(size, STRIDES)
         return [head.anchors(shape) for head, shape in zip(self.levels, shapes, strict=True)]
 
-    def decode(self, raw: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def decode(self, raw: Sequence[Tensor]) -> tuple[Tensor, ...]:
         found = [head.decode(each) for head, each in zip(self.levels, raw, strict=True)]
         boxes, scores = (torch.cat(each, 1) for each in zip(*found, strict=True))
         return boxes, self.columns(scores)
 
     def convolutions(self) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:
         """In the order of Darknet's file, each with its batch norm."""
-        modules = [m for m in self.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
+        parts = (*self.backbone.modules(), *self.stages.modules())
+        modules = [m for m in parts if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
         for module, after in zip(modules, [*modules[1:], None], strict=True):
             if isinstance(module, nn.Conv2d):
                 yield module, after if isinstance(after, nn.BatchNorm2d) else None
@@ -156,11 +169,16 @@ def _yolo(level: int, anchors: Sequence[float], classes: Classes) -> Yolo:
 
 
 def create(settings: Settings) -> Yolov3:
+    return Yolov3(*parts_of(settings))
+
+
+def parts_of(settings: Settings) -> tuple[nn.Module, int, Sequence[float], Classes]:
+    """What one is made of."""
     classes = classes_of(settings.names)
     anchors = _anchors_of(settings.anchors)
     is_darknet = settings.backbone == "darknet53"
     backbone = Darknet53() if is_darknet else body_of(settings.backbone, STRIDES[::-1])
-    return Yolov3(backbone, settings.neck_width, anchors, classes)
+    return backbone, settings.neck_width, anchors, classes
 
 
 def _anchors_of(text: str) -> Sequence[float]:

@@ -196,7 +196,7 @@ class Training:
             model = self._averaged()
             measured = self.task.measure(model, self.begun, self.materials)
             diary.epoch(progress, measured, self.task.HEADLINE)
-            if measured.score > progress.best:
+            if measured.score >= progress.best:  # of equals the last, which has learned the most
                 progress.best, progress.best_epoch = measured.score, progress.epoch
                 self._keep(model, measured.figures)
         distributed.wait_for_all()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mot.errors import MotError
+from mot.errors import MotError, nearest
 from mot.training.recipe import Schedule, Start
 
 
@@ -60,7 +60,11 @@ class Average:
 
 
 def freeze(model: nn.Module, start: Start) -> None:
-    """What is not trained: the first stages of the backbone, and what norms know of the data."""
+    """What is not trained: the first stages of the backbone, and what norms know of the data; or
+    all but one part."""
+    if start.only:
+        model.requires_grad_(False)
+        _part(model, start.only).requires_grad_(True)
     for stage in _stages(model, start.frozen_stages):
         stage.requires_grad_(False)
     if start.frozen_norm:
@@ -71,6 +75,10 @@ def freeze(model: nn.Module, start: Start) -> None:
 
 def set_training(model: nn.Module, start: Start) -> None:
     """As `model.train()`, but for what is frozen."""
+    if start.only:
+        model.eval()
+        _part(model, start.only).train()
+        return
     model.train()
     frozen = _stages(model, start.frozen_stages)
     norms = [each for stage in frozen for each in stage.modules()]
@@ -78,6 +86,14 @@ def set_training(model: nn.Module, start: Start) -> None:
     for module in norms:
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
+
+
+def _part(model: nn.Module, name: str) -> nn.Module:
+    parts: dict[str, nn.Module] = dict(model.named_modules())
+    if name not in parts:
+        known = nearest(name, [each for each, _ in model.named_children()])
+        raise MotError(f"model.only = {name!r}: the network has no such part: {known}")
+    return parts[name]
 
 
 def _stages(model: nn.Module, count: int) -> list[nn.Module]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mot.detectors.parts import size_of
-from mot.training.losses import binary, box_loss, paired_iou
+from mot.training.losses import binary, box_loss, check_box_loss, paired_iou
 from mot.training.objectives.common import (
     Assigned,
     Assigner,
@@ -37,6 +37,9 @@ class Settings:
     smoothing: float = 0.0  # of the classes
     tells_quality: bool = True  # the class's target is the overlap of the box with its object
 
+    def __post_init__(self) -> None:
+        check_box_loss(self.box)
+
 
 class Said(NamedTuple):
     boxes: Tensor  # (B, A, 4) xyxy in pixels
@@ -55,8 +58,14 @@ class Yolov3Objective:
     assigner: Assigner
 
     def __call__(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
-        said = self._said(self.model.raw(images))
-        places = places_of(self.model.anchors(size_of(images)), self.model.strides)
+        return self.judge(self.model.raw(images), size_of(images), targets)[0]
+
+    def judge(
+        self, raw: Sequence[Tensor], size: tuple[int, int], targets: list[Target]
+    ) -> tuple[dict[str, Tensor], Assigned, Said]:
+        """The losses of the maps of boxes; who was asked for what; and what is said."""
+        said = self._said(raw)
+        places = places_of(self.model.anchors(size), self.model.strides)
         assigned = assign(self.assigner, places, targets, said.guess())
         total = assigned.total()
         losses = {
@@ -64,7 +73,7 @@ class Yolov3Objective:
             "object": self.settings.object_weight * self._objects(said, assigned),
             "class": self.settings.class_weight * self._classes(said, assigned),
         }
-        return {name: loss.sum() / total for name, loss in losses.items()}
+        return {name: loss.sum() / total for name, loss in losses.items()}, assigned, said
 
     def _said(self, raw: Sequence[Tensor]) -> Said:
         parts = [head.read(each) for head, each in zip(self.model.levels, raw, strict=True)]
