@@ -194,7 +194,8 @@ def test_embeddings_reach_the_tracker_that_looks_at_them(world, tmp_path, capsys
     assert len(read_rows_of(tmp_path / "deep/crowd.txt")) > 100
     assert mot(*words, *look, "--tracker", "sort", "-o", "sort") == 0
     assert "sort does not look at embeddings" in capsys.readouterr().err
-    assert "needs the embeddings" in complaint(capsys, *words, "--tracker", "deepsort", "-o", "x")
+    words += ("--tracker", "deepsort", "--embedder", "none")
+    assert "needs the embeddings" in complaint(capsys, *words, "-o", "x")
 
 
 def test_camera_motion_is_seen_or_read(world, tmp_path):

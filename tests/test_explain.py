@@ -174,7 +174,10 @@ def test_a_lost_track_is_told_what_it_missed(crowd, capsys) -> None:
         (("--frame", 1, "--id", 1), "track 1 is born in frame 1: there was nothing to match"),
         (("--frame", 999, "--id", 1), "has no frame 999"),
         (("--frame", 20, "--id", 1, "--tracker", "srot"), "did you mean 'sort'?"),
-        (("--frame", 20, "--id", 1, "--tracker", "deepsort"), "needs the embeddings"),
+        (
+            ("--frame", 20, "--id", 1, "--tracker", "deepsort", "--embedder", "none"),
+            "needs the embeddings",
+        ),
         (("--frame", 20, "--id", 1, "--camera", "none.txt"), "none.txt: no such file"),
         (("--frame", 20, "--id", 1, "--embeddings", "none.npy"), "none.npy: no such file"),
         (("--frame", 20, "--id", 1, "--set", "tracker.x=1"), "unknown setting 'x'"),

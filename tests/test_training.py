@@ -408,6 +408,13 @@ def test_curves_are_drawn(tmp_path, recipe, capsys) -> None:
         main(["train", "plot", str(tmp_path / "run"), "-o", str(out)])
     assert end.value.code == 0
     assert cv2.imread(str(out)).std() > 5
+    (tmp_path / "reid").mkdir()
+    lines = [{"step": 1, "epoch": 0, "lr": 0.1, "loss": 2.0, "triplet": 2.0, "norm": 1.0}]
+    lines += [{"step": 1, "epoch": 1, "val": {"mAP": 0.5, "rank-1": None}}]
+    (tmp_path / "reid/log.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+    with pytest.raises(SystemExit) as end:
+        main(["train", "plot", str(tmp_path / "reid"), "-o", str(tmp_path / "reid.png")])
+    assert end.value.code == 0
     with pytest.raises(SystemExit):
         main(["train", "plot", str(tmp_path), "-o", str(tmp_path / "other.png")])
     assert "folder that `mot train` made" in capsys.readouterr().err

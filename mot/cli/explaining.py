@@ -11,7 +11,7 @@ from rich.table import Table
 from mot.cli.common import refuse_existing, tell
 from mot.cli.explain import Options
 from mot.cli.replay import Moment, replay
-from mot.cli.tracking import Plan, check_senses, choose_detections
+from mot.cli.tracking import Plan, check_senses, choose_detections, choose_embedder
 from mot.config import build_tracker
 from mot.errors import MotError
 from mot.jobs import Job, find_jobs
@@ -26,7 +26,7 @@ def run(options: Options) -> None:
     tracker = build_tracker(options.tracker, **options.overrides("tracker"))
     if not isinstance(tracker, Tracker):
         raise MotError(f"{options.tracker} keeps no trace of its matching")
-    plan = _plan(options)
+    plan = _plan(tracker, options)
     check_senses(tracker, [plan], options, quiet=False)
     number, track_id = options.number, options.track_id
     moment, past = replay(plan, tracker, options, number, track_id, options.plot is not None)
@@ -42,7 +42,7 @@ def run(options: Options) -> None:
         tell(f"  {options.plot}")
 
 
-def _plan(options: Options) -> Plan:
+def _plan(tracker: Tracker, options: Options) -> Plan:
     jobs = find_jobs((options.source,), Window(options.start, options.end, options.every))
     if len(jobs) > 1:
         names = ", ".join(job.name for job in jobs[:3])
@@ -50,7 +50,8 @@ def _plan(options: Options) -> Plan:
     job = jobs[0]
     if options.plot:
         _check_plot(job, options)
-    return Plan(job, choose_detections(job, options), {}, None)
+    detections = choose_detections(job, options)
+    return Plan(job, detections, {}, None, choose_embedder(job, detections, tracker, options))
 
 
 def _check_plot(job: Job, options: Options) -> None:

@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
+from mot.appearance import DEFAULT_EMBEDDER
 from mot.cli.common import progress, refuse_existing, tell
 from mot.cli.detectors import class_numbers, open_detector
-from mot.cli.track import CAMERA_METHODS, FollowOptions, Options
+from mot.cli.track import CAMERA_METHODS, NOTHING, FollowOptions, Options
 from mot.config import build_tracker, settings_of
 from mot.detectors import DEFAULT_DETECTOR
 from mot.embeddings import read_looking_detections
@@ -37,6 +38,7 @@ class Plan:
     detections: Path | None  # None: a detector looks at the pictures
     texts: dict[str, Path]  # by format
     video: Path | None
+    embedder: str | None  # that looks at the people
 
 
 @dataclass(slots=True)
@@ -57,7 +59,7 @@ def run(options: Options) -> None:
     tracker = build_tracker(options.tracker, **options.overrides("tracker"))
     jobs = find_jobs(options.sources, Window(options.start, options.end, options.every))
     folder = _folder(jobs, options)
-    plans = [_plan(job, folder, options) for job in jobs]
+    plans = [_plan(job, folder, tracker, options) for job in jobs]
     for plan in plans:
         inputs: list[str | Path] = [*options.sources]
         inputs += [plan.detections] if plan.detections else []
@@ -94,12 +96,13 @@ def check_senses(tracker: Tracker, plans: list[Plan], options: FollowOptions, qu
     """Refuse what people cannot look like, and a camera's motion that cannot be seen."""
     if options.embeddings and (len(plans) > 1 or plans[0].detections is None):
         raise MotError("--embeddings goes with one source and its --detections FILE")
-    if options.embeddings and options.embedder:
+    if options.embeddings and options.embedder not in (None, NOTHING):
         raise MotError("--embeddings and --embedder both say what people look like: give one")
-    if (options.embeddings or options.embedder) and not getattr(tracker, "uses_embeddings", True):
+    given = options.embeddings or options.embedder
+    if given not in (None, NOTHING) and not getattr(tracker, "uses_embeddings", True):
         tell(f"{options.tracker} does not look at embeddings: they are not used", quiet)
     blind = [plan.job.name for plan in plans if not plan.job.has_pictures]
-    if blind and options.embedder:
+    if blind and options.embedder not in (None, NOTHING):
         raise MotError(f"--embedder: {blind[0]} has no pictures to look at")
     if blind and options.camera in CAMERA_METHODS:
         raise MotError(f"--camera {options.camera}: {blind[0]} has no pictures to see it in")
@@ -114,15 +117,17 @@ def _folder(jobs: list[Job], options: Options) -> Path:
     return Path("runs/track") / (first.name if first.is_dir() else first.parent.name)
 
 
-def _plan(job: Job, folder: Path, options: Options) -> Plan:
+def _plan(job: Job, folder: Path, tracker: Tracker, options: Options) -> Plan:
     detections = choose_detections(job, options)
+    embedder = choose_embedder(job, detections, tracker, options)
     if options.out == STDOUT:
-        return Plan(job, detections, {}, None)
+        return Plan(job, detections, {}, None, embedder)
     if options.save_video and not job.has_pictures:
         raise MotError(f"{job.name}: has no pictures to make a video of: leave out --save-video")
     with_video = job.has_pictures if options.save_video is None else options.save_video
     texts = {name: folder / f"{job.name}{FORMATS[name].suffix}" for name in options.formats}
-    return Plan(job, detections, texts, folder / f"{job.name}.mp4" if with_video else None)
+    video = folder / f"{job.name}.mp4" if with_video else None
+    return Plan(job, detections, texts, video, embedder)
 
 
 def choose_detections(job: Job, options: FollowOptions) -> Path | None:
@@ -131,6 +136,19 @@ def choose_detections(job: Job, options: FollowOptions) -> Path | None:
     if detections is None and not job.has_pictures:
         raise MotError(f"{job.name}: has neither pictures nor detections: give --detections FILE")
     return detections
+
+
+def choose_embedder(
+    job: Job, detections: Path | None, tracker: Tracker, options: FollowOptions
+) -> str | None:
+    """As it is named; else the built-in one, for trackers that use it, where pictures are looked
+    at anyway, or nothing can be done without."""
+    if options.embedder:
+        return None if options.embedder == NOTHING else options.embedder
+    if options.embeddings or not job.has_pictures or not getattr(tracker, "uses_embeddings", False):
+        return None
+    is_wanted = detections is None or getattr(tracker, "needs_embeddings", False)
+    return DEFAULT_EMBEDDER if is_wanted else None
 
 
 def _outputs(plan: Plan) -> list[Path]:
@@ -176,7 +194,7 @@ def _needs_pictures(plan: Plan, options: Options) -> bool:
 
 def looks_at_pictures(plan: Plan, options: FollowOptions) -> bool:
     by_camera = options.camera in CAMERA_METHODS
-    return plan.detections is None or by_camera or options.embedder is not None
+    return plan.detections is None or by_camera or plan.embedder is not None
 
 
 def _shows_pictures(plan: Plan, options: Options) -> bool:
@@ -218,12 +236,12 @@ def observe(
         detected = _from_file(source, plan, options)
     else:
         detected = _from_detector(source, tracker, options)
-    if options.embedder:
+    if plan.embedder:
         from mot.appearance.embedder import with_looks
         from mot.appearance.opening import open_embedder
 
-        embedder = open_embedder(options.embedder)
-        detected = in_background(with_looks(detected, embedder), depth=4)
+        embedder, is_chosen = open_embedder(plan.embedder), options.embedder is not None
+        detected = in_background(with_looks(detected, embedder, is_chosen), depth=4)
     if options.camera is None:
         yield from detected
         return

@@ -14,13 +14,14 @@ from mot.reports.canvas import COLOURS, canvas
 Values = npt.NDArray[np.float64]
 Log = Sequence[Mapping[str, Any]]
 _NOT_LOSSES = ("step", "epoch", "lr", "norm", "val")
-_MEASURED = ("AP50", "AP", "MR-2", "recall")
+_MEASURED = ("AP50", "AP", "MR-2", "recall", "mAP", "rank-1")  # of detectors, of embedders
 
 
 def plot_training(logs: Mapping[str, Log], path: Path) -> None:
     """Of each run: its losses and rate over the steps, what was measured after its epochs."""
     losses = list(dict.fromkeys(key for log in logs.values() for key in _losses_of(log)))
-    panels = [*losses, "lr", *_MEASURED]
+    measured = [name for name in _MEASURED if any(_column(log, name)[0] for log in logs.values())]
+    panels = [*losses, "lr", *measured]
     rows = -(-len(panels) // 3)
     with canvas(path, 12, 2.8 * rows) as figure:
         grid = figure.subplots(rows, 3, squeeze=False).flat
@@ -33,7 +34,7 @@ def plot_training(logs: Mapping[str, Log], path: Path) -> None:
         for axes in list(grid)[len(panels) :]:
             axes.axis("off")
         handles, labels = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="lower right")
+        figure.legend(handles, labels, loc="outside lower center", ncols=4)
 
 
 def _losses_of(log: Log) -> list[str]:
@@ -43,7 +44,7 @@ def _losses_of(log: Log) -> list[str]:
 
 def _column(log: Log, name: str) -> tuple[list[int], Values]:
     if name in _MEASURED:
-        lines = [(line["step"], line["val"][name]) for line in log if "val" in line]
+        lines = [(line["step"], line["val"][name]) for line in log if name in line.get("val", ())]
         return [step for step, _ in lines], np.array([value for _, value in lines])
     lines = [(line["step"], line[name]) for line in log if name in line]
     values = np.array([value for _, value in lines], np.float64)

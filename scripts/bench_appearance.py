@@ -1,0 +1,184 @@
+"""What it is worth to know what people look like: trackers with and without, in one run.
+
+    python scripts/bench_appearance.py [EMBEDDER ...] [--joint DETECTOR ...] [--scenes]
+
+PETS09-S2L1 of MOT_SHARED (default ../shared) from its public detections and from the built-in
+detector; with --scenes the rendered `crossing` and `crowd`. Looks: none, those of each EMBEDDER
+(default: the built-in one and OSNet), those of each joint DETECTOR, which finds people itself.
+Frames a second: of detecting, looking and tracking together, one after the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from bench_trackers import Load, Stream, run
+from scoring import Truth, score
+
+from mot import boxes
+from mot.appearance import DEFAULT_EMBEDDER
+from mot.appearance.opening import open_embedder
+from mot.config import (
+    build_detector,
+    build_tracker,
+    default_conf,
+    detector_settings_for,
+    settings_of,
+)
+from mot.detectors import DEFAULT_DETECTOR
+from mot.motfile import find_sequences, read_detections, read_rows_of
+from mot.synthetic import SCENES, World
+from mot.types import Detections, Frame
+from mot.video import open_source
+
+SHARED = Path(os.environ.get("MOT_SHARED", "../shared")) / "data"
+PETS = SHARED / "mot15/PETS09-S2L1"
+OSNET = str(SHARED / "weights/osnet_x0_25_msmt17.onnx")
+TRACKERS = ("best", "botsort", "deepsort", "strongsort")
+NEEDS_LOOKS = ("deepsort", "strongsort")
+LEAST_SCORE = 0.1
+SEEDS = (11, 12, 13)
+
+Frames = Callable[[], Iterable[Frame]]
+Find = Callable[[Frame], Detections]
+
+
+class Seen(NamedTuple):
+    """A stream with its detections, and the seconds that it took to make them."""
+
+    stream: Stream
+    seconds: float
+    by_detector: bool = True
+
+
+def seen(frames: Frames, find: Find, embedder: str | None = None) -> Seen:
+    look = open_embedder(embedder) if embedder else None
+    stream, seconds = [], 0.0
+    for frame in frames():
+        began = time.perf_counter()
+        found = find(frame)
+        if look and len(found):
+            vectors = look(frame.image, found.boxes)
+            found = Detections(found.boxes, found.scores, found.labels, vectors)
+        seconds += time.perf_counter() - began
+        stream.append((found, Frame(None, frame.index, frame.time)))
+    return Seen(stream, seconds)
+
+
+def _floor(tracker: str) -> float:
+    """The least score that a detector tells it."""
+    told = detector_settings_for(settings_of(build_tracker(tracker)), DEFAULT_DETECTOR, {})
+    return float(told.get("conf", default_conf(DEFAULT_DETECTOR)))
+
+
+def _above(floor: float, seen: Seen) -> Stream:
+    if not seen.by_detector:
+        return seen.stream
+    return [(found[found.scores >= floor], frame) for found, frame in seen.stream]
+
+
+def by_detector(name: str) -> Find:
+    detector = build_detector(name, conf=LEAST_SCORE)
+    return lambda frame: detector([frame.image])[0]
+
+
+def from_file(path: Path) -> Find:
+    table, nothing = read_detections(path), Detections.empty()
+    return lambda frame: table.get(frame.index, nothing)
+
+
+def compare(title: str, parts: dict[str, tuple[Truth, Seen]]) -> None:
+    """Each tracker on all these streams together."""
+    for tracker in TRACKERS:
+        floor = _floor(tracker)
+        streams = {name: _above(floor, each) for name, (_, each) in parts.items()}
+        truths = {name: truth for name, (truth, _) in parts.items()}
+        looks = any(found.embeddings is not None for s in streams.values() for found, _ in s)
+        if tracker in NEEDS_LOOKS and not looks:
+            continue
+        load = Load(streams, truths)
+        results, milliseconds = run(load, tracker)
+        total = score(truths, results)["COMBINED_SEQ"]
+        frames = sum(map(len, streams.values()))
+        whole = sum(each.seconds for _, each in parts.values()) + frames * milliseconds / 1e3
+        print(
+            f"{title:44}{tracker:12}{total['HOTA']:7.1f}{total['MOTA']:7.1f}{total['IDF1']:7.1f}"
+            f"{total['IDSW']:6.0f}{frames / whole:8.1f}",
+            flush=True,
+        )
+
+
+def pets(embedders: list[str], joint: list[str]) -> None:
+    (sequence,) = find_sequences(PETS)
+    assert sequence.ground_truth
+    rows = read_rows_of(sequence.ground_truth)  # which tell no classes: all are people
+    told = zip(rows.frames.tolist(), rows.ids.tolist(), rows.xywh.tolist(), strict=True)
+    truth = Truth("".join(map(_row, told)), sequence.length)
+
+    def frames() -> Iterable[Frame]:
+        with open_source(next(PETS.glob("*.mp4"))) as source:
+            yield from source
+
+    def show(source: str, find: Find, looks: str | None) -> None:
+        title = f"PETS, {source}, {Path(looks).stem if looks else 'no looks'}"
+        made = seen(frames, find, looks)._replace(by_detector=source != "public")
+        compare(title, {sequence.name: (truth, made)})
+
+    public = from_file(next(iter(sequence.detections.values())))
+    for source, find in (("public", public), ("person", by_detector("person"))):
+        for looks in (None, *embedders):
+            show(source, find, looks)
+    for name in joint:
+        show(Path(name).stem, by_detector(name), None)
+
+
+def scenes(embedders: list[str], joint: list[str]) -> None:
+    for scene in ("crossing", "crowd"):
+        for find, looks in (
+            *((by_detector("person"), looks) for looks in (None, *embedders)),
+            *((by_detector(name), None) for name in joint),
+        ):
+            parts = {f"{scene}-{seed}": _rendered(scene, seed, find, looks) for seed in SEEDS}
+            compare(f"{scene}, {Path(looks).stem if looks else 'no looks'}", parts)
+
+
+def _rendered(scene: str, seed: int, find: Find, looks: str | None) -> tuple[Truth, Seen]:
+    rows: list[str] = []
+
+    def frames() -> Iterable[Frame]:
+        for moment in World(SCENES[scene], seed=seed).moments(300):
+            frame = moment.frame
+            xywh = boxes.xyxy_to_xywh(moment.boxes).tolist()
+            people = zip(moment.ids.tolist(), xywh, strict=True)
+            rows.extend(_row((frame.index, number, box)) for number, box in people)
+            yield frame
+
+    found = seen(frames, find, looks)
+    return Truth("".join(rows), len(found.stream)), found
+
+
+def _row(told: tuple[int, int, list[float]]) -> str:
+    """Of a ground truth."""
+    frame, number, xywh = told
+    return f"{frame},{number},{','.join(f'{side:g}' for side in xywh)},1,1,1\n"
+
+
+def main(words: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("embedders", nargs="*", default=[DEFAULT_EMBEDDER, OSNET])
+    parser.add_argument("--joint", nargs="*", default=[], metavar="DETECTOR")
+    parser.add_argument("--scenes", action="store_true")
+    given = parser.parse_args(words)
+    columns = f"{'HOTA':>7}{'MOTA':>7}{'IDF1':>7}{'IDSW':>6}{'frames/s':>8}"
+    print(f"{'':44}{'':12}{columns}")
+    (scenes if given.scenes else pets)(given.embedders, given.joint)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
