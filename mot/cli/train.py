@@ -1,4 +1,4 @@
-"""`mot train`: train a detector by a recipe, and draw how it went."""
+"""`mot train`: train a detector or an embedder by a recipe, and draw how it went."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _RecipeOr(click.Group):
 
 @click.group(
     cls=_RecipeOr,
-    short_help="Train a detector.",
+    short_help="Train a detector or an embedder.",
     context_settings={"help_option_names": ["-h", "--help"]},
     options_metavar="",
     subcommand_metavar="RECIPE... [OPTIONS] | plot RUN...",
@@ -51,10 +51,11 @@ Examples:
 """,
 )
 def train() -> None:
-    """Train a detector as recipes say: TOML files, or names of those that come with mot.
+    """Train a detector, or an embedder, as recipes say: TOML files, or names of those that come
+    with mot.
 
-    The run's folder gets last.safetensors (to resume), best.safetensors (for --detector),
-    log.jsonl and TensorBoard's curves.
+    The run's folder gets last.safetensors (to resume), best.safetensors (for --detector,
+    --embedder), log.jsonl and TensorBoard's curves.
     """
 
 
@@ -88,8 +89,8 @@ def train() -> None:
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run.")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
 def by_recipe(**options: Any) -> None:
-    """Train a detector as RECIPE says: a TOML file, or the name of one that comes with mot. Of
-    several, one may tell the network and another the data; the later wins."""
+    """Train what RECIPE says: a TOML file, or the name of one that comes with mot. Of several,
+    one may tell the network and another the data; the later wins."""
     from mot.cli.training import run
 
     run(Options(**options))
