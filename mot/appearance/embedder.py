@@ -157,14 +157,29 @@ def _per_channel(path: Path, name: str, told: Any) -> npt.NDArray[np.float64]:
 
 
 def with_looks(
-    detected: Iterable[tuple[Frame, Detections]], embedder: Embedder, anew: bool = True
+    detected: Iterable[tuple[Frame, Detections]],
+    embedder: Embedder,
+    anew: bool = True,
+    least: float = 0.0,
 ) -> Iterator[tuple[Frame, Detections]]:
-    """The same detections, with what they look like; `anew`: also where a detector told it."""
+    """The same detections, with what they look like, from a score of `least` on; nothing is known
+    of the others. `anew`: also where a detector told it."""
     for frame, found in detected:
         if found.embeddings is not None and not anew:
             yield frame, found
             continue
         if frame.image is None:
             raise MotError(f"frame {frame.index} has no picture for --embedder to look at")
-        looks = embedder(frame.image, found.boxes) if len(found) else None
+        looks = _looks(embedder, frame.image, found, least) if len(found) else None
         yield frame, Detections(found.boxes, found.scores, found.labels, looks)
+
+
+def _looks(embedder: Embedder, image: Image, found: Detections, least: float) -> FloatArray:
+    """(N, D) zeros of those who score less, unless all do."""
+    sure = found.scores >= least
+    if sure.all() or not sure.any():
+        return embedder(image, found.boxes)
+    vectors = embedder(image, found.boxes[sure])
+    looks = np.zeros((len(found), vectors.shape[1]), np.float32)
+    looks[sure] = vectors
+    return looks

@@ -241,7 +241,9 @@ def observe(
         from mot.appearance.opening import open_embedder
 
         embedder, is_chosen = open_embedder(plan.embedder), options.embedder is not None
-        detected = in_background(with_looks(detected, embedder, is_chosen), depth=4)
+        least = settings_of(tracker).get("track_high_thresh", 0.0)  # lower ones match by overlap
+        looking = with_looks(detected, embedder, is_chosen, least)
+        detected = in_background(looking, depth=4)
     if options.camera is None:
         yield from detected
         return
