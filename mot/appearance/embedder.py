@@ -99,6 +99,7 @@ def _open(path: Path, threads: int, device: str) -> tuple[Any, bool]:
         raise MotError(f"{path}: no such file")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others want the CPU
     providers = _providers(onnxruntime.get_available_providers(), device)
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
