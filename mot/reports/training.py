@@ -24,14 +24,14 @@ def plot_training(logs: Mapping[str, Log], path: Path) -> None:
     panels = [*losses, "lr", *measured]
     rows = -(-len(panels) // 3)
     with canvas(path, 12, 2.8 * rows) as figure:
-        grid = figure.subplots(rows, 3, squeeze=False).flat
+        grid = list(figure.subplots(rows, 3, squeeze=False).flat)
         for axes, name in zip(grid, panels, strict=False):
             for colour, (run, log) in zip(_colours(len(logs)), logs.items(), strict=True):
                 steps, values = _column(log, name)
                 axes.plot(steps, values, color=colour, label=run, marker="." * (name in _MEASURED))
             axes.set_title(name)
             axes.set_xlabel("step")
-        for axes in list(grid)[len(panels) :]:
+        for axes in grid[len(panels) :]:
             axes.axis("off")
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4)
