@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.queues import Queue
 from queue import Empty
 from threading import Thread
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from mot.benchmark.work import Post, S, Step, attempt
 from mot.errors import MachineError, MotError
@@ -83,8 +83,12 @@ def _spread(
         done, waiting = wait(waiting, PATIENCE, FIRST_COMPLETED)
         for step in _arrived(steps):
             watch(step)
-        for future in done:
+        for future in sorted(done, key=_is_bad):  # what is done is kept before all is given up
             yield futures[future], or_raise(future.result())
+
+
+def _is_bad(future: Future[Any]) -> bool:
+    return future.exception() is not None or isinstance(future.result(), MotError)
 
 
 def _arrived(steps: Queue[Step]) -> Iterator[Step]:
