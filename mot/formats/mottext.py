@@ -50,8 +50,8 @@ def _read_rows(path: Path) -> motfile.MotRows:
 
 
 def _image_names(sequence: motfile.Sequence, length: int) -> tuple[str, ...] | None:
-    """As seen from the data set's folder; None unless every frame has its image."""
-    if sequence.images is None:
+    """As seen from the data set's folder; None unless every frame has its image there."""
+    if sequence.images is None or not sequence.images.is_relative_to(sequence.folder):
         return None
     paths = motfile.list_images(sequence.images)
     numbers = [int(path.stem) for path in paths if path.stem.isdecimal()]
