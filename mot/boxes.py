@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mot.types import FloatArray, IntArray
+from mot.types import FloatArray, Image, IntArray
 
 Boxes = npt.NDArray[np.floating[Any]]
 
@@ -88,6 +88,13 @@ def area(xyxy: Boxes) -> Boxes:
 def clip(xyxy: Boxes, width: float, height: float) -> Boxes:
     """Boxes cut to the image; one that lies outside becomes empty at the border."""
     return np.clip(xyxy, 0, np.array([width, height, width, height], xyxy.dtype))
+
+
+def cut_out(image: Image, xyxy: Boxes) -> list[Image]:
+    """The whole pixels of each box, as views of the picture; of size 0 where none of it is seen."""
+    height, width = image.shape[:2]
+    corners = clip(xyxy, width, height).round().astype(np.int64).tolist()
+    return [image[top:bottom, left:right] for left, top, right, bottom in corners]
 
 
 def buffer(xyxy: Boxes, ratio: float) -> Boxes:

@@ -148,11 +148,16 @@ def _build_detector(name: str, overrides: Mapping[str, Any]) -> Detector:
     name, values, place = resolve_detector(name)
     if name not in DETECTORS:
         return _build_plugin(name, {**values, **overrides})
-    module_name, factory, settings_name = DETECTORS[name]
-    module = import_module(module_name)
-    settings = build(getattr(module, settings_name), {**values, **overrides}, place)
-    detector: Detector = getattr(module, factory)(settings)
+    factory, kind = _import_detector(name)
+    detector: Detector = factory(build(kind, {**values, **overrides}, place))
     return detector
+
+
+def _import_detector(name: str) -> tuple[Any, Any]:
+    """What makes a detector of `DETECTORS`, and the class of its settings."""
+    module_name, factory, settings = DETECTORS[name]
+    module = import_module(module_name)
+    return getattr(module, factory), getattr(module, settings)
 
 
 def detector_settings(name: str) -> frozenset[str]:
@@ -160,9 +165,7 @@ def detector_settings(name: str) -> frozenset[str]:
     name, _, _ = resolve_detector(name)
     if name not in DETECTORS:
         return frozenset(("conf", "classes"))
-    module_name, _, settings_name = DETECTORS[name]
-    kind = getattr(import_module(module_name), settings_name)
-    return frozenset(field.name for field in dataclasses.fields(kind))
+    return frozenset(field.name for field in dataclasses.fields(_import_detector(name)[1]))
 
 
 def detector_settings_for(
@@ -181,9 +184,8 @@ def detector_settings_for(
 def default_conf(name: str) -> float:
     """The least score that a detector of `DETECTORS` tells, unless it is told another."""
     registered, values, _ = resolve_detector(name)
-    module_name, _, settings_name = DETECTORS[registered]
-    kind = getattr(import_module(module_name), settings_name)
-    usual = {field.name: field.default for field in dataclasses.fields(kind)}
+    fields = dataclasses.fields(_import_detector(registered)[1])
+    usual = {field.name: field.default for field in fields}
     return float(values.get("conf", usual["conf"]))
 
 

@@ -14,6 +14,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("torchvision", reason="torchvision is not installed")
 box_iou = importlib.import_module("torchvision.ops").box_iou
@@ -33,14 +35,6 @@ small_worlds = worlds.small_worlds
 quick = settings(deadline=None, max_examples=60)
 every_assigner = pytest.mark.parametrize("name", ASSIGNERS)
 SEEDS = range(8)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 # MaxIou

@@ -9,6 +9,8 @@ import plain_assigners as plain
 import pytest
 from scipy.optimize import linear_sum_assignment
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("torchvision", reason="torchvision is not installed")
 assigners = importlib.import_module("mot.training.assigners")
@@ -22,14 +24,6 @@ transport, largest_shares = transporting.transport, transporting._largest_shares
 MaxIou, SimOta, Ota = assigners.MaxIou, assigners.SimOta, assigners.Ota
 World, crowd, quiet, square_grid = worlds.World, worlds.crowd, worlds.quiet, worlds.square_grid
 SEEDS = range(8)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

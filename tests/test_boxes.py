@@ -212,6 +212,16 @@ def test_clip_equals_the_plain_one(xyxy, width, height) -> None:
     )
 
 
+@given(planes())
+@quick
+def test_what_is_cut_out_lies_in_the_picture(xyxy) -> None:
+    places = np.arange(40 * 30).reshape(30, 40)
+    for crop, box in zip(boxes.cut_out(places, xyxy), xyxy.tolist(), strict=True):
+        left, top, right, bottom = map(round, box)  # of numbers halfway the even one, as NumPy does
+        seen = [40 * y + x for y in range(30) for x in range(40) if left <= x < right]
+        assert crop.ravel().tolist() == [place for place in seen if top <= place // 40 < bottom]
+
+
 @given(planes(), st.sampled_from([0.0, 0.1, 0.5, 2.0]))
 @quick
 def test_buffer_equals_the_plain_one(xyxy, ratio) -> None:

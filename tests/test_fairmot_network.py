@@ -24,6 +24,8 @@ from mot.training.objectives import fairmot as objectives  # noqa: E402
 from mot.training.objectives.identity import Learned  # noqa: E402
 from mot.training.targets import Target  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = FairmotSettings(
     backbone="mobilenetv2_035", neck="fpn", neck_width=16, head_width=16, dims=8, candidates=40
 )
@@ -31,12 +33,8 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def seed() -> None:
     torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
 
 
 def tiny() -> Any:

@@ -48,6 +48,8 @@ from mot.training.run import Plan, train  # noqa: E402
 from mot.training.starting import started  # noqa: E402
 from mot.training.targets import Target  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 DRAWN = JdeSettings(network="person", dims=16)
 PLAIN = Yolov3Settings(backbone="mobilenet_v2", neck_width=32)
 SMALL = JdeSettings(backbone="mobilenet_v2", neck_width=32, dims=16, hidden=8)
@@ -55,12 +57,8 @@ REGIONS = replace(DRAWN, regions=40, layers=(20, 31), hidden=8)
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def seed() -> None:
     torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("torchvision", reason="torchvision is not installed")
 SSD = importlib.import_module("torchvision.models.detection.ssd").SSD
@@ -23,14 +25,6 @@ quick = settings(deadline=None, max_examples=100)
 gradcheck = torch.autograd.gradcheck
 logit_lists = st.lists(st.floats(-12, 12), min_size=1, max_size=8)
 every_kind = pytest.mark.parametrize("kind", losses.BOX_LOSSES)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def exactly(values, needs_gradient: bool = True):

@@ -32,6 +32,8 @@ from mot.detectors.network import NetworkDetector
 from mot.detectors.pictures import fitting_size
 from mot.errors import MotError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("torchvision", reason="torchvision is not installed")
 detection = importlib.import_module("torchvision.models.detection")
@@ -74,14 +76,6 @@ DEVICES = [
 ]
 every_family = pytest.mark.parametrize("family", FAMILIES)
 with_anchors = pytest.mark.parametrize("family", [name for name in FAMILIES if name != "fairmot"])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -32,6 +32,8 @@ from mot.detectors.pictures import InputSpec
 from mot.detectors.safetensors_header import read_metadata
 from mot.errors import MotError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("torchvision", reason="torchvision is not installed")
 safetensors = pytest.importorskip("safetensors.torch", reason="safetensors is not installed")
@@ -39,14 +41,6 @@ weights = importlib.import_module("mot.detectors.weights")
 nn, load_weights, save_weights = torch.nn, weights.load_weights, weights.save_weights
 
 TINY = SsdSettings(backbone="mobilenet_v3_large")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def net(outputs: int = 4) -> Any:

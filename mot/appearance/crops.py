@@ -131,7 +131,7 @@ def look(crops: Crops, embedder: Embedder, on_shot: Callable[[int], None]) -> Lo
     rows, found, seconds = [np.zeros(0, np.int64)], [], 0.0
     with closing(in_background(crops.shots(np.arange(len(crops))), depth=4)) as shots:
         for shot in shots:
-            inside = _inside(shot)
+            inside = np.array([crop.size > 0 for crop in boxes.cut_out(shot.image, shot.boxes)])
             began = perf_counter()
             if inside.any():
                 found.append(embedder(shot.image, shot.boxes[inside]))
@@ -145,19 +145,10 @@ def look(crops: Crops, embedder: Embedder, on_shot: Callable[[int], None]) -> Lo
     return Looked(vectors, seen, outside, unread, seconds)
 
 
-def _inside(shot: Shot) -> npt.NDArray[np.bool_]:
-    """(M,) boxes of which a pixel is seen."""
-    height, width = shot.image.shape[:2]
-    inside: npt.NDArray[np.bool_] = boxes.area(boxes.clip(shot.boxes, width, height).round()) > 0
-    return inside
-
-
 def cut(crops: Crops, rows: IntArray) -> dict[int, Image]:
     """The pictures of some crops, which can be seen, by row."""
-    pictures = {}
+    pictures: dict[int, Image] = {}
     for shot in crops.shots(np.unique(rows)):
-        height, width = shot.image.shape[:2]
-        corners = boxes.clip(shot.boxes, width, height).round().astype(np.int64).tolist()
-        for row, (left, top, right, bottom) in zip(shot.rows.tolist(), corners, strict=True):
-            pictures[row] = shot.image[top:bottom, left:right].copy()
+        seen = boxes.cut_out(shot.image, shot.boxes)
+        pictures |= {row: crop.copy() for row, crop in zip(shot.rows.tolist(), seen, strict=True)}
     return pictures

@@ -65,12 +65,10 @@ class OnnxEmbedder:
 
     def _crops(self, image: Image, xyxy: FloatArray) -> npt.NDArray[np.float32]:
         """(N, 3, H, W) RGB as the network wants them; of a box outside the picture, grey."""
-        height, width = image.shape[:2]
-        corners = boxes.clip(xyxy, width, height).round().astype(np.int64).tolist()
         pixels = np.full((len(xyxy), self.size[1], self.size[0], 3), 128, np.uint8)
-        for crop, (left, top, right, bottom) in zip(pixels, corners, strict=True):
-            if right > left and bottom > top:
-                cv2.resize(image[top:bottom, left:right], self.size, dst=crop)
+        for crop, seen in zip(pixels, boxes.cut_out(image, xyxy), strict=True):
+            if seen.size:
+                cv2.resize(seen, self.size, dst=crop)
         crops = np.empty((len(xyxy), 3, self.size[1], self.size[0]), np.float32)
         for channel in range(3):
             plane = pixels[..., 2 - channel]

@@ -11,8 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from mot import boxes
-from mot.appearance.crops import Crops, Frames, Pictures
-from mot.appearance.retrieval import JUNK, OTHER, LeftOut, same_camera, sooner_than
+from mot.appearance.crops import Crops, Frames, Looked, Pictures
+from mot.appearance.retrieval import (
+    JUNK,
+    OTHER,
+    LeftOut,
+    Looks,
+    Retrieval,
+    retrieve,
+    same_camera,
+    sooner_than,
+)
 from mot.errors import MotError
 from mot.evaluation.entries import Truth
 from mot.formats.model import PEDESTRIAN, UNKNOWN, chosen
@@ -41,6 +50,20 @@ class Gallery:
     gallery: IntArray  # (G,) rows
     left_out: LeftOut
     notes: tuple[str, ...] = ()
+
+
+class Searched(NamedTuple):
+    queries: IntArray  # (Q,) rows of the crops that could be seen
+    gallery: IntArray  # (G,)
+    found: Retrieval
+
+
+def search(gallery: Gallery, looked: Looked) -> Searched:
+    """Each query among the others, of those who could be seen."""
+    looks = Looks(looked.vectors, gallery.ids, gallery.places)
+    queries, others = (rows[looked.seen[rows]] for rows in (gallery.queries, gallery.gallery))
+    found = retrieve(looks[queries], looks[others], gallery.left_out)
+    return Searched(queries, others, found)
 
 
 def read_galleries(

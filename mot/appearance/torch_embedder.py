@@ -25,14 +25,9 @@ class TorchEmbedder:
 
     def __call__(self, image: Image, xyxy: FloatArray) -> FloatArray:
         """(N, D) unit vectors of the people in these boxes."""
-        height, width = image.shape[:2]
-        corners = boxes.clip(xyxy, width, height).round().astype(np.int64).tolist()
         nothing = np.full((1, 1, 3), self._spec.margin, np.uint8)
-        cut = [
-            image[top:bottom, left:right] if right > left and bottom > top else nothing
-            for left, top, right, bottom in corners
-        ]
-        return self.of_crops(batch_of(cut, self._spec, self._spec.size)[0])
+        seen = [crop if crop.size else nothing for crop in boxes.cut_out(image, xyxy)]
+        return self.of_crops(batch_of(seen, self._spec, self._spec.size)[0])
 
     @torch.inference_mode()
     def of_crops(self, crops: Image) -> FloatArray:

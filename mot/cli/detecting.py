@@ -192,10 +192,7 @@ def _crop_sink(folder: Path, name: str, overwrite: bool) -> Sink:
 
     def write(frame: Frame, found: Detections) -> None:
         assert frame.image is not None
-        height, width = frame.image.shape[:2]
-        corners = boxes.clip(found.boxes, width, height).round().astype(int).tolist()
-        for number, (left, top, right, bottom) in enumerate(corners, 1):
-            crop = frame.image[top:bottom, left:right]
+        for number, crop in enumerate(boxes.cut_out(frame.image, found.boxes), 1):
             path = folder / f"{name}-{frame.index:06d}-{number}.jpg"
             if crop.size and not cv2.imwrite(str(path), crop):
                 raise MotError(f"{path}: cannot be written: is there room?")

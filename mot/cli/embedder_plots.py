@@ -12,7 +12,7 @@ from mot.appearance.crops import cut
 from mot.files import write_bytes
 from mot.opencv import cv2
 from mot.reports.looks import Confusion, Person, draw_confusions, plot_distances
-from mot.trackers.botsort import BotSortSettings
+from mot.trackers.botsort import BotSort, BotSortSettings
 from mot.trackers.deepsort import DeepSortSettings
 from mot.trackers.strongsort import StrongSortSettings
 from mot.types import IntArray
@@ -45,7 +45,8 @@ def _thresholds() -> Mapping[str, float]:
     return {
         "deepsort": DeepSortSettings().appearance_thresh,
         "strongsort, fairmot": StrongSortSettings().appearance_thresh,
-        "best, botsort": 2 * BotSortSettings().appearance_thresh,  # theirs is of half the distance
+        # Theirs is of half the distance.
+        "best, botsort": BotSortSettings().appearance_thresh / BotSort.looks_weight,
     }
 
 

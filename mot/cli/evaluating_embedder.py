@@ -12,9 +12,9 @@ import numpy as np
 
 from mot.appearance.crops import Looked, look
 from mot.appearance.embedder import Embedder
-from mot.appearance.galleries import Gallery, read_galleries
+from mot.appearance.galleries import Gallery, read_galleries, search
 from mot.appearance.opening import open_embedder
-from mot.appearance.retrieval import Looks, Retrieval, retrieve
+from mot.appearance.retrieval import Retrieval
 from mot.cli.common import progress, refuse_existing, tell
 from mot.cli.detector_table import show_table, told
 from mot.cli.eval_embedder import Options
@@ -97,20 +97,19 @@ def _measure(gallery: Gallery, embedder: Embedder, options: Options) -> Measured
         looked = look(gallery.crops, embedder, tick)
     _tell_unseen(gallery, looked, options)
     _check_vectors(looked, options)
-    queries, others = (rows[looked.seen[rows]] for rows in (gallery.queries, gallery.gallery))
-    looks = Looks(looked.vectors, gallery.ids, gallery.places)
-    found = retrieve(looks[queries], looks[others], gallery.left_out)
-    if not found.answerable.any():
-        raise MotError(f"{gallery.name}: none of its {len(queries)} queries is in the gallery")
-    without = int((~found.answerable).sum())
+    searched = search(gallery, looked)
+    answerable = searched.found.answerable
+    if not answerable.any():
+        raise MotError(f"{gallery.name}: none of its {len(answerable)} queries is in the gallery")
+    without = int((~answerable).sum())
     if without:
         tell(
-            f"{gallery.name}: left out: {without} of {len(queries)} queries, for whom there is no "
-            "right one to find",
+            f"{gallery.name}: left out: {without} of {len(answerable)} queries, for whom there is "
+            "no right one to find",
             options.quiet,
         )
     speed = int(looked.seen.sum()) / max(looked.seconds, 1e-9)
-    return Measured(gallery, queries, others, found, speed)
+    return Measured(gallery, *searched, speed)
 
 
 def _tell_unseen(gallery: Gallery, looked: Looked, options: Options) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mot.cli.replay import Moment, Past, cut
+from mot import boxes
+from mot.cli.replay import Moment, Past
 from mot.errors import MotError
 from mot.reports.lineup import Kind, Lineup, Portrait, Row, plot_lineup
 from mot.trackers.explain import Candidate, Verdict, fate, verdicts
@@ -49,12 +50,10 @@ def _heading(shown: int, past: Past) -> str:
 
 
 def _row(verdict: Verdict, moment: Moment, image: Image) -> Row:
+    crops = boxes.cut_out(image, moment.found.boxes)
     portraits = [
         _portrait(
-            cut(image, moment.found.boxes[candidate.row]),
-            f"detection {candidate.row}",
-            _kind(candidate),
-            _lines(candidate),
+            crops[candidate.row], f"detection {candidate.row}", _kind(candidate), _lines(candidate)
         )
         for candidate in verdict.candidates
     ]

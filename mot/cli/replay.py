@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import NamedTuple
 
-import numpy as np
-
 from mot import boxes
 from mot.cli.track import FollowOptions
 from mot.cli.tracking import Plan, looks_at_pictures, observe
@@ -18,7 +16,7 @@ from mot.errors import MotError
 from mot.trackers.base import Tracker
 from mot.trackers.explain import row_of
 from mot.trackers.stages import Trace
-from mot.types import Detections, FloatArray, Frame, Image, Tracks
+from mot.types import Detections, Frame, Image, Tracks
 
 _KEPT = 12  # sights of a track
 
@@ -81,13 +79,7 @@ def _moments(
 
 def _sight(moment: Moment, row: int) -> list[Sight]:
     """None where there is no picture."""
-    frame, found = moment.frame, moment.found
-    return [] if frame.image is None else [Sight(frame.index, cut(frame.image, found.boxes[row]))]
-
-
-def cut(image: Image, box: FloatArray) -> Image:
-    """What of a box, xyxy, lies in the picture; perhaps nothing."""
-    height, width = image.shape[:2]
-    inside = boxes.clip(box[None], width, height).round().astype(np.int64)
-    left, top, right, bottom = inside[0].tolist()
-    return image[top:bottom, left:right].copy()
+    frame, box = moment.frame, moment.found.boxes[row : row + 1]
+    if frame.image is None:
+        return []
+    return [Sight(frame.index, crop.copy()) for crop in boxes.cut_out(frame.image, box)]

@@ -94,15 +94,15 @@ def _check_parts(tracker: Tracker, plans: list[Plan], options: Options) -> None:
 
 def check_senses(tracker: Tracker, plans: list[Plan], options: FollowOptions, quiet: bool) -> None:
     """Refuse what people cannot look like, and a camera's motion that cannot be seen."""
+    embedder = None if options.embedder == NOTHING else options.embedder
     if options.embeddings and (len(plans) > 1 or plans[0].detections is None):
         raise MotError("--embeddings goes with one source and its --detections FILE")
-    if options.embeddings and options.embedder not in (None, NOTHING):
+    if options.embeddings and embedder:
         raise MotError("--embeddings and --embedder both say what people look like: give one")
-    given = options.embeddings or options.embedder
-    if given not in (None, NOTHING) and not getattr(tracker, "uses_embeddings", True):
+    if (options.embeddings or embedder) and not getattr(tracker, "uses_embeddings", True):
         tell(f"{options.tracker} does not look at embeddings: they are not used", quiet)
     blind = [plan.job.name for plan in plans if not plan.job.has_pictures]
-    if blind and options.embedder not in (None, NOTHING):
+    if blind and embedder:
         raise MotError(f"--embedder: {blind[0]} has no pictures to look at")
     if blind and options.camera in CAMERA_METHODS:
         raise MotError(f"--camera {options.camera}: {blind[0]} has no pictures to see it in")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from mot.detectors.pictures import InputSpec, Size
 from mot.errors import MotError
 from mot.files import write_bytes
 
-_INPUT = "images"
+INPUT = "images"
 _OPSET = 17
 # How far it may be from the original: scores, and boxes in parts of their sides.
 _TOLERANCE = {torch.float32: 1e-4, torch.float16: 3e-2}
@@ -43,25 +43,50 @@ def export(
     With `half` its weights and pictures are float16. It is the fastest on CPUs that take `block`
     channels at a time: 4 is good on any, `cpu_block()` better on this one.
     """
-    onnx = import_onnx()
-    from mot.detectors.onnx_padding import pad_channels
-
     model = copy.deepcopy(model).cpu().eval().to(torch.float16 if half else torch.float32)
-    with quietly_on_one_thread():
+
+    def make() -> Any:
+        from mot.detectors.onnx_padding import pad_channels
+
+        return pad_channels(simplified(_traced(model, spec)), block)
+
+    def check(file: Any, session: Any) -> None:
+        is_choosy = any(node.op_type == "TopK" for node in file.graph.node)
+        for size, batch in zip(_trial_sizes(spec), (1, 3), strict=True):
+            _check(session, model, noise(model, size, batch), is_choosy)
+
+    write_checked(path, make, describe(spec, names), check)
+
+
+def write_checked(
+    path: Path,
+    make: Callable[[], Any],
+    told: Mapping[str, str],
+    check: Callable[[Any, Any], None],
+) -> None:
+    """Write the file that `make` makes, with what is `told` of it, if it is sound and `check` finds
+    that a session of it gives what it should."""
+    onnx = import_onnx()
+    with _quietly_on_one_thread():
         try:
-            file = pad_channels(simplified(_traced(model, spec)), block)
-            onnx.helper.set_model_props(file, describe(spec, names))
+            file = make()
+            onnx.helper.set_model_props(file, told)
             onnx.checker.check_model(file, full_check=True)
             data: bytes = file.SerializeToString()
-            is_choosy = any(node.op_type == "TopK" for node in file.graph.node)
-            for size, batch in zip(_trial_sizes(spec), (1, 3), strict=True):
-                _check(data, model, _sample(model, size, batch), is_choosy)
+            check(file, _session(data))
         except MotError:
             raise
         except Exception as error:  # those of torch, onnx and ONNX Runtime have none in common
             reason = " ".join(str(error).split())[:300]
             raise MotError(f"{path}: cannot be exported: {reason}") from error
     write_bytes(path, data)
+
+
+def _session(data: bytes) -> Any:
+    runtime = import_runtime()
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
 def import_onnx() -> Any:
@@ -75,7 +100,7 @@ def import_onnx() -> Any:
 
 
 @contextmanager
-def quietly_on_one_thread() -> Iterator[None]:
+def _quietly_on_one_thread() -> Iterator[None]:
     """Small pictures take longer on several; what exporting warns of is tried out after it."""
     count = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -93,35 +118,41 @@ def _trial_sizes(spec: InputSpec) -> tuple[Size, Size]:
     return (4 * spec.stride, 3 * spec.stride), (5 * spec.stride, 6 * spec.stride)
 
 
-def _sample(model: nn.Module, size: Size, batch: int) -> Tensor:
-    """Noise, as a model of this type takes it."""
+def noise(model: nn.Module, size: Size, batch: int) -> Tensor:
+    """Pictures, as a model of this type takes them."""
     generator = torch.Generator().manual_seed(batch)
-    noise = torch.rand(batch, 3, size[1], size[0], generator=generator)
-    return noise.to(next(model.parameters()).dtype)
+    pictures = torch.rand(batch, 3, size[1], size[0], generator=generator)
+    return pictures.to(next(model.parameters()).dtype)
 
 
 def _traced(model: nn.Module, spec: InputSpec) -> Any:
-    sample = _sample(model, _trial_sizes(spec)[0], 2)
+    sample = noise(model, _trial_sizes(spec)[0], 2)
     widths = {name: output.shape[2] for name, output in zip(OUTPUTS, model(sample), strict=False)}
     sides = {} if spec.is_fixed else {2: "height", 3: "width"}
     axes = {name: {0: "batch", 1: "candidates"} for name in widths}
-    to_onnx: Any = torch.onnx.export
-    with tempfile.TemporaryDirectory() as folder:
-        traced = Path(folder) / "traced.onnx"
-        to_onnx(
-            model,
-            (sample,),
-            traced,
-            input_names=[_INPUT],
-            output_names=list(widths),
-            dynamic_axes={**axes, _INPUT: {0: "batch", **sides}},
-            opset_version=_OPSET,
-            dynamo=False,  # which takes forty times as long, for a graph that is no faster
-        )
-        file = import_onnx().load(traced)
+    file = traced(model, sample, {**axes, INPUT: {0: "batch", **sides}})
     for output in file.graph.output:  # whose last side tracing forgets
         output.type.tensor_type.shape.dim[2].dim_value = widths[output.name]
     return file
+
+
+def traced(model: nn.Module, sample: Tensor, axes: Mapping[str, Mapping[int, str]]) -> Any:
+    """Its graph, with names for the sides that may be of any length: of the outputs, in their
+    order, and of `INPUT`."""
+    to_onnx: Any = torch.onnx.export
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "traced.onnx"
+        to_onnx(
+            model,
+            (sample,),
+            file,
+            input_names=[INPUT],
+            output_names=[name for name in axes if name != INPUT],
+            dynamic_axes=axes,
+            opset_version=_OPSET,
+            dynamo=False,  # which takes forty times as long, for a graph that is no faster
+        )
+        return import_onnx().load(file)
 
 
 def simplified(file: Any) -> Any:
@@ -131,12 +162,8 @@ def simplified(file: Any) -> Any:
     return onnxscript.optimizer.optimize(file)
 
 
-def _check(data: bytes, model: nn.Module, sample: Tensor, is_choosy: bool) -> None:
-    runtime = import_runtime()
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    found = session.run(None, {_INPUT: sample.numpy()})
+def _check(session: Any, model: nn.Module, sample: Tensor, is_choosy: bool) -> None:
+    found = session.run(None, {INPUT: sample.numpy()})
     wanted = [output.float().numpy() for output in model(sample)]
     shapes, others = ([output.shape for output in outputs] for outputs in (found, wanted))
     size = "x".join(map(str, sample.shape[:1:-1]))

@@ -137,9 +137,9 @@ class Training:
         told: dict[str, float] = {}
         for batch in batches:
             losses = self._losses(batch)
-            total = torch.stack(list(losses.values())).sum() / len(batches)
-            state.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
-            means = mean_over_processes(torch.stack(list(losses.values())).detach()).tolist()
+            parts = torch.stack(list(losses.values()))
+            state.scaler.scale(parts.sum() / len(batches)).backward()  # type: ignore[no-untyped-call]
+            means = mean_over_processes(parts.detach()).tolist()
             for name, loss in zip(losses, means, strict=True):
                 told[name] = told.get(name, 0.0) + loss / len(batches)
             self._check(told, batch)
@@ -177,11 +177,10 @@ class Training:
             pictures = ", ".join(str(self.materials.train[place].path) for place in places[:3])
             more = f" and {len(places) - 3} more" if len(places) > 3 else ""
             last = self.folder / LAST
+            kept = f"; {last} is from before" if last.exists() else ""
             raise MotError(
                 f"step {self.state.progress.step}: the loss {wrong[0]} is {losses[wrong[0]]}, with "
-                f"{pictures}{more}: lower schedule.lr, or look at these pictures"
-                + f"; {last} is from before"
-                * last.exists()
+                f"{pictures}{more}: lower schedule.lr, or look at these pictures{kept}"
             )
 
     def _is_measured(self, epochs: int) -> bool:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mot.appearance.crops import look
-from mot.appearance.galleries import Gallery, read_galleries
+from mot.appearance.galleries import Gallery, read_galleries, search
 from mot.appearance.retrieval import BoolArray, Looks, Retrieval, retrieve
 from mot.appearance.torch_embedder import TorchEmbedder
 from mot.detectors.pictures import Size
@@ -83,10 +83,7 @@ def trials_of(settings: DataSettings, size: Size, findings: Findings) -> Iterato
 
 def _search(gallery: Gallery, embedder: TorchEmbedder) -> Retrieval:
     """As `mot eval-embedder` does."""
-    looked = look(gallery.crops, embedder, lambda count: None)
-    looks = Looks(looked.vectors, gallery.ids, gallery.places)
-    queries, others = (rows[looked.seen[rows]] for rows in (gallery.queries, gallery.gallery))
-    return retrieve(looks[queries], looks[others], gallery.left_out)
+    return search(gallery, look(gallery.crops, embedder, lambda count: None)).found
 
 
 def trial_of_views(name: str, crops: Crops, size: Size) -> Trial:

@@ -36,7 +36,6 @@ class CropAugment:
     def __init__(self, settings: CropSettings | None) -> None:
         """Without settings, the box as it is."""
         self._settings = settings
-        self._filming = settings.filming() if settings else None
 
     def __call__(
         self, read: Read, count: int, index: int, size: Size, seed: int
@@ -46,31 +45,35 @@ class CropAugment:
         if self._settings is None:
             crop = _window(kept, (0, 0, 1, 1), False, size)
         else:
-            crop = self._seen(kept, read, count, size, np.random.default_rng(seed))
+            crop = _seen(kept, read, count, size, self._settings, np.random.default_rng(seed))
         rgb = cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
         return torch.from_numpy(rgb).permute(2, 0, 1), _target(who)
 
-    def _seen(
-        self, kept: Image, read: Read, count: int, size: Size, rng: np.random.Generator
-    ) -> Image:
-        settings, filming = self._settings, self._filming
-        assert settings and filming
-        filmed_size = _coarse(size, settings, rng)
-        window, is_mirrored = _jittered(settings, rng), bool(rng.random() < settings.flip)
-        crop = _window(kept, window, is_mirrored, filmed_size)
-        if rng.random() < settings.cross:
-            other, _ = read(int(rng.integers(count)))
-            _stand_in_front(crop, other, settings, rng)
-        crop = filmed(crop, filming, rng)
-        if rng.random() < settings.grey:
-            crop = cv2.cvtColor(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
-        if rng.random() < settings.noise:
-            crop = _noisy(crop, 255 * settings.noise_sigma * rng.random(), rng)
-        if filmed_size != size:
-            crop = cv2.resize(crop, size)
-        if rng.random() < settings.erase:
-            _erase(crop, settings, rng)
-        return crop
+
+def _seen(
+    kept: Image,
+    read: Read,
+    count: int,
+    size: Size,
+    settings: CropSettings,
+    rng: np.random.Generator,
+) -> Image:
+    filmed_size = _coarse(size, settings, rng)
+    window, is_mirrored = _jittered(settings, rng), bool(rng.random() < settings.flip)
+    crop = _window(kept, window, is_mirrored, filmed_size)
+    if rng.random() < settings.cross:
+        other, _ = read(int(rng.integers(count)))
+        _stand_in_front(crop, other, settings, rng)
+    crop = filmed(crop, settings, rng)
+    if rng.random() < settings.grey:
+        crop = cv2.cvtColor(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    if rng.random() < settings.noise:
+        crop = _noisy(crop, 255 * settings.noise_sigma * rng.random(), rng)
+    if filmed_size != size:
+        crop = cv2.resize(crop, size)
+    if rng.random() < settings.erase:
+        _erase(crop, settings, rng)
+    return crop
 
 
 def _coarse(size: Size, settings: CropSettings, rng: np.random.Generator) -> Size:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mot.training.augment.settings import AugmentSettings, check_range
+from mot.training.augment.settings import check_film, check_range
 
 _SHARES = ("flip", "jitter", "grey", "blur", "jpeg", "coarse", "noise", "erase", "cross")
 
@@ -44,10 +44,4 @@ class CropSettings:
             check_range(name, getattr(self, name))
         if max(self.erase_area[1], self.cross_width[1]) > 1:
             raise ValueError("erase_area and cross_width are shares of the crop: at most 1")
-        self.filming()
-
-    def filming(self) -> AugmentSettings:
-        """What a camera does to a picture, whatever it shows."""
-        names = ("brightness", "contrast", "saturation", "hue", "blur", "blur_sigma", "jpeg")
-        same = {name: getattr(self, name) for name in (*names, "jpeg_quality")}
-        return AugmentSettings(**same)
+        check_film(self.hue, self.jpeg_quality)

@@ -16,6 +16,7 @@ from torchvision.transforms.v2 import functional
 
 from mot import boxes as geometry
 from mot.opencv import cv2
+from mot.training.augment.crop_settings import CropSettings
 from mot.training.augment.sample import Sample
 from mot.training.augment.settings import AugmentSettings
 from mot.types import FloatArray, Image
@@ -23,7 +24,9 @@ from mot.types import FloatArray, Image
 _LEAST_SIGMA = 0.3  # pixels; less blurs nothing
 
 
-def filmed(canvas: Image, settings: AugmentSettings, rng: np.random.Generator) -> Image:
+def filmed(
+    canvas: Image, settings: AugmentSettings | CropSettings, rng: np.random.Generator
+) -> Image:
     """As by another camera: in other colours, maybe out of focus, maybe compressed."""
     for number in rng.permutation(len(_COLOURS)):
         name, change = _COLOURS[number]

@@ -46,15 +46,21 @@ class AugmentSettings:
             value = getattr(self, field.name)
             if isinstance(value, tuple):
                 _check_numbers(field.name, value)
-        for name in ("scale", "mosaic_scale", "jpeg_quality", "erase_area"):
+        for name in ("scale", "mosaic_scale", "erase_area"):
             check_range(name, getattr(self, name))
-        _need(self.hue <= 0.5, f"hue = {self.hue} must be at most 0.5, half the circle")
+        check_film(self.hue, self.jpeg_quality)
         _need(0 < self.crop_least <= 1, f"crop_least = {self.crop_least} must lie above 0, up to 1")
         _need(bool(self.crop_overlaps), "crop_overlaps is empty: crop = 0 switches crops off")
         _need(max(self.crop_overlaps) <= 1, "crop_overlaps are shares: at most 1")
         _need(self.zoom_out_most >= 1, f"zoom_out_most = {self.zoom_out_most} must be at least 1")
-        _need(1 <= self.jpeg_quality[0] and self.jpeg_quality[1] <= 100, "jpeg_quality: 1 to 100")
         _need(self.erase_area[1] <= 1, "erase_area is a share of the input: at most 1")
+
+
+def check_film(hue: float, jpeg_quality: tuple[int, int]) -> None:
+    """Of what a camera does to a picture, whatever it shows."""
+    _need(hue <= 0.5, f"hue = {hue} must be at most 0.5, half the circle")
+    check_range("jpeg_quality", jpeg_quality)
+    _need(1 <= jpeg_quality[0] and jpeg_quality[1] <= 100, "jpeg_quality: 1 to 100")
 
 
 def _check_numbers(name: str, values: Sequence[object]) -> None:
