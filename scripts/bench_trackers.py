@@ -30,7 +30,6 @@ from mot.appearance.camera import MotionFile
 from mot.config import build_tracker
 from mot.embeddings import read_embeddings
 from mot.motfile import (
-    MotRows,
     Sequence,
     detections_by_frame,
     find_sequences,
@@ -152,28 +151,26 @@ def halfval() -> None:
 
 
 def deepsort() -> None:
-    (sequence,) = (s for s in find_sequences(MOT17) if s.name == "MOT17-05")
-    rows = read_rows_of(sequence.detections["FRCNN"])
-    features = sequence.folder / "det/FRCNN_deepsort_features.npy"
-    plain, looking = _stream(rows, None), _stream(rows, read_embeddings(features, rows))
-    for stream in (plain, looking):
-        for index, (detections, frame) in enumerate(stream):
-            stream[index] = detections, Frame(None, frame.index, index / sequence.fps)
-    truth = {sequence.name: truth_of(sequence)}
-    head(Load({}, truth))
+    plain, looking = featured(False), featured(True)
+    head(plain)
     for name in TRACKERS:
         uses = name in (*NEEDS_EMBEDDINGS, "botsort", "best")
-        load = Load({sequence.name: looking if uses else plain}, truth)
+        load = looking if uses else plain
         show(name + (", features" if uses else ""), load, run(load, name))
 
 
-def _stream(rows: MotRows, embeddings: np.ndarray | None) -> Stream:
-    table = detections_by_frame(rows, embeddings)
-    nothing = Detections.empty()
-    return [
-        (table.get(number, nothing), Frame(None, number, 0.0))
+def featured(with_features: bool) -> Load:
+    """MOT17-05, with the features that DeepSORT's authors made of its detections."""
+    (sequence,) = (s for s in find_sequences(MOT17) if s.name == "MOT17-05")
+    rows = read_rows_of(sequence.detections["FRCNN"])
+    features = sequence.folder / "det/FRCNN_deepsort_features.npy"
+    looks = read_embeddings(features, rows) if with_features else None
+    table, nothing = detections_by_frame(rows, looks), Detections.empty()
+    stream = [
+        (table.get(number, nothing), Frame(None, number, (number - 1) / sequence.fps))
         for number in range(1, rows.last_frame + 1)
     ]
+    return Load({sequence.name: stream}, {sequence.name: truth_of(sequence)})
 
 
 def scenes() -> None:

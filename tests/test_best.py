@@ -6,9 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_trackers import moments, owners, people, run, shifted, switches, text_of, world
+from test_trackers import (
+    NOTHING,
+    PERSON,
+    all_ids,
+    moments,
+    owners,
+    people,
+    run,
+    shifted,
+    switches,
+    text_of,
+    world,
+)
 
-from mot.trackers.best import Best, BestSettings
+from mot.trackers.best import Best, BestSettings, _least_of_others
 
 BLIND = BestSettings(drift_pairs=10_000)  # never sees enough pairs
 
@@ -55,6 +67,51 @@ def test_one_who_moves_against_all_others_moves_nobody() -> None:
     stream = [people(still + np.outer([0, 0, 0, 0, 1], [0, t, 0, t])) for t in range(30)]
     for tracks in run(Best(), stream)[1:]:
         np.testing.assert_allclose(tracks.boxes[:4], still[:4], atol=1e-3)
+
+
+def alike(stream: list, seed: int = 4) -> list:
+    """As a team in one dress: whatever tells them apart is noise."""
+    rng = np.random.default_rng(seed)
+    return [replace(each, embeddings=1 + 0.5 * rng.normal(size=(len(each), 64))) for each in stream]
+
+
+def test_who_was_away_is_known_again_by_looks() -> None:
+    """Two seconds behind a wall, and out 80 pixels from where the last speed would lead."""
+    before, after = (
+        [each] * 20 for each in (people(PERSON, who=[3]), people(PERSON + 80, who=[3]))
+    )
+    stream = [*before, *[NOTHING] * 60, *after]
+    assert all_ids(run(Best(), stream)) == [1]
+    stranger = [people(PERSON + 80, who=[5])] * 20
+    assert all_ids(run(Best(), [*stream[:80], *stranger])) == [1, 2]
+    bare = [replace(each, embeddings=None) for each in stream]
+    assert all_ids(run(Best(), bare)) == [1, 2]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_looks_that_tell_nothing_do_little_harm(seed) -> None:
+    truth = moments("crossing", seed, 150)
+    stream = [moment.detections for moment in truth]
+    bare = [replace(d, embeddings=None) for d in stream]
+    trusting = BestSettings(looks_margin=0.0)
+    counts = [
+        switches(run(Best(s), d), truth)
+        for s, d in ((None, bare), (None, alike(stream)), (trusting, alike(stream)))
+    ]
+    assert counts[1] < 1.5 * counts[0] + 3
+    assert counts[1] < counts[2] / 2
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (4, 1), (4, 5), (0, 3), (3, 0)])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_least_of_the_others(shape, axis) -> None:
+    cost = np.random.default_rng(1).integers(0, 4, shape).astype(float)
+    cost[cost == 3] = np.inf
+    expected = np.empty_like(cost)
+    for place in np.ndindex(shape):
+        line = cost[:, place[1]] if axis == 0 else cost[place[0]]
+        expected[place] = np.delete(line, place[axis]).min(initial=np.inf)
+    np.testing.assert_array_equal(_least_of_others(cost, axis), expected)
 
 
 def test_embeddings_are_used_where_they_are_given() -> None:

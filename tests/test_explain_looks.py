@@ -134,11 +134,11 @@ def test_an_empty_frame_has_parts_too() -> None:
 # What a cost is made of
 
 
-def judged(cost: float, parts: dict[str, float], weight: float = 1.0) -> Basis:
+def judged(stage: str, cost: float, parts: dict[str, float], **shares: float) -> Basis:
     """One track and one detection."""
     whole = {name: np.array([[number]]) for name, number in parts.items()}
-    trace = Trace(np.array([1]), np.array([0]), [], Parts(**whole, looks_weight=weight))
-    Stages(1, 1, trace.stages).match("stage", np.array([[cost]]), 0.9)
+    trace = Trace(np.array([1]), np.array([0]), [], Parts(**whole, **shares))
+    Stages(1, 1, trace.stages).match(stage, np.array([[cost]]), 0.9)
     (verdict,) = verdicts(trace, 0)
     basis = verdict.candidates[0].basis
     assert basis
@@ -149,24 +149,40 @@ NEAR = {"overlap": 0.4, "looks": 0.3, "motion": 2.0}
 
 
 @pytest.mark.parametrize(
-    ("cost", "parts", "weight", "rule"),
+    ("cost", "parts", "shares", "rule"),
     [
-        (0.3, NEAR, 1.0, "appearance"),
-        (0.4, NEAR, 1.0, "overlap"),
-        (0.98 * 0.3 + 0.02 * 2, NEAR, 0.98, "0.98 appearance + 0.02 motion"),
-        (0.4, NEAR, 0.98, "overlap"),
-        (0.15, {"overlap": 0.4, "looks": 0.3}, 0.5, "0.5 appearance"),
-        (0.2, {"overlap": 0.4, "looks": INF}, 1.0, "overlap"),
-        (0.2, {"overlap": 0.4}, 1.0, "overlap"),
-        (INF, {"overlap": INF, "looks": 0.1, "motion": 99.0}, 1.0, "another class"),
-        (INF, {"overlap": 0.4, "looks": 0.1, "motion": 9.5}, 1.0, "motion over 9.5"),
-        (INF, {"overlap": 0.4, "looks": INF, "motion": 1.0}, 1.0, "no looks remembered"),
-        (INF, {"overlap": 1.0, "looks": 0.1}, 0.5, "no overlap"),
-        (INF, {"overlap": 0.8}, 1.0, "too little overlap"),
+        (0.3, NEAR, {}, "appearance"),
+        (0.4, NEAR, {}, "overlap"),
+        (0.98 * 0.3 + 0.02 * 2, NEAR, {"looks_weight": 0.98}, "0.98 appearance + 0.02 motion"),
+        (0.4, NEAR, {"looks_weight": 0.98}, "overlap"),
+        (0.15, {"overlap": 0.4, "looks": 0.3}, {"looks_weight": 0.5}, "0.5 appearance"),
+        (0.45, NEAR, {"looks_share": 0.5}, "overlap + 0.5 appearance"),
+        (0.4, NEAR, {"looks_share": 0.5}, "overlap"),
+        (0.2, {"overlap": 0.4, "looks": INF}, {}, "overlap"),
+        (0.2, {"overlap": 0.4}, {}, "overlap"),
     ],
 )
-def test_what_decided_a_pair(cost, parts, weight, rule) -> None:
-    basis = judged(cost, parts, weight)
+def test_what_a_cost_is_made_of(cost, parts, shares, rule) -> None:
+    assert judged("stage", cost, parts, **shares).rule == rule
+
+
+@pytest.mark.parametrize(
+    ("stage", "parts", "rule"),
+    [
+        ("appearance", {"overlap": INF, "looks": 0.1, "motion": 99.0}, "another class"),
+        ("appearance", {"overlap": 0.4, "looks": 0.1, "motion": 9.5}, "motion over 9.5"),
+        ("appearance", {"overlap": 0.4, "looks": INF, "motion": 1.0}, "no looks remembered"),
+        (
+            "appearance",
+            {"overlap": 0.4, "looks": 0.1, "motion": 1.0},
+            "another one is nearly as like",
+        ),
+        ("high scores", {"overlap": 1.0, "looks": 0.1, "motion": 99.0}, "no overlap"),
+        ("high scores", {"overlap": 0.8}, "too little overlap"),
+    ],
+)
+def test_what_ruled_a_pair_out(stage, parts, rule) -> None:
+    basis = judged(stage, INF, parts)
     assert basis.rule == rule
     assert (basis.overlap, basis.looks, basis.motion) == (
         parts["overlap"],
@@ -177,19 +193,27 @@ def test_what_decided_a_pair(cost, parts, weight, rule) -> None:
 
 def test_the_rule_of_every_cost_of_a_crowd_is_true() -> None:
     rules = set()
-    for name, weight in (("best", 0.5), ("deepsort", 1.0), ("strongsort", 0.98)):
+    weights = {"best": 0.995, "botsort": 0.5, "deepsort": 1.0, "strongsort": 0.98}
+    for name, weight in weights.items():
         _, trace, _ = traced(name)
         for track in range(len(trace.ids)):
             for verdict in verdicts(trace, track, most=99):
                 for candidate in verdict.candidates:
                     basis, cost = candidate.basis, candidate.cost
-                    if "appearance" in basis.rule:
+                    if "appearance" in basis.rule.split(" + ")[0]:
                         motion = (1 - weight) * (basis.motion or 0)
                         assert cost == pytest.approx(weight * basis.looks + motion, abs=1e-4)
-                    elif cost == INF:
+                    elif cost == INF and basis.rule != "another one is nearly as like":
                         assert basis.overlap == 1 or basis.motion > 9.4877
                     rules.add(basis.rule)
-    assert rules >= {"overlap", "0.5 appearance", "appearance", "0.98 appearance + 0.02 motion"}
+    assert rules >= {
+        "overlap",
+        "overlap + 0.5 appearance",
+        "0.995 appearance + 0.005 motion",
+        "0.5 appearance",
+        "appearance",
+        "0.98 appearance + 0.02 motion",
+    }
 
 
 def test_ruled_out_ones_that_look_alike_come_first() -> None:

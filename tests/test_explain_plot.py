@@ -125,8 +125,7 @@ def test_distances_are_told_beside_the_costs(street, colours, capsys, tracker) -
         assert told == pytest.approx(colour_distance(RED, colour), abs=2e-3)
     assert 0 < float(rows["0"]["1 - IoU"]) < 0.1
     assert {rows[far]["1 - IoU"] for far in "123"} == {"1.000"}
-    rule = "no overlap" if tracker == "best" else "motion over 9.5"
-    assert rows["3"]["outcome"] == f"ruled out: {rule}"
+    assert rows["3"]["outcome"] == "ruled out: motion over 9.5"
     assert rows["3"]["appearance"] == "0.000"
 
 

@@ -12,6 +12,7 @@ from mot.appearance.crops import cut
 from mot.files import write_bytes
 from mot.opencv import cv2
 from mot.reports.looks import Confusion, Person, draw_confusions, plot_distances
+from mot.trackers.best import BestSettings
 from mot.trackers.botsort import BotSort, BotSortSettings
 from mot.trackers.deepsort import DeepSortSettings
 from mot.trackers.strongsort import StrongSortSettings
@@ -45,8 +46,9 @@ def _thresholds() -> Mapping[str, float]:
     return {
         "deepsort": DeepSortSettings().appearance_thresh,
         "strongsort, fairmot": StrongSortSettings().appearance_thresh,
-        # Theirs is of half the distance.
-        "best, botsort": BotSortSettings().appearance_thresh / BotSort.looks_weight,
+        "best": BestSettings().appearance_thresh,
+        # Of half the distance.
+        "botsort": BotSortSettings().appearance_thresh / BotSort.looks_weight,
     }
 
 

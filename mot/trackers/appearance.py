@@ -13,6 +13,7 @@ from mot.trackers.stages import Parts
 from mot.trackers.table import Column, TrackTable
 from mot.types import Detections, IntArray
 
+APPEARANCE = "appearance"  # what the names of stages begin with that match by it
 CHI2_95 = 9.4877  # of a squared Mahalanobis distance over four axes
 
 Vectors = npt.NDArray[np.float32]  # (N, D)
@@ -67,6 +68,7 @@ class AppearanceTracker(Tracker):
     needs_embeddings = False
     uses_motion = False  # the filter's distances are a gate, or a part of the cost
     looks_weight = 1.0  # of the cosine distances in the cost; the filter's have the rest
+    looks_share = 0.0  # of the cosine distances that come on top of another cost
     _width = 0  # D of the embeddings of this stream, known from the first ones
 
     def reset(self) -> None:
@@ -129,9 +131,19 @@ class AppearanceTracker(Tracker):
         assert found.embeddings is not None
         return cosine_distance(self._table.extra["looks"], found.embeddings)
 
+    def _known(self, found: Candidates) -> npt.NDArray[np.bool_]:
+        """(N, M) pairs of which both looks are known."""
+        assert found.embeddings is not None
+        remembered, seen = self._table.extra["looks"], found.embeddings
+        known: npt.NDArray[np.bool_] = np.logical_and.outer(
+            remembered.any(axis=1), seen.any(axis=1)
+        )
+        return known
+
     def _parts(self, found: Candidates) -> Parts:
         parts = super()._parts(found)
         if not self._width:
             return parts
         motion = self._motion(found) if self.uses_motion else None
-        return Parts(parts.overlap, self._looks_distance(found), motion, self.looks_weight)
+        looks = self._looks_distance(found)
+        return Parts(parts.overlap, looks, motion, self.looks_weight, self.looks_share)

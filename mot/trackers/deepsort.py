@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mot.trackers.appearance import CHI2_95, AppearanceTracker, Vectors
+from mot.trackers.appearance import APPEARANCE, CHI2_95, AppearanceTracker, Vectors
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
 from mot.trackers.life import DeepSortLife
@@ -104,7 +104,7 @@ class DeepSort(AppearanceTracker, DeepSortLife):
         idle = self._table.idle
         for age in np.unique(idle[confirmed]):
             same = confirmed & (idle == age)
-            name = f"appearance, {age / elapsed:.0f} frames since seen"
+            name = f"{APPEARANCE}, {age / elapsed:.0f} frames since seen"
             stages.match(name, cost, self.settings.appearance_thresh, same)
 
     def _hit(self, tracks: IntArray, found: Candidates, chosen: IntArray) -> None:

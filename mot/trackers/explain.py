@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mot.trackers.appearance import CHI2_95
+from mot.trackers.appearance import APPEARANCE, CHI2_95
 from mot.trackers.stages import Cost, Parts, Stage, Trace
 from mot.types import Tracks
 
@@ -107,7 +107,7 @@ def _candidates(trace: Trace, stage: Stage, track: int, owners: dict[int, int]) 
     """The cheapest first: those of this stage, and those under its limit that are gone already."""
     present = set(stage.found.tolist())
     costs = stage.cost[track].tolist()
-    basis = [_basis(trace.parts, costs[column], track, column) for column in range(len(costs))]
+    basis = [_basis(trace.parts, stage, track, column) for column in range(len(costs))]
     order = sorted(range(len(costs)), key=lambda column: (costs[column], *_nearness(basis[column])))
     return [
         Candidate(
@@ -130,38 +130,40 @@ def _nearness(basis: Basis | None) -> tuple[float, float]:
     return (_INFINITE if basis.looks is None else basis.looks), basis.overlap
 
 
-def _basis(parts: Parts | None, cost: float, track: int, column: int) -> Basis | None:
+def _basis(parts: Parts | None, stage: Stage, track: int, column: int) -> Basis | None:
     if parts is None:
         return None
+    cost = float(stage.cost[track, column])
     overlap = float(parts.overlap[track, column])
     looks, motion = (_at(part, track, column) for part in (parts.looks, parts.motion))
     if cost == _INFINITE:
-        return Basis(overlap, looks, motion, _why_out(overlap, looks, motion))
-    return Basis(overlap, looks, motion, _rule(cost, looks, motion, parts.looks_weight))
+        return Basis(overlap, looks, motion, _why_out(stage, overlap, looks, motion))
+    if abs(cost - overlap) <= _SAME or looks is None:
+        return Basis(overlap, looks, motion, "overlap")
+    return Basis(overlap, looks, motion, _rule(cost, looks, motion, parts))
 
 
 def _at(part: Cost | None, track: int, column: int) -> float | None:
     return None if part is None else float(part[track, column])
 
 
-def _why_out(overlap: float, looks: float | None, motion: float | None) -> str:
+def _why_out(stage: Stage, overlap: float, looks: float | None, motion: float | None) -> str:
     """The gate that a pair did not pass."""
     if overlap == _INFINITE:
         return "another class"
+    if not stage.name.startswith(APPEARANCE):
+        return "no overlap" if overlap >= 1 else "too little overlap"
     if motion is not None and motion > CHI2_95:
         return f"motion over {CHI2_95:.1f}"
-    if looks == _INFINITE:
-        return "no looks remembered"
-    return "no overlap" if overlap >= 1 else "too little overlap"
+    return "no looks remembered" if looks == _INFINITE else "another one is nearly as like"
 
 
-def _rule(cost: float, looks: float | None, motion: float | None, weight: float) -> str:
+def _rule(cost: float, looks: float, motion: float | None, parts: Parts) -> str:
     """What a cost is made of; it says so itself, since methods choose pair by pair."""
-    if looks is None:
-        return "overlap"
+    weight = parts.looks_weight
     mixed = weight * looks + (1 - weight) * (motion or 0.0)
     if not abs(cost - mixed) <= _SAME * max(1.0, abs(cost)):
-        return "overlap"
+        return f"overlap + {parts.looks_share:g} appearance" if parts.looks_share else "overlap"
     share = "appearance" if weight == 1 else f"{weight:g} appearance"
     return share if motion is None or weight == 1 else f"{share} + {1 - weight:g} motion"
 

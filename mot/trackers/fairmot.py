@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mot.trackers.appearance import AppearanceTracker
+from mot.trackers.appearance import APPEARANCE, AppearanceTracker
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
 from mot.trackers.life import ByteTrackLife
@@ -50,7 +50,7 @@ class FairMot(AppearanceTracker, ByteTrackLife):
         looks = self._looks_and_motion(candidates)
         overlap = self._iou_cost(self._boxes(), table.labels, candidates)
         stages = self._stages(candidates)
-        stages.match("appearance", looks, settings.appearance_thresh, ~tentative)
+        stages.match(APPEARANCE, looks, settings.appearance_thresh, ~tentative)
         stages.match("IoU", overlap, settings.match_thresh, followed)
         limit = settings.unconfirmed_match_thresh
         stages.match("unconfirmed", overlap, limit, tentative)

@@ -59,7 +59,7 @@ class ByteTrackLife(Tracker):
         unseen = (table.phases == TENTATIVE) & stages.free_tracks
         table.phases[(table.phases == CONFIRMED) & stages.free_tracks] = LOST
         self._confirm(table.rows >= 0)
-        dead = unseen | self._outlived(self.settings.track_buffer, elapsed)
+        dead = unseen | self._outlived(self._lifetime, elapsed)
         if cost is not None:
             dead |= self._duplicates(cost, stages.pairs(), self.settings.duplicate_iou)
         table.keep(~dead)
@@ -68,6 +68,12 @@ class ByteTrackLife(Tracker):
             self._confirm(table.rows >= 0)
         reported: Mask = (table.phases == CONFIRMED) & (table.rows >= 0)
         return reported
+
+    @property
+    def _lifetime(self) -> float:
+        """Seconds without a detection."""
+        buffer: float = self.settings.track_buffer
+        return buffer
 
     def _duplicates(self, cost: Cost, pairs: Pairs, least_iou: float) -> npt.NDArray[np.bool_]:
         """Of a lost track and one that was matched to a detection which covers it, the younger.

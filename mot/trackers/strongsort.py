@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mot.trackers.appearance import AppearanceTracker
+from mot.trackers.appearance import APPEARANCE, AppearanceTracker
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
 from mot.trackers.life import DeepSortLife
@@ -52,7 +52,7 @@ class StrongSort(AppearanceTracker, DeepSortLife):
         looks = self._looks_and_motion(candidates)
         overlap = self._iou_cost(self._boxes(), table.labels, candidates)
         stages = self._stages(candidates)
-        stages.match("appearance", looks, settings.appearance_thresh, ~tentative)
+        stages.match(APPEARANCE, looks, settings.appearance_thresh, ~tentative)
         stages.match("IoU", overlap, settings.max_iou_distance, tentative | just_seen)
         tracks, found = stages.pairs()
         self._hit(tracks, candidates, found)
