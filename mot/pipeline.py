@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mot.appearance import DEFAULT_EMBEDDER, NO_EMBEDDER
 from mot.config import build_detector, build_tracker, detector_settings_for, settings_of
 from mot.detectors import DEFAULT_DETECTOR
 from mot.motfile import read_detections
@@ -95,6 +96,37 @@ def only(detect: Detect, least_score: float | None, labels: Iterable[int] | None
     return lambda frames: [choose(detections) for detections in detect(frames)]
 
 
+def embedder_for(tracker: Tracker, given: str | None, detects: bool) -> str | None:
+    """As it is named; else the built-in one, for trackers that use it, where pictures are looked at
+    anyway, to detect, or nothing can be done without."""
+    if given:
+        return None if given == NO_EMBEDDER else given
+    if not getattr(tracker, "uses_embeddings", False):
+        return None
+    is_wanted = detects or getattr(tracker, "needs_embeddings", False)
+    return DEFAULT_EMBEDDER if is_wanted else None
+
+
+def least_looked_at(tracker: Tracker) -> float:
+    """The score below which detections are matched by overlap alone."""
+    return float(settings_of(tracker).get("track_high_thresh", 0.0))
+
+
+def looked_at(
+    detected: Iterable[tuple[Frame, Detections]],
+    embedder: str,
+    least: float,
+    anew: bool,
+    threads: int | None = None,
+) -> Iterator[tuple[Frame, Detections]]:
+    """The same detections, with what those look like that score `least`; `anew`: also where a
+    detector told it."""
+    from mot.appearance.embedder import with_looks
+    from mot.appearance.opening import open_embedder
+
+    return with_looks(detected, open_embedder(embedder, threads), anew, least)
+
+
 def _image_of(frame: Frame) -> Image:
     if frame.image is None:
         raise ValueError(f"frame {frame.index} has no image to detect in")
@@ -106,15 +138,22 @@ def track(
     detections: str | Path | None = None,
     detector: str = DEFAULT_DETECTOR,
     tracker: str = DEFAULT_TRACKER,
+    embedder: str | None = None,
 ) -> Iterator[tuple[Frame, Tracks]]:
     """Follow the people of a video, camera, stream or folder of pictures, frame by frame.
 
-    `detections` is a MOTChallenge file; without it the detector looks at the pictures.
+    `detections` is a MOTChallenge file; without it the detector looks at the pictures. `embedder`
+    sees what people look like: a file, a name, or none; without it the built-in one, as far as the
+    tracker has a use for it.
     """
     table = None if detections is None else read_detections(detections)
     follower = build_tracker(tracker)
     settings = detector_settings_for(settings_of(follower), detector, {})
     looker = build_detector(detector, **settings) if table is None else None
     detect = from_table(table or {}) if looker is None else from_images(looker)
+    eyes = embedder_for(follower, embedder, detects=looker is not None)
     with open_source(source) as frames:
-        yield from follow(detections_of(frames, detect, workers=workers_of(looker)), follower)
+        detected = detections_of(frames, detect, workers=workers_of(looker))
+        if eyes:
+            detected = looked_at(detected, eyes, least_looked_at(follower), embedder is not None)
+        yield from follow(detected, follower)

@@ -261,7 +261,7 @@ def test_detections_are_made_once_for_all_trackers(filmed, inline, capsys):
         f"motion street-{seed}: 24 frames" for seed in (1, 2)
     ]
     before = [path.stat().st_mtime_ns for path in cached()]
-    assert len(before) == 2
+    assert len(before) == 4, "and once more with the looks that best uses"
     assert mot(*words, "--tracker", "bytetrack", "--split", "val-half", "-q", "-o", "more") == 0
     assert [path.stat().st_mtime_ns for path in cached()] == before
 
@@ -273,6 +273,40 @@ def test_results_of_a_detector_are_those_of_mot_track(filmed, inline):
     for path, text in results(Path("out")).items():
         assert text == Path("tracked", Path(path).name).read_text()
     assert any(results(Path("out")).values())
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "track"),
+    [
+        (["--tracker", "deepsort"], ["--tracker", "deepsort"]),
+        (["--tracker", "sort,best", "--embedder", "person"], ["--embedder", "person"]),
+        (["--detector", "motion", "--embedder", "none"],) * 2,
+    ],
+    ids=["it needs them", "chosen", "switched off"],
+)
+def test_people_are_looked_at_as_mot_track_does(filmed, inline, benchmark, track):
+    assert mot("benchmark", filmed, *benchmark, "-q", "-o", "out") == 0
+    assert mot("track", filmed, *track, "--no-video", "-q", "-o", "tracked") == 0
+    compared = [(p, t) for p, t in results(Path("out")).items() if not p.startswith("sort")]
+    assert len(compared) == 2
+    for path, text in compared:
+        assert text == Path("tracked", Path(path).name).read_text()
+
+
+def test_another_embedder_is_another_benchmark(filmed, inline, capsys):
+    words = ("benchmark", filmed, "--detector", "motion", "-q", "-o", "out")
+    assert mot(*words) == 0
+    said = complaint(capsys, *words, "--embedder", "none")
+    assert "sequences.street-1.embedder" in said
+    embedder = filmed / "none.onnx"
+    assert f"{embedder}: no such file" in complaint(capsys, *words, "--embedder", embedder)
+
+
+def test_an_embedder_needs_pictures_and_no_other_looks(dataset, inline, capsys):
+    said = complaint(capsys, "benchmark", dataset, "--embedder", "person")
+    assert said.endswith(f"{NAMES[0]}: has no pictures for --embedder")
+    both = ("--embedder", "person", "--embeddings", "looks.npy")
+    assert "give one" in complaint(capsys, "benchmark", dataset, *both)
 
 
 def test_what_is_cached_is_used_and_what_is_damaged_is_made_anew(filmed, inline, capsys):

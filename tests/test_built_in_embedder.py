@@ -82,28 +82,31 @@ def scene(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("way", ["command", "Python"])
 @pytest.mark.parametrize(
-    ("words", "needs", "dims"),
+    ("flags", "needs", "dims"),
     [
-        ((), False, 257),
-        (("--embedder", "none"), False, None),
-        (("--detections", "det"), False, None),  # no picture has to be looked at
-        (("--detections", "det"), True, 257),
+        ({}, False, 257),
+        ({"embedder": "none"}, False, None),
+        ({"detections": "det/det.txt"}, False, None),  # no picture has to be looked at
+        ({"detections": "det/det.txt"}, True, 257),
     ],
 )
-def test_trackers_get_it_where_they_use_it(
-    scene, tmp_path, monkeypatch, words, needs, dims
-) -> None:
-    import mot.cli.tracking as tracking
-
+def test_trackers_get_it_where_they_use_it(scene, monkeypatch, flags, needs, dims, way) -> None:
     tracker = Remembering()
     tracker.needs_embeddings = needs
-    monkeypatch.setattr(tracking, "build_tracker", lambda *names, **settings: tracker)
-    words = [str(scene / "det/det.txt") if word == "det" else word for word in words]
-    source = scene / "img1" if "--detections" not in words else scene
-    with pytest.raises(SystemExit) as end:
-        main(["track", str(source), *words, "--no-video", "-o", str(tmp_path / "out"), "-q"])
-    assert end.value.code == 0
+    for user in ("mot.cli.tracking", "mot.pipeline"):
+        monkeypatch.setattr(f"{user}.build_tracker", lambda *names, **settings: tracker)
+    if "detections" in flags:
+        flags = {"detections": str(scene / flags["detections"])}
+    if way == "Python":
+        assert len(list(mot.track(scene / "img1", **flags))) == 3
+    else:
+        words = [word for name, value in flags.items() for word in (f"--{name}", value)]
+        out = ["--no-video", "-o", str(scene.parent / "out"), "-q"]
+        with pytest.raises(SystemExit) as end:
+            main(["track", str(scene / "img1"), *words, *out])
+        assert end.value.code == 0
     assert set(tracker.told) == {dims}
 
 

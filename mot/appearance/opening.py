@@ -16,8 +16,14 @@ _BUILT_IN = Path(str(resources.files("mot").joinpath("weights", "embedder.onnx")
 def open_embedder(name: str, threads: int | None = None, device: str = "auto") -> Embedder:
     """The built-in one, that of an ONNX file, of what `mot train` wrote, or of an installed model
     of this name (`mot models`)."""
+    path = file_of(name)
+    if path.suffix == SUFFIX:
+        return open_trained(path, threads, device)
+    return OnnxEmbedder(path, threads, device)
+
+
+def file_of(name: str) -> Path:
+    """Where it lies, or should."""
     if name == DEFAULT_EMBEDDER:
-        return OnnxEmbedder(_BUILT_IN, threads, device)
-    if Path(name).suffix == SUFFIX:
-        return open_trained(Path(name).expanduser(), threads, device)
-    return OnnxEmbedder(installed_file(name) or name, threads, device)
+        return _BUILT_IN
+    return installed_file(name) or Path(name).expanduser()

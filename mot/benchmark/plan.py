@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mot import __version__
+from mot.appearance import DEFAULT_EMBEDDER
+from mot.appearance.opening import file_of
 from mot.benchmark.cache import digest_of, digest_of_seen, file_path
 from mot.benchmark.frames import pictures_of
 from mot.config import (
@@ -26,6 +28,7 @@ from mot.evaluation.loading import split_frames
 from mot.home import home
 from mot.jobs import Job, SequenceSource, detections_file
 from mot.motfile import Sequence, find_sequences
+from mot.pipeline import embedder_for, least_looked_at
 from mot.video.sources import Window
 
 Record = dict[str, Any]  # what JSON can hold
@@ -42,6 +45,7 @@ class Wanted:
     embeddings: str | None = None
     detector: str | None = None
     detector_settings: Mapping[str, Any] = field(default_factory=dict)  # over its own
+    embedder: str | None = None
     camera: str | None = None
     conf: float | None = None
     post: tuple[str, ...] = ()
@@ -67,9 +71,20 @@ class DetectorPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class EmbedderPlan:
+    """An embedder, and all that its answers depend on, but for the pictures."""
+
+    file: Path
+    least: float  # score of those that it looks at
+    anew: bool  # also at those that a detector tells the looks of
+    identity: Record
+
+
+@dataclass(frozen=True, slots=True)
 class Stream:
     """The frames of a sequence that are tracked, and where its detections come from: a file, or a
-    detector, whose detections of the whole sequence are kept in `cache`."""
+    detector, whose detections of the whole sequence are kept in `cache`. With what they look like,
+    where an embedder sees that, they are kept in `looks`."""
 
     sequence: Sequence
     first: int
@@ -78,12 +93,19 @@ class Stream:
     embeddings: Path | None = None
     detector: DetectorPlan | None = None
     cache: Path | None = None
+    embedder: EmbedderPlan | None = None
+    looks: Path | None = None
     camera: str | None = None  # a method, or the whole path of a file
 
     @property
     def title(self) -> str:
         name = Path(self.detector.spec).name if self.detector else ""
         return f"{name} {self.sequence.name}".strip()
+
+    @property
+    def is_kept(self) -> bool:
+        """Something that was seen in pictures is."""
+        return self.cache is not None or self.looks is not None
 
     @property
     def sees_camera(self) -> bool:
@@ -143,7 +165,8 @@ def make_plan(dataset: Path, wanted: Wanted) -> Plan:
     if wanted.detector:
         trackers, settings = _with_low_scores(trackers, wanted.detector, wanted.detector_settings)
         detector = _detector(wanted.detector, settings)
-    streams = [_stream(sequence, wanted, detector) for sequence in sequences]
+    embedder = _embedder(wanted, trackers)
+    streams = [_stream(sequence, wanted, detector, embedder) for sequence in sequences]
     record: Record = {
         "mot": __version__,
         "split": wanted.split,
@@ -198,6 +221,24 @@ def _detector(spec: str, overrides: Mapping[str, Any]) -> DetectorPlan:
     return DetectorPlan(spec, dict(overrides), identity)
 
 
+def _embedder(wanted: Wanted, trackers: list[TrackerPlan]) -> EmbedderPlan | None:
+    """People are looked at once, for all trackers that have a use for it."""
+    if wanted.embeddings and not wanted.embedder:
+        return None
+    built = [build_tracker(each.tracker, **each.settings) for each in trackers]
+    detects = wanted.detector is not None
+    named = [(embedder_for(each, wanted.embedder, detects), each) for each in built]
+    looking = [(name, least_looked_at(each)) for name, each in named if name]
+    if not looking:
+        return None
+    (name, _), least = looking[0], min(least for _, least in looking)
+    file, anew = file_of(name).absolute(), wanted.embedder is not None
+    if not file.is_file():
+        raise MotError(f"{file}: no such file")
+    identity = {"embedder": name if name == DEFAULT_EMBEDDER else file.name, "hash": _hash(file)}
+    return EmbedderPlan(file, least, anew, identity | {"least": least, "anew": anew})
+
+
 def _of_one_stem(path: Path) -> list[Path]:
     """The weights of a network lie beside the file that names its layers."""
     return [p for p in path.parent.iterdir() if p.stem == path.stem and p.is_file()]
@@ -209,20 +250,36 @@ def _refuse_twins(what: str, names: Iterable[str]) -> None:
         raise MotError(f"two {what} are called {name!r}, and so would be their results")
 
 
-def _stream(sequence: Sequence, wanted: Wanted, detector: DetectorPlan | None) -> Stream:
+def _stream(
+    sequence: Sequence,
+    wanted: Wanted,
+    detector: DetectorPlan | None,
+    embedder: EmbedderPlan | None,
+) -> Stream:
     first, last = split_frames(sequence.length, wanted.split)
     if last < first:
         raise MotError(f"{sequence.name}: has {sequence.length} frames: none of {wanted.split}")
     camera = _camera(sequence, wanted.camera) if wanted.camera else None
-    if detector is None:
+    pictures = pictures_of(sequence)
+    if detector:
+        if not pictures:
+            raise MotError(f"{sequence.name}: has no pictures for --detector: give --detections")
+        cache = file_path(home(), digest_of_seen(detector.identity, pictures))
+        stream = Stream(sequence, first, last, detector=detector, cache=cache, camera=camera)
+    else:
         file = _detections(sequence, wanted.detections)
         looks = _embeddings(sequence, wanted.embeddings) if wanted.embeddings else None
-        return Stream(sequence, first, last, file, looks, camera=camera)
-    pictures = pictures_of(sequence)
-    if not pictures:
-        raise MotError(f"{sequence.name}: has no pictures for --detector: give --detections")
-    cache = file_path(home(), digest_of_seen(detector.identity, pictures))
-    return Stream(sequence, first, last, detector=detector, cache=cache, camera=camera)
+        stream = Stream(sequence, first, last, file, looks, camera=camera)
+    if wanted.embedder and embedder and not pictures:
+        raise MotError(f"{sequence.name}: has no pictures for --embedder")
+    return _looked_at(stream, embedder, pictures) if embedder and pictures else stream
+
+
+def _looked_at(stream: Stream, embedder: EmbedderPlan, pictures: list[Path]) -> Stream:
+    detections = stream.cache.stem if stream.cache else _hash(stream.file or Path())
+    seen_by = {"embedder": embedder.identity, "detections": detections}
+    looks = file_path(home(), digest_of_seen(seen_by, pictures))
+    return replace(stream, embedder=embedder, looks=looks)
 
 
 def _detections(sequence: Sequence, name: str | None) -> Path:
@@ -265,6 +322,8 @@ def _identity(stream: Stream) -> Record:
         found["detections"] = {"detector": name, "hash": stream.cache.stem}
     elif stream.file:
         found["detections"] = {"file": stream.file.name, "hash": _hash(stream.file)}
+    if stream.embedder:
+        found["embedder"] = stream.embedder.identity
     if stream.embeddings:
         found["embeddings"] = _hash(stream.embeddings)
     if stream.sees_camera:

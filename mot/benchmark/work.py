@@ -19,7 +19,7 @@ from mot.evaluation.protocols import prepare, protocol_named
 from mot.evaluation.scene import Values
 from mot.evaluation.score import Score, count, match
 from mot.evaluation.series import by_block_and_person
-from mot.pipeline import detections_of, from_images, from_table, only
+from mot.pipeline import detections_of, from_images, from_table, looked_at, only
 from mot.results import FORMATS
 from mot.trackers.postprocess import add_looks, collect, mend, spread
 from mot.types import Detections, FloatArray, Frame, Tracks
@@ -94,7 +94,7 @@ def attempt(work: Callable[[S, Post], T], task: S, post: Post) -> T | MotError:
 
 def detect(stream: Stream, post: Post) -> list[str]:
     """Keep its detections for every tracker; notes for the person."""
-    return _kept_detections(stream, post)[1]
+    return _detections(stream, post)[1]
 
 
 def track(task: Task, post: Post) -> Outcome:
@@ -132,15 +132,36 @@ def score(task: ScoreTask, post: Post) -> Scored:
 
 def _detections(stream: Stream, post: Post) -> tuple[Table, list[str]]:
     """Of the whole sequence."""
-    if stream.file is None:
-        return _kept_detections(stream, post)
+    eyes = stream.embedder
+    if eyes is None or stream.looks is None:
+        return _without_looks(stream, post)
+    notes: list[str] = []
+
+    def make() -> Table:
+        table, told = _without_looks(stream, post)
+        notes.extend(told)
+        detected = detections_of(_pictures(stream, post), from_table(table))
+        found = looked_at(detected, str(eyes.file), eyes.least, eyes.anew, threads=1)
+        return {frame.index: detections for frame, detections in found}
+
+    table, told = kept_or_made(stream.looks, make)
+    return table, [*told, *notes]
+
+
+def _without_looks(stream: Stream, post: Post) -> tuple[Table, list[str]]:
+    """But those that a detector or a file tells."""
+    return _kept_detections(stream, post) if stream.cache else (_read(stream), [])
+
+
+def _read(stream: Stream) -> Table:
+    assert stream.file
     table, length = read_looking_detections(stream.file, stream.embeddings), stream.sequence.length
     if max(table, default=0) > length:
         raise MotError(
             f"{stream.file}: has detections up to frame {max(table)}, but {stream.sequence.name} "
             f"ends at frame {length}: are they of another video?"
         )
-    return table, []
+    return table
 
 
 def _kept_detections(stream: Stream, post: Post) -> tuple[Table, list[str]]:
@@ -150,21 +171,20 @@ def _kept_detections(stream: Stream, post: Post) -> tuple[Table, list[str]]:
 
     def make() -> Table:
         detector = build_detector(plan.spec, **plan.settings)
-        frames = _with_pictures(frames_of(stream.sequence, True), stream)
-        frames = _ticking(frames, stream.title, stream.sequence.length, post)
         batch = settings_of(detector).get("batch", 1)
-        found = detections_of(frames, from_images(detector), batch)
+        found = detections_of(_pictures(stream, post), from_images(detector), batch)
         return {frame.index: detections for frame, detections in found}
 
     return kept_or_made(stream.cache, make)
 
 
-def _with_pictures(frames: Iterable[Frame], stream: Stream) -> Iterator[Frame]:
-    for frame in frames:
+def _pictures(stream: Stream, post: Post) -> Iterator[Frame]:
+    frames = frames_of(stream.sequence, True)
+    for frame in _ticking(frames, stream.title, stream.sequence.length, post):
         if frame.image is None:
             raise MotError(
-                f"frame {frame.index} of {stream.sequence.length} has no picture for the detector "
-                "to look at: give --detections"
+                f"frame {frame.index} of {stream.sequence.length} has no picture to look at: give "
+                "--detections, and --embedder none"
             )
         yield frame
 

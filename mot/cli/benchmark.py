@@ -10,7 +10,7 @@ import click
 from mot.cli.common import several_of
 from mot.cli.detector_flags import DetectorOptions, detector_flags, set_flag
 from mot.cli.eval import PROTOCOLS, SPLITS
-from mot.cli.track import CAMERA_METHODS, POST
+from mot.cli.track import CAMERA_METHODS, POST, embedder_flag
 from mot.trackers import DEFAULT_TRACKER, TRACKERS
 
 ENGINES = ("local", "ray")
@@ -25,6 +25,7 @@ class Options(DetectorOptions):
     dataset: str
     detections: str | None
     embeddings: str | None
+    embedder: str | None
     trackers: tuple[str, ...]
     split: str
     camera: str | None
@@ -61,6 +62,7 @@ Examples:
 @click.argument("dataset", metavar="DATASET")
 @click.option("--detections", metavar="NAME|DIR", help="MOT detections, not a detector's.")
 @click.option("--embeddings", metavar="NAME", help="Their looks: a file in each det/ folder.")
+@embedder_flag
 @detector_flags
 @click.option(
     "--tracker",

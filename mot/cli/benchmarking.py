@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mot.appearance import NO_EMBEDDER
 from mot.benchmark.engines import ENGINES, Spread, Watch, on_processes
 from mot.benchmark.plan import Plan, Record, Task, Wanted, difference, make_plan
 from mot.benchmark.results import finished, keep, record_path, result_path, results_of
@@ -58,6 +59,8 @@ def run(options: Options) -> None:
 def _plan(options: Options) -> Plan:
     if options.detector and (options.detections or options.embeddings):
         raise MotError("--detector looks at the pictures, --detections are read: give one of them")
+    if options.embeddings and options.embedder not in (None, NO_EMBEDDER):
+        raise MotError("--embeddings and --embedder both say what people look like: give one")
     if options.ray_address and options.engine != "ray":
         raise MotError("--ray-address goes with --engine ray")
     settings, conf = _detector_settings(options)
@@ -67,6 +70,7 @@ def _plan(options: Options) -> Plan:
         split=options.split,
         detections=options.detections,
         embeddings=options.embeddings,
+        embedder=options.embedder,
         detector=options.detector,
         detector_settings=settings,
         camera=options.camera,
@@ -160,7 +164,7 @@ def _go_on(
         tell(f"{len(plan.tasks) - len(tasks)} of {len(plan.tasks)} done before", options.quiet)
     if not tasks:
         return
-    streams = {task.stream.title: task.stream for task in tasks if task.stream.cache}
+    streams = {task.stream.title: task.stream for task in tasks if task.stream.is_kept}
     with engine as spread:
         for stream, notes in spread(detect, list(streams.values())):
             tell(f"{stream.title}: {stream.sequence.length} frames", options.quiet)

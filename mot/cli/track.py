@@ -16,7 +16,6 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 FORMATS = ("mot", "csv", "jsonl")
 CAMERA_METHODS = ("flow", "ecc", "orb")
-NOTHING = "none"  # instead of an embedder
 POST = ("merge", "linear", "gsi", "short")
 
 
@@ -50,15 +49,16 @@ class Options(FollowOptions):
     quiet: bool
 
 
+embedder_flag = click.option(
+    "--embedder",
+    metavar="FILE|NAME",
+    help="What sees what they look like: .onnx, .safetensors, none. [default: person, which "
+    "comes with mot, for trackers that use it]",
+)
 _FLAGS = (
     click.option("--detections", metavar="FILE|DIR|NAME", help="MOT detections, not a detector's."),
     click.option("--embeddings", metavar="FILE", help="What the detections look like: .npy, .npz."),
-    click.option(
-        "--embedder",
-        metavar="FILE|NAME",
-        help="What sees what they look like: .onnx, .safetensors, none. [default: person, which "
-        "comes with mot, for trackers that use it]",
-    ),
+    embedder_flag,
     detector_flags,
     click.option(
         "--tracker",

@@ -9,17 +9,25 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
-from mot.appearance import DEFAULT_EMBEDDER
+from mot.appearance import NO_EMBEDDER
 from mot.cli.common import progress, refuse_existing, tell
 from mot.cli.detectors import class_numbers, open_detector
-from mot.cli.track import CAMERA_METHODS, NOTHING, FollowOptions, Options
+from mot.cli.track import CAMERA_METHODS, FollowOptions, Options
 from mot.config import build_tracker, settings_of
 from mot.detectors import DEFAULT_DETECTOR
 from mot.embeddings import read_looking_detections
 from mot.errors import MotError, explain
 from mot.files import written_beside
 from mot.jobs import FrameSource, Job, detections_file, find_jobs
-from mot.pipeline import detections_of, follow, from_table, only
+from mot.pipeline import (
+    detections_of,
+    embedder_for,
+    follow,
+    from_table,
+    least_looked_at,
+    looked_at,
+    only,
+)
 from mot.results import FORMATS, Format
 from mot.runfile import write_run
 from mot.types import Detections, FloatArray, Frame, Tracker, Tracks
@@ -94,7 +102,7 @@ def _check_parts(tracker: Tracker, plans: list[Plan], options: Options) -> None:
 
 def check_senses(tracker: Tracker, plans: list[Plan], options: FollowOptions, quiet: bool) -> None:
     """Refuse what people cannot look like, and a camera's motion that cannot be seen."""
-    embedder = None if options.embedder == NOTHING else options.embedder
+    embedder = None if options.embedder == NO_EMBEDDER else options.embedder
     if options.embeddings and (len(plans) > 1 or plans[0].detections is None):
         raise MotError("--embeddings goes with one source and its --detections FILE")
     if options.embeddings and embedder:
@@ -141,14 +149,9 @@ def choose_detections(job: Job, options: FollowOptions) -> Path | None:
 def choose_embedder(
     job: Job, detections: Path | None, tracker: Tracker, options: FollowOptions
 ) -> str | None:
-    """As it is named; else the built-in one, for trackers that use it, where pictures are looked
-    at anyway, or nothing can be done without."""
-    if options.embedder:
-        return None if options.embedder == NOTHING else options.embedder
-    if options.embeddings or not job.has_pictures or not getattr(tracker, "uses_embeddings", False):
+    if not options.embedder and (options.embeddings or not job.has_pictures):
         return None
-    is_wanted = detections is None or getattr(tracker, "needs_embeddings", False)
-    return DEFAULT_EMBEDDER if is_wanted else None
+    return embedder_for(tracker, options.embedder, detects=detections is None)
 
 
 def _outputs(plan: Plan) -> list[Path]:
@@ -237,13 +240,8 @@ def observe(
     else:
         detected = _from_detector(source, tracker, options)
     if plan.embedder:
-        from mot.appearance.embedder import with_looks
-        from mot.appearance.opening import open_embedder
-
-        embedder, is_chosen = open_embedder(plan.embedder), options.embedder is not None
-        least = settings_of(tracker).get("track_high_thresh", 0.0)  # lower ones match by overlap
-        looking = with_looks(detected, embedder, is_chosen, least)
-        detected = in_background(looking, depth=4)
+        least, is_chosen = least_looked_at(tracker), options.embedder is not None
+        detected = in_background(looked_at(detected, plan.embedder, least, is_chosen), depth=4)
     if options.camera is None:
         yield from detected
         return
