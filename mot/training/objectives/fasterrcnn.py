@@ -24,11 +24,8 @@ from mot.training.objectives.common import (
 )
 from mot.training.targets import BACKGROUND, Target
 
-ASSIGNER = {
-    "kind": "max-iou",
-    "positive": 0.7,
-    "negative": 0.3,
-}  # of the first stage  # unless a recipe says otherwise
+# Of the first stage, unless a recipe says otherwise.
+ASSIGNER = {"kind": "max-iou", "positive": 0.7, "negative": 0.3}
 
 
 @dataclass(frozen=True, slots=True)
