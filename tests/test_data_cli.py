@@ -233,6 +233,7 @@ def test_convert_frames_of_sequences_are_pictures_too(tmp_path: Path) -> None:
     assert "1 pictures in" in said, "once, though there are two sequences of the same frames"
     written = json.loads((tmp_path / "a.json").read_text())
     assert [each["bbox"] for each in written["annotations"]] == [[11, 21, 10, 30], [1, 1, 9, 9]]
+    assert [each["visibility"] for each in written["annotations"]] == [0.5, 1]
     assert [each["ignore"] for each in written["annotations"]] == [0, 1]
 
 

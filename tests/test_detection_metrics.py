@@ -249,7 +249,8 @@ def test_splits_by_area_are_pycocotools_areas() -> None:
         assert scores[name].objects > 10
 
 
-def test_splits_hold_what_they_say() -> None:
+@pytest.mark.parametrize("way", ["visible parts", "numbers"])
+def test_splits_hold_what_they_say(way) -> None:
     """One object in each, found or not; all others are ignored."""
     shares = {"bare: seen >= .9": 0.95, "partial: .65-.9": 0.7, "heavy: .2-.65": 0.3}
     boxes = [[0, 0, 20, 60], [40, 0, 60, 60], [80, 0, 100, 60]]
@@ -257,7 +258,8 @@ def test_splits_hold_what_they_say() -> None:
         [x, y, x + 20, y + 60 * share]
         for (x, y, *_), share in zip(boxes, shares.values(), strict=True)
     ]
-    told = Annotations.of(boxes, visible=seen)
+    how = {"visible": seen} if way == "visible parts" else {"told_shares": [*shares.values()]}
+    told = Annotations.of(boxes, **how)
     world = world_of([(told, Detections.from_boxes(boxes[:2], [0.9, 0.8]))])
     sides = sides_of(world)
     scores = dict(split_scores(sides, best_operation(whole_curve(sides))))

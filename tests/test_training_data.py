@@ -383,6 +383,7 @@ def test_mot(tmp_path: Path) -> None:
     assert boxes_of(data[2]) == [[5, 6, 12, 14]]
     assert data[2].annotations.visible.tolist() == [[5, 6, 12, 14]]
     assert ignored_of(read(tmp_path, least_visibility=0.3)[2]) == [True]
+    assert data[2].annotations.shares.tolist() == [0.25]
     assert [each.number for each in read(tmp_path, every=2)] == [1, 3]
     assert data[2].annotations.ids[0] == data[0].annotations.ids[0]
 
@@ -478,6 +479,7 @@ def test_eurocity(tmp_path: Path) -> None:
     assert ignored_of(picture) == [False, True, True, True]
     assert ignored_of(read(labels, others="keep")[0]) == [False, False, True, True]
     assert ignored_of(read(labels, others="drop")[0]) == [False, True, True]
+    assert picture.annotations.shares.tolist() == pytest.approx([0.6, 1, 1, 1])
     assert ignored_of(read(labels, least_visibility=0.61)[0])[0]  # at most 60 % are seen
     assert not ignored_of(read(labels, least_visibility=0.6)[0])[0]
     children[0]["x0"] = "left"

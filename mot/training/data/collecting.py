@@ -112,12 +112,13 @@ class _Collector:
 
     def _annotations(self, things: list[Thing], size: Size, name: str) -> Annotations:
         boxes, visible = _boxes(things)
-        seen = _visibility(things, boxes, visible)
+        shares = np.array([thing.visibility for thing in things], np.float32)  # None is NaN
+        seen = Annotations.of(boxes, visible=visible, told_shares=shares).shares
         if self._settings.boxes == "visible":
             boxes = visible
         with np.errstate(invalid="ignore"):
             rows = self._sound(boxes, size, name)
-        boxes, visible, seen = boxes[rows], visible[rows], seen[rows]
+        boxes, visible, seen, shares = boxes[rows], visible[rows], seen[rows], shares[rows]
         things = [things[row] for row in np.flatnonzero(rows)]
         heights = boxes[:, 3] - boxes[:, 1]
         ignored = np.array([thing.ignored for thing in things], np.bool_)
@@ -125,7 +126,7 @@ class _Collector:
         ignored |= heights < self._settings.least_height
         labels = [self._labels[_canonical(thing.name)] for thing in things]
         ids = [self._identity(thing.track) for thing in things]
-        found = Annotations.of(boxes, labels, ignored, visible, ids)
+        found = Annotations.of(boxes, labels, ignored, visible, ids, shares)
         return clipped(found, size) if self._settings.clip and all(size) else found
 
     def _sound(self, boxes: FloatArray, size: Size, name: str) -> BoolArray:
@@ -173,18 +174,3 @@ def _boxes(things: list[Thing]) -> tuple[FloatArray, FloatArray]:
         strange |= ~(np.abs(visible) <= FARTHEST).all(axis=1)
     visible[strange] = boxes[strange]
     return boxes, visible
-
-
-def _visibility(things: list[Thing], boxes: FloatArray, visible: FloatArray) -> FloatArray:
-    """(N,) the share of each that is seen; as told, else of its area."""
-    share = visible_share(boxes, visible)
-    told = np.array([thing.visibility for thing in things], np.float32)  # NaN: it is not
-    return np.where(np.isnan(told), share, told)
-
-
-def visible_share(boxes: FloatArray, visible: FloatArray) -> FloatArray:
-    """(N,) 1 for a box without an area."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        whole, part = geometry.area(boxes), geometry.area(visible)
-        share = np.divide(part, whole, out=np.ones_like(part), where=whole > 0)
-    return np.minimum(share, 1)

@@ -11,6 +11,7 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
+from mot import boxes as geometry
 from mot.types import FloatArray, IntArray
 
 BoolArray = npt.NDArray[np.bool_]
@@ -25,6 +26,7 @@ class Annotations:
     ignored: BoolArray  # (N,) neither objects nor background: crowds, reflections, too difficult
     visible: FloatArray  # (N, 4) xyxy of the part that is seen; the box where it is not told
     ids: IntArray  # (N,) who it is, unique in the data set; -1 where it is not told
+    told_shares: FloatArray  # (N,) the share that is seen; NaN where the visible part alone tells
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -40,6 +42,7 @@ class Annotations:
         ignored: npt.ArrayLike | None = None,
         visible: npt.ArrayLike | None = None,
         ids: npt.ArrayLike | None = None,
+        told_shares: npt.ArrayLike | None = None,
     ) -> Annotations:
         """From anything array-like; by default objects of class 0, seen whole, without identity."""
         corners = np.array(boxes, np.float32).reshape(-1, 4)
@@ -50,7 +53,21 @@ class Annotations:
             np.zeros(count, np.bool_) if ignored is None else np.array(ignored, np.bool_),
             corners if visible is None else np.array(visible, np.float32).reshape(-1, 4),
             np.full(count, -1, np.int64) if ids is None else np.array(ids, np.int64),
+            np.full(count, np.nan, np.float32)
+            if told_shares is None
+            else np.array(told_shares, np.float32),
         )
+
+    @property
+    def shares(self) -> FloatArray:
+        """(N,) how much of each is seen: as told, else of its area; 1 for a box without an area."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            whole, part = geometry.area(self.boxes), geometry.area(self.visible)
+            share = np.divide(part, whole, out=np.ones_like(part), where=whole > 0)
+        shares: FloatArray = np.where(
+            np.isnan(self.told_shares), np.minimum(share, 1), self.told_shares
+        )
+        return shares
 
 
 @dataclass(frozen=True, slots=True, eq=False)

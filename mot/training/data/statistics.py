@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from mot import boxes as geometry
-from mot.training.data.collecting import visible_share
 from mot.training.data.dataset import DataSet, Picture
 from mot.types import FloatArray
 
@@ -41,7 +40,7 @@ def distributions(data: DataSet) -> dict[str, FloatArray]:
     return {
         "height in pixels": height,
         "width / height": width / height,
-        "visible share": visible_share(found.boxes, found.visible),
+        "visible share": found.shares,
         "IoU with the nearest": np.concatenate([np.zeros(0, np.float32), *map(_crowding, data)]),
         "people in a picture": np.array(people, np.float32),
         "longer side of a picture": np.array([max(each.size) for each in data], np.float32),

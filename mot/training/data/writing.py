@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from itertools import chain
@@ -55,13 +56,16 @@ def _image_entry(number: int, picture: Picture, images: Path) -> dict[str, Any]:
 def _annotation_entries(number: int, picture: Picture) -> Iterator[dict[str, Any]]:
     found = picture.annotations
     boxes, visible = _xywh(found.boxes), _xywh(found.visible)
-    flags = zip(found.labels.tolist(), found.ignored.tolist(), found.ids.tolist(), strict=True)
-    for box, part, (label, ignored, track) in zip(boxes, visible, flags, strict=True):
+    shares = [float(str(share)) for share in found.told_shares]
+    columns = (found.labels.tolist(), found.ignored.tolist(), found.ids.tolist(), shares)
+    flags = zip(*columns, strict=True)
+    for box, part, (label, ignored, track, share) in zip(boxes, visible, flags, strict=True):
         yield {
             "image_id": number,
             "category_id": label + 1,
             "bbox": box,
             **({"vis_bbox": part} if part != box else {}),
+            **({"visibility": share} if not math.isnan(share) else {}),
             **({"track_id": track} if track >= 0 else {}),
             "area": round(box[2] * box[3], 2),
             "iscrowd": int(ignored),

@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from mot import boxes
 from mot.evaluation.scene import Mask, Values
-from mot.training.data.collecting import visible_share
 from mot.training.data.dataset import DataSet
 from mot.types import Detections, IntArray
 
@@ -211,7 +210,7 @@ def _truth(dataset: DataSet) -> Truth:
         np.repeat(np.arange(len(dataset)), counts),
         told.labels,
         told.ignored,
-        visible_share(told.boxes, told.visible).astype(np.float64),
+        told.shares.astype(np.float64),
     )
 
 
