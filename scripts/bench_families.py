@@ -39,9 +39,11 @@ DATA = """
 [[data.train]]
 annotations = "train"
 every = {every}
+least_visibility = 0.3
 [[data.val]]
 annotations = "val"
 every = {every}
+least_visibility = 0.3
 """
 
 
@@ -70,7 +72,7 @@ def render(folder: Path) -> None:
 def recipe_of(name: str, folder: Path, size: str, epochs: int) -> Recipe:
     """Small and quick, from nothing: norms and first stages have to learn too."""
     size = "320x320" if name.startswith("ssdlite") else size  # which knows no other
-    settings = {
+    settings: dict[str, object] = {
         "model.weights": "",
         "model.frozen_stages": 0,
         "model.frozen_norm": False,
@@ -90,6 +92,8 @@ def recipe_of(name: str, folder: Path, size: str, epochs: int) -> Recipe:
         "schedule.precision": "fp16" if torch.cuda.is_available() else "",
         "schedule.workers": 0,
     }
+    if name.startswith("fasterrcnn"):
+        settings["loss.judged"] = 64  # proposals: there are few people, and each costs much
     overrides = tuple(f"{key}={_toml(value)}" for key, value in settings.items())
     return load_recipe([name, str(folder / "data.toml")], overrides, str(folder))
 
