@@ -1,6 +1,6 @@
-"""Put the best weights of a training of `person` into the package, for PyTorch and ONNX Runtime.
+"""Put the mean of trained weights of `person` into the package, for PyTorch and ONNX Runtime.
 
-python scripts/ship_person.py runs/train/person/best.safetensors
+python scripts/ship_person.py runs/train/person/best.safetensors [MORE.safetensors ...]
 """
 
 from __future__ import annotations
@@ -9,6 +9,10 @@ import argparse
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
 
 from mot.detectors.export import export
 from mot.detectors.families import CfgSettings, FileSettings, load_model, metadata_of
@@ -21,18 +25,26 @@ SIZE = (640, 384)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("best", type=Path)
-    best = parser.parse_args().best
-    model, spec, names, settings = load_model(FileSettings(model=str(best)))
+    parser.add_argument("trained", type=Path, nargs="+")
+    trained = parser.parse_args().trained
+    model, spec, names, settings = load_model(FileSettings(model=str(trained[-1])))
+    model.load_state_dict(_mean([load_file(path) for path in trained]))
     assert isinstance(settings, CfgSettings)
     settings = replace(settings, weights="", width=SIZE[0], height=SIZE[1])
-    told = {"trained": read_metadata(best)["trained"], "licence": "Apache-2.0"}
+    told = {"trained": read_metadata(trained[-1])["trained"], "licence": "Apache-2.0"}
     FOLDER.mkdir(exist_ok=True)
     save_weights(model, FOLDER / "person.safetensors", metadata_of(settings) | told)
     export(model.fold(), replace(spec, size=SIZE), names, FOLDER / "person.onnx")
     for path in sorted(FOLDER.iterdir()):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         print(f"{path.name}  {path.stat().st_size / 1e6:.2f} MB  {digest}")
+
+
+def _mean(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {
+        name: torch.stack([state[name].double() for state in states]).mean(0).to(first.dtype)
+        for name, first in states[0].items()
+    }
 
 
 if __name__ == "__main__":
