@@ -270,7 +270,7 @@ def test_a_teacher_shows_who_is_like_whom(tmp_path, settings) -> None:
     objective = teach(model, teacher=str(mean_colour(tmp_path)), crops=3)
     weights += [*objective.learned.parameters()]
     optimiser = torch.optim.AdamW(weights, 0.01)
-    for _ in range(15):
+    for _ in range(40):
         losses = objective(images, strangers)
         optimiser.zero_grad()
         sum(losses.values()).backward()
