@@ -131,7 +131,8 @@ def look(crops: Crops, embedder: Embedder, on_shot: Callable[[int], None]) -> Lo
     rows, found, seconds = [np.zeros(0, np.int64)], [], 0.0
     with closing(in_background(crops.shots(np.arange(len(crops))), depth=4)) as shots:
         for shot in shots:
-            inside = np.array([crop.size > 0 for crop in boxes.cut_out(shot.image, shot.boxes)])
+            cuts = boxes.cut_out(shot.image, shot.boxes)
+            inside = np.array([crop.size > 0 for crop in cuts], np.bool_)
             began = perf_counter()
             if inside.any():
                 found.append(embedder(shot.image, shot.boxes[inside]))

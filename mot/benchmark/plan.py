@@ -260,7 +260,7 @@ def _stream(
     if last < first:
         raise MotError(f"{sequence.name}: has {sequence.length} frames: none of {wanted.split}")
     camera = _camera(sequence, wanted.camera) if wanted.camera else None
-    pictures = pictures_of(sequence)
+    pictures = pictures_of(sequence) if detector or embedder else []
     if detector:
         if not pictures:
             raise MotError(f"{sequence.name}: has no pictures for --detector: give --detections")
@@ -276,7 +276,9 @@ def _stream(
 
 
 def _looked_at(stream: Stream, embedder: EmbedderPlan, pictures: list[Path]) -> Stream:
-    detections = stream.cache.stem if stream.cache else _hash(stream.file or Path())
+    source = stream.cache or stream.file
+    assert source
+    detections = source.stem if stream.cache else _hash(source)
     seen_by = {"embedder": embedder.identity, "detections": detections}
     looks = file_path(home(), digest_of_seen(seen_by, pictures))
     return replace(stream, embedder=embedder, looks=looks)

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mot.boxes import Boxes
 from mot.trackers.appearance import AppearanceTracker
 from mot.trackers.base import Candidates
-from mot.trackers.bytetrack import ByteTrack, ByteTrackSettings, fuse_score
+from mot.trackers.bytetrack import ByteTrack, ByteTrackSettings
 from mot.trackers.kalman import XYWH_MODEL
 from mot.trackers.stages import Cost
 from mot.types import IntArray
@@ -40,14 +39,9 @@ class BotSort(ByteTrack, AppearanceTracker):
     def __init__(self, settings: BotSortSettings | None = None) -> None:
         super().__init__(settings or BotSortSettings())
 
-    def _high_score_costs(
-        self, predicted: Boxes, cost: Cost, candidates: Candidates
-    ) -> tuple[Cost, Cost]:
-        fused = self._fuse_looks(fuse_score(cost, candidates.scores), cost, candidates)
-        return fused, fused
-
-    def _fuse_looks(self, fused: Cost, cost: Cost, candidates: Candidates) -> Cost:
-        """The lesser of the two distances, where both gates are open; `cost` is 1 - IoU."""
+    def _high_score_cost(self, cost: Cost, candidates: Candidates) -> Cost:
+        """The lesser of the two distances, where both gates are open."""
+        fused = super()._high_score_cost(cost, candidates)
         if not self._width:
             return fused
         settings = self.settings

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mot.boxes import Boxes
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
 from mot.trackers.life import ByteTrackLife
@@ -45,26 +44,22 @@ class ByteTrack(ByteTrackLife):
 
     def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
         settings, table = self.settings, self._table
-        predicted = self._boxes()
-        cost = self._iou_cost(predicted, table.labels, candidates)
-        first, unconfirmed = self._high_score_costs(predicted, cost, candidates)
+        cost = self._iou_cost(self._boxes(), table.labels, candidates)
+        fused = self._high_score_cost(cost, candidates)
         high = candidates.scores > settings.track_high_thresh
         tentative, followed = table.phases == TENTATIVE, table.phases == CONFIRMED
         stages = self._stages(candidates)
-        stages.match("high scores", first, settings.match_thresh, ~tentative, high)
+        stages.match("high scores", fused, settings.match_thresh, ~tentative, high)
         stages.match("low scores", cost, settings.second_match_thresh, followed, ~high)
-        stages.match("unconfirmed", unconfirmed, settings.unconfirmed_match_thresh, tentative, high)
+        stages.match("unconfirmed", fused, settings.unconfirmed_match_thresh, tentative, high)
         tracks, found = stages.pairs()
         self._hit(tracks, candidates, found)
         born = stages.free_found & (candidates.scores >= settings.new_track_thresh)
         return self._live(candidates, stages, born, elapsed, cost)
 
-    def _high_score_costs(
-        self, predicted: Boxes, cost: Cost, candidates: Candidates
-    ) -> tuple[Cost, Cost]:
-        """Of the first stage and of that for unconfirmed tracks."""
-        fused = fuse_score(cost, candidates.scores)
-        return fused, fused
+    def _high_score_cost(self, cost: Cost, candidates: Candidates) -> Cost:
+        """Of the first stage and of that for unconfirmed tracks; `cost` is 1 - IoU."""
+        return fuse_score(cost, candidates.scores)
 
 
 def fuse_score(cost: Cost, scores: npt.NDArray[np.floating]) -> Cost:
