@@ -192,13 +192,12 @@ def simota(grid: Grid, objects: list[Box], labels: list[int], said: Said) -> lis
     for row, (thing, label) in enumerate(zip(objects, labels, strict=True)):
         costs, overlaps = {}, []
         for place, (box, stride) in enumerate(grid):
-            inside = holds(thing, middle(box))
             near = is_near(middle(box), middle(thing), 2.5 * stride)
-            if inside or near:
+            if near or holds(thing, middle(box)):
                 overlap = iou(thing, said.boxes[place])
                 overlaps.append(overlap)
                 price = cross_entropy(said.scores[place], label) - 3 * math.log(overlap + 1e-8)
-                costs[place] = (not (inside and near), price)
+                costs[place] = (not near, price)
         for place in sorted(costs, key=costs.__getitem__)[: dynamic_k(overlaps, 10)]:
             cost = 1e4 * costs[place][0] + costs[place][1]
             if place not in best or cost < best[place][0]:

@@ -53,6 +53,14 @@ def test_simota_gives_as_many_places_as_boxes_are_good(good, expected):
     assert world.rows(SimOta()).count(0) == expected
 
 
+def test_simota_gives_somebody_narrower_than_a_stride_places_of_the_finest_map():
+    world = World(square_grid(scale=2.0), [(13, 8, 18, 24)])  # only (16, 16) is inside
+    boxes = world.places.boxes
+    world.guess = targets.Guess(torch.full((len(boxes), 1), 0.5), boxes)
+    found = [place for place, row in enumerate(world.rows(SimOta())) if row == 0]
+    assert found and max(found) < world.places.counts[0]
+
+
 def test_simota_goes_by_the_class():
     world = World(square_grid(), [(30, 20, 60, 50), (30, 20, 60, 50)], [0, 1])
     boxes = world.objects[:1].expand(len(world.places.boxes), 4)

@@ -24,7 +24,7 @@ from mot.training.assigners.core import (
 )
 from mot.training.targets import BACKGROUND, Guess, Places, Target
 
-_OUTSIDE = 1e4  # costs more than any place that is inside and near
+_FAR = 1e4  # costs more than any place that is near
 _LEAST_LOG = -100.0  # as in torch's binary cross entropy
 _LEAST_IOU = 1e-8
 _TINY = 1e-30
@@ -34,9 +34,10 @@ _TINY = 1e-30
 class SimOta(Assigner):
     """YOLOX's assigner (Ge et al., 2021): an object has the places that cost it least.
 
-    It chooses among those inside it or near its centre, first those that are both. It has as many
-    as the sum of their best overlaps with it, and one at least; whoever pays least for a place that
-    several chose has it.
+    It chooses among those near its centre, then among those inside it. It has as many as the sum of
+    their best overlaps with it, and one at least; whoever pays least for a place that several chose
+    has it. As in later versions of YOLOX, near places need not be inside: of somebody narrower than
+    a stride only those of coarser maps may be, and their boxes cannot learn to fit.
     """
 
     radius: float = 2.5  # around the centre along both axes, in strides
@@ -59,14 +60,13 @@ class SimOta(Assigner):
 
     def _claims(self, places: _Candidates, boxes: Tensor, prices: Tensor) -> tuple[Tensor, Tensor]:
         """(n, K) merits, -inf where the object has enough, and ranks of candidates."""
-        is_inside = within(planes_of(boxes), places.points)
         is_near = near(centres(boxes), places.points, places.reach)
-        is_own = is_inside | is_near
+        is_own = within(planes_of(boxes), places.points) | is_near
         overlaps = guessed_iou(boxes, places.boxes).masked_fill_(~is_own, 0)
         count = min(self.top_k, overlaps.shape[1])
         wanted = overlaps.topk(count).values.sum(1).long().clamp(min=1)
         cost = overlaps.add_(_LEAST_IOU).log_().mul_(-self.iou_weight).add_(prices)
-        cost[~(is_inside & is_near)] += _OUTSIDE
+        cost[~is_near] += _FAR
         cost[~is_own] = torch.inf
         cheapest = cost.topk(count, largest=False)
         enough = torch.arange(count, device=boxes.device) >= wanted[:, None]
