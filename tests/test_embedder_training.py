@@ -90,6 +90,16 @@ def test_it_learns_to_tell_people_apart(trained: Path) -> None:
     assert found[-1]["mAP"] > found[0]["mAP"] + 0.1
 
 
+def test_tensorboard_shows_the_worst_confusions(trained: Path) -> None:
+    accumulators = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator",
+        reason="TensorBoard is not installed",
+    )
+    told = accumulators.EventAccumulator(str(trained / "tensorboard")).Reload()
+    first = told.Images("val/0")[0]
+    assert first.width > first.height / 3 > 100
+
+
 def test_a_resumed_training_is_the_one_that_was_not_interrupted(tmp_path, data) -> None:
     given = tables(data, schedule={"save": 2})
     run(given, tmp_path / "whole")

@@ -6,22 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from mot.appearance.crops import cut
 from mot.files import write_bytes
 from mot.opencv import cv2
-from mot.reports.looks import Confusion, Person, draw_confusions, plot_distances
+from mot.reports.confusions import draw_worst, portraits_of
+from mot.reports.looks import plot_distances
 from mot.trackers.best import BestSettings
 from mot.trackers.botsort import BotSort, BotSortSettings
 from mot.trackers.deepsort import DeepSortSettings
 from mot.trackers.strongsort import StrongSortSettings
-from mot.types import IntArray
 
 if TYPE_CHECKING:
     from mot.cli.evaluating_embedder import Measured
-
-_MOST = 12  # confusions
 
 
 def plot(measured: Measured, folder: Path) -> None:
@@ -29,16 +24,10 @@ def plot(measured: Measured, folder: Path) -> None:
     plot_distances(
         found.same, found.different, found.equal_error(), _thresholds(), folder / "distances.png"
     )
-    queries = _worst(measured)
-    if len(queries):
-        confused = int((found.rank[found.answerable] > 1).sum())
-        title = (
-            f"{measured.gallery.name}: of {int(found.answerable.sum())} queries {confused} have "
-            "another person nearest; the worst, each pair of people once"
-        )
-        sheet = draw_confusions(_confusions(measured, queries), title)
-        encoded = cv2.imencode(".png", sheet)[1].tobytes()
-        write_bytes(folder / "confusions.png", encoded)
+    gallery, queries, others = measured.gallery, measured.queries, measured.others
+    sheet = draw_worst(gallery.name, portraits_of(gallery), queries, others, found)
+    if sheet is not None:
+        write_bytes(folder / "confusions.png", cv2.imencode(".png", sheet)[1].tobytes())
 
 
 def _thresholds() -> Mapping[str, float]:
@@ -50,30 +39,3 @@ def _thresholds() -> Mapping[str, float]:
         # Of half the distance.
         "botsort": BotSortSettings().appearance_thresh / BotSort.looks_weight,
     }
-
-
-def _worst(measured: Measured) -> IntArray:
-    """The queries whose right one is the farthest beyond a wrong one."""
-    found, ids = measured.found, measured.gallery.ids
-    both = np.flatnonzero((found.nearest >= 0).all(axis=1))
-    right, wrong = found.distances[both].T
-    order = both[np.argsort(wrong - right, kind="stable")]
-    pairs = np.stack([ids[measured.queries], ids[measured.others[found.nearest[:, 1]]]], axis=1)
-    _, first = np.unique(pairs[order], axis=0, return_index=True)
-    return order[np.sort(first)[:_MOST]]
-
-
-def _confusions(measured: Measured, queries: IntArray) -> list[Confusion]:
-    crops, ids = measured.gallery.crops, measured.gallery.ids
-    right, wrong = measured.others[measured.found.nearest[queries]].T
-    rows = np.stack([measured.queries[queries], wrong, right], axis=1)
-    images = cut(crops, rows.ravel())
-
-    def person(row: int) -> Person:
-        return Person(images[row], int(ids[row]), crops.name(row))
-
-    distances = measured.found.distances[queries].tolist()
-    return [
-        Confusion(person(query), person(other), person(same), (to_other, to_same))
-        for (query, other, same), (to_same, to_other) in zip(rows.tolist(), distances, strict=True)
-    ]

@@ -133,8 +133,11 @@ def measure(model: nn.Module, begun: Started, materials: Materials) -> Measured:
     """As the embedder that it will be."""
     assert isinstance(model, EmbedderNetwork) and isinstance(materials.val, Trials)
     device = next(model.parameters()).device
-    figures = figures_of(materials.val.trials, TorchEmbedder(model, begun.spec, device))
-    return Measured(figures["mAP"], figures, lambda: ())
+    trials, embedder = materials.val.trials, TorchEmbedder(model, begun.spec, device)
+    tried = [trial.run(embedder) for trial in trials]
+    figures = figures_of(trials, tried)
+    drawn = (each.drawn() for each in tried)
+    return Measured(figures["mAP"], figures, lambda: (each for each in drawn if each is not None))
 
 
 def described(begun: Started, materials: Materials) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from mot.errors import explain
 from mot.files import plain
+from mot.training.board import Board
 from mot.training.logs import BOARD, LOG, whole_lines
 from mot.training.state import Progress
 from mot.training.task import Measured
@@ -32,7 +33,7 @@ class Diary:
     def __init__(self, folder: Path, watch: Watch, progress: Progress, steps: int) -> None:
         self._watch = watch
         watch.begin(steps, progress.step)
-        self._board = _board(folder)
+        self._board = Board(folder / BOARD)
         path = folder / LOG
         lines = whole_lines(path) if path.is_file() else []
         kept = [line for line in lines if json.loads(line)["step"] <= progress.step]
@@ -42,25 +43,19 @@ class Diary:
     def step(self, progress: Progress, told: Mapping[str, float]) -> None:
         self._write({"step": progress.step, "epoch": progress.epoch, **told})
         self._watch.step(progress, told)
-        for name, value in told.items() if self._board else ():
-            self._board.add_scalar(f"train/{name}", value, progress.step)
+        self._board.numbers("train", told, progress.step)
 
     def epoch(self, progress: Progress, measured: Measured, headline: tuple[str, ...]) -> None:
         figures = {name: round(value, 5) for name, value in measured.figures.items()}
         self._write({"step": progress.step, "epoch": progress.epoch, "val": figures})
         self._watch.epoch(progress, {name: figures[name] for name in headline})
-        if self._board:
-            for name, value in figures.items():
-                self._board.add_scalar(f"val/{name}", value, progress.step)
-            for place, image in enumerate(measured.drawn()):
-                rgb = image[..., ::-1].copy()
-                self._board.add_image(f"val/{place}", rgb, progress.step, dataformats="HWC")
+        self._board.numbers("val", figures, progress.step)
+        self._board.pictures("val", measured.drawn, progress.step)
 
     def close(self) -> None:
         self._watch.end()
         self._file.close()
-        if self._board:
-            self._board.close()
+        self._board.close()
 
     def _write(self, record: Mapping[str, Any]) -> None:
         try:
@@ -68,12 +63,3 @@ class Diary:
             self._file.flush()
         except OSError as error:
             raise explain(error, Path(self._file.name)) from error
-
-
-def _board(folder: Path) -> Any:
-    """TensorBoard's writer, where it is installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder / BOARD))

@@ -14,6 +14,7 @@ from mot.appearance.retrieval import BoolArray, Looks, Retrieval, retrieve
 from mot.appearance.torch_embedder import TorchEmbedder
 from mot.detectors.pictures import Size
 from mot.errors import MotError
+from mot.reports.confusions import Portraits, draw_worst, portraits_of
 from mot.training.augment.crop import CropAugment
 from mot.training.augment.crop_settings import CropSettings
 from mot.training.data.crops import Crops, cut
@@ -28,12 +29,17 @@ _VIEWS = 2  # of a crop, of which one looks for the other
 _RANKS = (1, 5)
 
 
+class Tried(NamedTuple):
+    found: Retrieval
+    drawn: Callable[[], Image | None]  # the worst confusions
+
+
 class Trial(NamedTuple):
     """People to be found among others."""
 
     name: str
     crops: int  # how many
-    run: Callable[[TorchEmbedder], Retrieval]
+    run: Callable[[TorchEmbedder], Tried]
 
 
 class Trials(DataSet):
@@ -47,9 +53,9 @@ class Trials(DataSet):
         return sum(trial.crops for trial in self.trials)
 
 
-def figures_of(trials: Sequence[Trial], embedder: TorchEmbedder) -> dict[str, float]:
+def figures_of(trials: Sequence[Trial], tried: Sequence[Tried]) -> dict[str, float]:
     """Their means, and where there are several, each one's."""
-    found = [_figures(trial.run(embedder)) for trial in trials]
+    found = [_figures(each.found) for each in tried]
     means = {name: float(np.mean([figures[name] for figures in found])) for name in found[0]}
     each = {
         f"{name} {trial.name}": value
@@ -81,19 +87,30 @@ def trials_of(settings: DataSettings, size: Size, findings: Findings) -> Iterato
         yield trial_of_views(settings.source.stem, crops, size)
 
 
-def _search(gallery: Gallery, embedder: TorchEmbedder) -> Retrieval:
+def _search(gallery: Gallery, embedder: TorchEmbedder) -> Tried:
     """As `mot eval-embedder` does."""
-    return search(gallery, look(gallery.crops, embedder, lambda count: None)).found
+    searched = search(gallery, look(gallery.crops, embedder, lambda count: None))
+    return Tried(
+        searched.found, partial(draw_worst, gallery.name, portraits_of(gallery), *searched)
+    )
 
 
 def trial_of_views(name: str, crops: Crops, size: Size) -> Trial:
     """Two views of each, the same ones each time: the one is looked for among the others."""
     views = np.stack([_views(crops, size, turn) for turn in range(_VIEWS)])
     people = np.arange(1, len(crops) + 1)
+    queries, others = np.arange(_VIEWS * len(crops)).reshape(_VIEWS, -1)
+    flat = views.reshape(-1, *views.shape[2:])
+    shown = Portraits(
+        np.tile(people, _VIEWS),
+        lambda row: f"view {row // len(crops) + 1}",
+        lambda rows: {row: flat[row] for row in rows.tolist()},
+    )
 
-    def run(embedder: TorchEmbedder) -> Retrieval:
+    def run(embedder: TorchEmbedder) -> Tried:
         first, second = (Looks(embedder.of_crops(each), people, people) for each in views)
-        return retrieve(first, second, _nothing)
+        found = retrieve(first, second, _nothing)
+        return Tried(found, partial(draw_worst, name, shown, queries, others, found))
 
     return Trial(name, _VIEWS * len(crops), run)
 
