@@ -70,8 +70,17 @@ def render(folder: Path) -> None:
 
 
 def recipe_of(name: str, folder: Path, size: str, epochs: int) -> Recipe:
-    """Small and quick, from nothing: norms and first stages have to learn too."""
+    """Small and quick, from nothing."""
     size = "320x320" if name.startswith("ssdlite") else size  # which knows no other
+    # Proposals that Faster R-CNN learns from: there are few people, and each costs much.
+    own: dict[str, object] = {"loss.judged": 64} if name.startswith("fasterrcnn") else {}
+    return load_recipe(
+        [name, str(folder / "data.toml")], overrides_of(size, epochs, own), str(folder)
+    )
+
+
+def overrides_of(size: str, epochs: int, own: Mapping[str, object]) -> tuple[str, ...]:
+    """As `--set` takes them. Norms and first stages have to learn too."""
     settings: dict[str, object] = {
         "model.weights": "",
         "model.frozen_stages": 0,
@@ -91,11 +100,9 @@ def recipe_of(name: str, folder: Path, size: str, epochs: int) -> Recipe:
         "schedule.ema": 0.98,
         "schedule.precision": "fp16" if torch.cuda.is_available() else "",
         "schedule.workers": 0,
+        **own,
     }
-    if name.startswith("fasterrcnn"):
-        settings["loss.judged"] = 64  # proposals: there are few people, and each costs much
-    overrides = tuple(f"{key}={_toml(value)}" for key, value in settings.items())
-    return load_recipe([name, str(folder / "data.toml")], overrides, str(folder))
+    return tuple(f"{key}={_toml(value)}" for key, value in settings.items())
 
 
 def _toml(value: object) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import mot
 from mot.errors import MotError
 from mot.motfile import read_tracks
 from mot.opencv import cv2
@@ -108,13 +109,15 @@ def test_other_metadata_is_passed_over(tmp_path, about) -> None:
     np.testing.assert_allclose(found, [plain(image[0, 5])], atol=1e-5)
 
 
-def test_boxes_outside_are_cut_and_those_wholly_outside_are_grey(tmp_path) -> None:
+def test_boxes_outside_are_cut_and_nothing_is_known_of_those_wholly_outside(tmp_path) -> None:
     image = np.zeros((40, 60, 3), np.uint8)
     image[:, :20], image[:, 20:] = (255, 0, 0), (0, 0, 255)
     xyxy = [[-50, -9, 20, 99], [40, 0, 1e6, 40], [70, 0, 90, 40], [-9, -9, 0, 0], [5, 5, 5, 30]]
     found = OnnxEmbedder(mean_colour(tmp_path))(image, np.array(xyxy, np.float32))
-    colours = [(255, 0, 0), (0, 0, 255), *[(128, 128, 128)] * 3]
-    np.testing.assert_allclose(found, [plain(colour) for colour in colours], atol=1e-5)
+    seen = [plain(colour) for colour in ((255, 0, 0), (0, 0, 255))]
+    np.testing.assert_allclose(found, [*seen, *np.zeros((3, 3))], atol=1e-5)
+    nobody = OnnxEmbedder(mean_colour(tmp_path))(image, np.array(xyxy[2:], np.float32))
+    np.testing.assert_array_equal(nobody, np.zeros((3, 3)))
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-30, 1e30, np.nan, np.inf])
@@ -188,6 +191,11 @@ def test_a_damaged_file_is_named(tmp_path, content) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(mean_colour(tmp_path).read_bytes()[:-40] if content is None else content)
     assert refusal(path).startswith(f"{path}: not an ONNX file that can be run")
+
+
+def test_a_detector_is_refused() -> None:
+    weights = Path(mot.__file__).parent / "weights/person.onnx"
+    assert "not one vector: a detector is given as --detector" in refusal(weights)
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path) -> None:

@@ -89,6 +89,19 @@ def test_vectors_are_unit_and_the_last_map_is_a_sixteenth(name) -> None:
     torch.testing.assert_close(model(crops[1:2]), vectors[1:2], atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("name", ["dla34", "resnet18d"])
+def test_halvings_by_pools_are_taken_back_too(name) -> None:
+    model = create(EmbedderSettings(name, 32, 64, 8)).eval()
+    with torch.inference_mode():
+        assert model.backbone(torch.rand(1, 3, 64, 32)).shape[2:] == (4, 2)
+
+
+def test_whatever_halves_otherwise_stays_as_it_is() -> None:
+    model = create(EmbedderSettings("convnext_atto", 32, 64, 8)).eval()
+    with torch.inference_mode():
+        assert model(torch.rand(1, 3, 64, 32)).shape == (1, 8)
+
+
 def test_stripes_are_averaged_apart() -> None:
     model = create(EmbedderSettings("small", 32, 64, 8, stripes=4)).eval()
     maps = torch.rand(2, 96, 4, 2)
@@ -136,12 +149,12 @@ def test_files_of_others_are_refused(metadata, message, tmp_path) -> None:
         told_by(path)
 
 
-def test_boxes_beyond_the_picture_are_grey_crops() -> None:
+def test_nothing_is_known_of_boxes_beyond_the_picture() -> None:
     settings = EmbedderSettings("small", 16, 32, 8)
     embedder = TorchEmbedder(create(settings), spec_of(settings), torch.device("cpu"))
     image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
     boxes = np.array([[0, 0, 20, 40], [60, 60, 80, 90], [10, 10, 10.2, 30]], np.float32)
     found = embedder(image, boxes)
-    assert np.isfinite(found).all() and found.shape == (3, 8)
-    np.testing.assert_allclose(found[1], found[2])
-    assert embedder(image, boxes[:0]).shape == (0, 0)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), [1, 0, 0], atol=1e-5)
+    np.testing.assert_array_equal(embedder(image, boxes[1:]), np.zeros((2, 8)))
+    assert embedder(image, boxes[:0]).shape == (0, 8)

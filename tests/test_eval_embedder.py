@@ -154,6 +154,18 @@ def test_names_tell_who_and_where(tmp_path) -> None:
     assert found.strangers == ("0002.jpg", "c1s1_000451.jpg", "note.txt")
 
 
+def test_people_may_begin_at_0(own_market) -> None:
+    """Where a query looks for 0, that is no distractor."""
+    for path in own_market.glob("*/0000_*"):
+        path.unlink()
+    (before,) = read_galleries(own_market)
+    for path in own_market.glob("*/0001_*"):
+        path.rename(path.with_name(path.name.replace("0001_", "0000_", 1)))
+    (after,) = read_galleries(own_market)
+    assert after.ids.min() == 1
+    assert len(np.unique(after.ids)) == len(np.unique(before.ids))
+
+
 def test_other_files_are_counted_and_named(own_market, network, capsys) -> None:
     for name in ("a.txt", "b.txt", "c.txt", "d.txt"):
         (own_market / "query" / name).touch()
@@ -257,8 +269,21 @@ def test_a_gap_that_leaves_nobody_is_named(street, network, capsys) -> None:
     assert line.startswith(
         f"mot: {street}: nobody is seen again 50 frames later, the longest for 23"
     )
-    assert line.endswith("give --gap 11")
+    assert line.endswith("give a gap of 11")
     assert run(network, street, "--gap", 11, "-q") == 0
+
+
+def test_one_that_is_too_short_does_not_stop_the_others(
+    own_street, street, network, capsys
+) -> None:
+    short = own_street.parent / "both" / "short"
+    shutil.copytree(street, short)
+    rewritten(short, lambda row: row if int(row[0]) < 5 else None)
+    (short.parent / "whole").symlink_to(street)
+    assert run(network, short.parent, "--gap", GAP) == 0
+    output = capsys.readouterr()
+    assert [row.split()[0] for row in output.out.splitlines()[2:]] == ["whole"]
+    assert f"left out: {short}: nobody is seen again {GAP} frames later" in output.err
 
 
 def test_who_does_not_count(own_street, street) -> None:
@@ -409,6 +434,7 @@ def half_blind(image, xyxy) -> np.ndarray:
     ("words", "says"),
     [
         (["nowhere"], "nowhere: no such folder"),
+        (["net.onnx"], "net.onnx: not a folder"),
         (["empty"], "holds neither query/ and bounding_box_test/, as Market-1501 does, nor"),
         (["blind", "--gap", "1"], "blind: has no pictures to look at: no img1/, and no video"),
         (["market", "market"], "two data sets are called 'market'"),
@@ -437,6 +463,8 @@ def here(market, network, tmp_path, monkeypatch) -> None:
 
 def test_an_embedder_that_is_not_there(market, capsys) -> None:
     assert refusal(capsys, "gone.onnx", market) == "mot: gone.onnx: no such file"
+    line = refusal(capsys, "osnet_x0_25_msmt17", market)
+    assert line.endswith("no such file: mot models get osnet_x0_25_msmt17")
 
 
 def test_a_device_is_taken(network) -> None:

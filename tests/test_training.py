@@ -352,6 +352,13 @@ def test_the_rate_warms_up_and_falls() -> None:
     assert found == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
+def test_of_a_short_training_a_fifth_warms_up() -> None:
+    short = Schedule(epochs=3, lr=1.0, warmup=500, shape="constant")
+    rates = [rate_at(step, 10, short) for step in range(30)]
+    assert rates == pytest.approx([*(np.arange(1, 7) / 6), *[1.0] * 24])
+    assert rate_at(0, 1, Schedule(epochs=1, lr=1.0, warmup=500)) == 1
+
+
 def test_the_average_follows_the_weights() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
     average, seen = Average(model, 0.5), [model[0].weight.detach().clone()]

@@ -34,7 +34,8 @@ class Embedder(Protocol):
 class OnnxEmbedder:
     """Looks at people in a frame: their crops go through the network in one batch.
 
-    A file that takes one crop alone is run on several threads at once.
+    A file that takes one crop alone is run on several threads at once. Nothing is known of boxes
+    without a pixel in the picture.
     """
 
     def __init__(self, path: str | Path, threads: int | None = None, device: str = "auto") -> None:
@@ -50,26 +51,39 @@ class OnnxEmbedder:
         std = _per_channel(self.path, "std", known.get("std", _STD))
         self._scale = np.array(1 / (255 * std), np.float32)
         self._shift = np.array(-mean / std, np.float32)
+        self._dims = self._dims_of(np.full((self.size[1], self.size[0], 3), 128, np.uint8))
+
+    def _dims_of(self, grey: Image) -> int:
+        """Of the vectors; a detector tells more of a crop than one."""
+        try:
+            shape = self._run(self._prepared([grey])).shape
+        except Exception as error:  # ONNX Runtime's own kinds have no common base
+            reason = str(error).splitlines()[0][:120]
+            raise MotError(f"{self.path}: cannot be run on a crop ({reason})") from None
+        if shape[:1] != (1,) or np.prod(shape) != max(shape):
+            raise MotError(
+                f"{self.path}: tells {shape} of a crop, not one vector: "
+                "a detector is given as --detector"
+            )
+        return int(max(shape))
 
     def __call__(self, image: Image, xyxy: FloatArray) -> FloatArray:
         """(N, D) unit vectors of the people in these boxes."""
-        crops = self._crops(image, xyxy)
-        if not len(crops):
-            return np.zeros((0, 0), np.float32)
-        parts = [self._run(crops[at : at + _BATCH]) for at in range(0, len(crops), _BATCH)]
-        vectors = np.concatenate(parts, dtype=np.float64).reshape(len(crops), -1)
-        length = np.linalg.norm(vectors, axis=1, keepdims=True)
-        with np.errstate(invalid="ignore"):  # of a network that gives infinite numbers
-            unit: FloatArray = (vectors / np.maximum(length, 1e-12)).astype(np.float32)
-        return np.nan_to_num(unit)
+        cuts = boxes.cut_out(image, xyxy)
+        seen = [row for row, crop in enumerate(cuts) if crop.size]
+        found = np.zeros((len(cuts), self._dims), np.float32)
+        for start in range(0, len(seen), _BATCH):
+            rows = seen[start : start + _BATCH]
+            told = self._run(self._prepared([cuts[row] for row in rows]))
+            found[rows] = _unit(told.reshape(len(rows), -1))
+        return found
 
-    def _crops(self, image: Image, xyxy: FloatArray) -> npt.NDArray[np.float32]:
-        """(N, 3, H, W) RGB as the network wants them; of a box outside the picture, grey."""
-        pixels = np.full((len(xyxy), self.size[1], self.size[0], 3), 128, np.uint8)
-        for crop, seen in zip(pixels, boxes.cut_out(image, xyxy), strict=True):
-            if seen.size:
-                cv2.resize(seen, self.size, dst=crop)
-        crops = np.empty((len(xyxy), 3, self.size[1], self.size[0]), np.float32)
+    def _prepared(self, cuts: Sequence[Image]) -> npt.NDArray[np.float32]:
+        """(N, 3, H, W) RGB as the network wants them."""
+        pixels = np.empty((len(cuts), self.size[1], self.size[0], 3), np.uint8)
+        for crop, cut in zip(pixels, cuts, strict=True):
+            cv2.resize(cut, self.size, dst=crop)
+        crops = np.empty((len(cuts), 3, self.size[1], self.size[0]), np.float32)
         for channel in range(3):
             plane = pixels[..., 2 - channel]
             np.multiply(plane, self._scale[channel], out=crops[:, channel], casting="unsafe")
@@ -85,6 +99,15 @@ class OnnxEmbedder:
                 lambda crop: self._session.run(None, {self._input: crop})[0], one_by_one
             )
             return np.concatenate(list(found))
+
+
+def _unit(vectors: npt.NDArray[np.float32]) -> FloatArray:
+    """Zeros of what is not finite."""
+    exact = vectors.astype(np.float64)
+    length = np.linalg.norm(exact, axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        unit: FloatArray = (exact / np.maximum(length, 1e-12)).astype(np.float32)
+    return np.nan_to_num(unit)
 
 
 def _open(path: Path, threads: int, device: str) -> tuple[Any, bool]:

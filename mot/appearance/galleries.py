@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,7 +76,7 @@ def read_galleries(
     """
     path = Path(source).expanduser()
     if not path.is_dir():
-        raise MotError(f"{path}: no such folder")
+        raise MotError(f"{path}: {'not a folder' if path.exists() else 'no such folder'}")
     if any((path / part).is_dir() for part in (QUERIES, GALLERY)):
         return [read_market(path)]
     if not any(any(path.glob(f"{above}gt/gt.txt")) for above in ("", "*/", "*/*/")):
@@ -88,7 +88,22 @@ def read_galleries(
     for sequence in find_sequences(path):
         if sequence.ground_truth:
             sequences.setdefault(sequence.base_name, sequence)
-    return [read_sequence_gallery(each, gap, every) for each in sequences.values()]
+    return _usable(list(sequences.values()), gap, every)
+
+
+def _usable(sequences: list[Sequence], gap: int, every: int | None) -> list[Gallery]:
+    """Of those in which somebody can be found again; the first tells of the others."""
+    galleries, unusable = [], []
+    for sequence in sequences:
+        try:
+            galleries.append(read_sequence_gallery(sequence, gap, every))
+        except MotError as error:
+            unusable.append(error)
+    if not galleries:
+        raise unusable[0]
+    notes = tuple(f"left out: {error}" for error in unusable)
+    galleries[0] = replace(galleries[0], notes=notes)
+    return galleries
 
 
 class Named(NamedTuple):
@@ -101,8 +116,8 @@ class Named(NamedTuple):
 
 
 def read_names(folder: Path) -> Named:
-    """Such as `0001_c1s1_000151_01.jpg`: of person 1, by camera 1; person 0 is somebody whom no
-    query looks for. Those of -1 show nobody, and are passed over."""
+    """Such as `0001_c1s1_000151_01.jpg`: of person 1, by camera 1; in a gallery, person 0 is
+    somebody whom no query looks for. Those of -1 show nobody, and are passed over."""
     if not folder.is_dir():
         raise MotError(f"{folder}: no such folder")
     files = sorted(path for path in folder.iterdir() if not _is_litter(path))
@@ -126,10 +141,13 @@ def read_market(folder: Path) -> Gallery:
     parts = {name: read_names(folder / name) for name in (QUERIES, GALLERY)}
     queries, gallery = parts.values()
     rows = np.arange(len(queries.paths) + len(gallery.paths))
+    ids = np.concatenate([queries.ids, gallery.ids])
+    if (queries.ids == OTHER).any():  # whom a query looks for is a person, where people begin at 0
+        ids += 1
     return Gallery(
         folder.absolute().name,
         Pictures(queries.paths + gallery.paths),
-        np.concatenate([queries.ids, gallery.ids]),
+        ids,
         np.concatenate([queries.cameras, gallery.cameras]),
         rows[: len(queries.paths)],
         rows[len(queries.paths) :],
@@ -185,7 +203,7 @@ def _check_gap(sequence: Sequence, people: MotRows, gap: int) -> None:
     spans = [np.ptp(people.frames[people.ids == number]) for number in np.unique(people.ids)]
     longest = int(max(spans))
     if longest < gap:
-        smaller = f"--gap {max(1, longest // 2)}" if longest else "a smaller --every"
+        smaller = f"a gap of {max(1, longest // 2)}" if longest else "a smaller --every"
         raise MotError(
             f"{sequence.folder}: nobody is seen again {gap} frames later, the longest for "
             f"{longest} (where there are pictures): give {smaller}"

@@ -37,6 +37,7 @@ class EmbedderNetwork(nn.Module):
         self.reduce = nn.Linear(channels * settings.stripes, settings.dims)
         self.neck = nn.BatchNorm1d(settings.dims)
         self.neck.bias.requires_grad_(False)  # so that angles are all that differs
+        self.dims = settings.dims + bool(self.common)
 
     def _channels(self, settings: EmbedderSettings) -> int:
         trial = torch.zeros(1, 3, settings.height, settings.width)
@@ -78,9 +79,10 @@ class LastMap(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        body = TimmBody(name, (_DEEPEST,))
-        self.body = body
-        _keep_size(body.model)
+        self.body = TimmBody(name, (_DEEPEST,))
+        _keep_size(self.body.model)
+        if not _runs(self.body):  # it halves in yet another way, which is left to it
+            self.body = TimmBody(name, (_DEEPEST,))
 
     def forward(self, images: Tensor) -> Tensor:
         (last,) = self.body(images).values()
@@ -89,7 +91,7 @@ class LastMap(nn.Module):
 
 
 def _keep_size(network: nn.Module) -> None:
-    """Take the last halving back, where it is one of ordinary convolutions."""
+    """Take the last halving back, where it is one of ordinary convolutions, and pools."""
     halving = [
         (name, layer)
         for name, layer in network.named_modules()
@@ -99,6 +101,25 @@ def _keep_size(network: nn.Module) -> None:
     for name, layer in halving:
         if name.split(".")[:2] == stage:
             layer.stride = (1, 1)
+    pools = [
+        name
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.AvgPool2d | nn.MaxPool2d) and layer.stride in (2, (2, 2))
+    ]
+    for name in pools:
+        if name.split(".")[:1] == stage[:1]:
+            network.set_submodule(name, nn.Identity())
+
+
+def _runs(body: nn.Module) -> bool:
+    try:
+        with torch.no_grad():
+            body.eval()(torch.zeros(1, 3, 2 * _DEEPEST, 2 * _DEEPEST))
+    except RuntimeError:
+        return False
+    finally:
+        body.train()
+    return True
 
 
 def create(settings: EmbedderSettings) -> EmbedderNetwork:

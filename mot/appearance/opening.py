@@ -8,7 +8,8 @@ from pathlib import Path
 from mot.appearance import DEFAULT_EMBEDDER
 from mot.appearance.embedder import Embedder, OnnxEmbedder
 from mot.appearance.trained import SUFFIX, open_trained
-from mot.models import installed_file
+from mot.errors import MotError
+from mot.models import installed_file, known_models
 
 _BUILT_IN = Path(str(resources.files("mot").joinpath("weights", "embedder.onnx")))
 
@@ -16,10 +17,18 @@ _BUILT_IN = Path(str(resources.files("mot").joinpath("weights", "embedder.onnx")
 def open_embedder(name: str, threads: int | None = None, device: str = "auto") -> Embedder:
     """The built-in one, that of an ONNX file, of what `mot train` wrote, or of an installed model
     of this name (`mot models`)."""
-    path = file_of(name)
+    path = found_file(name)
     if path.suffix == SUFFIX:
         return open_trained(path, threads, device)
     return OnnxEmbedder(path, threads, device)
+
+
+def found_file(name: str) -> Path:
+    path = file_of(name)
+    if not path.is_file():
+        known = f": mot models get {name}" * (name in known_models())
+        raise MotError(f"{path}: no such file{known}")
+    return path
 
 
 def file_of(name: str) -> Path:

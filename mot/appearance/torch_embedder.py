@@ -25,15 +25,17 @@ class TorchEmbedder:
 
     def __call__(self, image: Image, xyxy: FloatArray) -> FloatArray:
         """(N, D) unit vectors of the people in these boxes."""
-        nothing = np.full((1, 1, 3), self._spec.margin, np.uint8)
-        seen = [crop if crop.size else nothing for crop in boxes.cut_out(image, xyxy)]
-        return self.of_crops(batch_of(seen, self._spec, self._spec.size)[0])
+        cuts = boxes.cut_out(image, xyxy)
+        seen = [row for row, crop in enumerate(cuts) if crop.size]
+        found = np.zeros((len(cuts), self._model.dims), np.float32)
+        if seen:
+            crops = batch_of([cuts[row] for row in seen], self._spec, self._spec.size)[0]
+            found[seen] = self.of_crops(crops)
+        return found
 
     @torch.inference_mode()
     def of_crops(self, crops: Image) -> FloatArray:
         """(N, D) of (N, H, W, 3) BGR pictures of its size."""
-        if not len(crops):
-            return np.zeros((0, 0), np.float32)
         parts = [crops[at : at + _BATCH] for at in range(0, len(crops), _BATCH)]
         found: FloatArray = torch.cat([self._seen(part) for part in parts]).cpu().numpy()
         return found

@@ -57,7 +57,8 @@ Examples:
 @click.option("--overwrite", is_flag=True, help="Replace earlier files.")
 @click.option("-q", "--quiet", is_flag=True, help="No notes, only the table.")
 def eval_embedder(**options: Any) -> None:
-    """Measure how well EMBEDDER, an ONNX file, finds people again, by Market-1501's protocol.
+    """Measure how well EMBEDDER finds people again, by Market-1501's protocol: an .onnx or a
+    .safetensors file, a known model, or person, which comes with mot.
 
     DATA is a folder with query/ and bounding_box_test/ as Market-1501 has them, or a MOTChallenge
     sequence or data set with ground truth and pictures (img1/, or a video in the folder).

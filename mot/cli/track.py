@@ -53,7 +53,7 @@ embedder_flag = click.option(
     "--embedder",
     metavar="FILE|NAME",
     help="What sees what they look like: .onnx, .safetensors, none. [default: person, which "
-    "comes with mot, for trackers that use it]",
+    "comes with mot, where a detector looks at the pictures or the tracker needs it]",
 )
 _FLAGS = (
     click.option("--detections", metavar="FILE|DIR|NAME", help="MOT detections, not a detector's."),

@@ -40,7 +40,7 @@ def read_own(path: Path, metadata: Mapping[str, str]) -> tuple[InputSpec, tuple[
         record = json.loads(metadata[KEY])
         names = tuple(str(name) for name in record.pop("names"))
         if not names:
-            raise ValueError("names")
+            raise MotError(f"{path}: finds nothing: an embedder is given as --embedder")
         return _sound(InputSpec(**{key: _frozen(value) for key, value in record.items()})), names
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         raise MotError(f"{path}: its metadata {KEY!r} is damaged: export it again") from None

@@ -9,6 +9,7 @@ import numpy as np
 from torch import nn
 
 from mot.appearance.networks import EmbedderNetwork, create, metadata_of
+from mot.appearance.opening import found_file
 from mot.appearance.settings import EmbedderSettings, spec_of
 from mot.appearance.torch_embedder import TorchEmbedder
 from mot.config import build
@@ -40,7 +41,10 @@ FLAG = "--embedder"
 
 
 def start(recipe: Recipe, weights: str) -> Started:
-    """The network; what fits of the weights is taken over."""
+    """The network; what fits of the weights is taken over. Before hours of work, also: is there
+    the teacher?"""
+    if recipe.loss.get("teacher"):
+        found_file(str(recipe.loss["teacher"]))
     assert isinstance(recipe.model, EmbedderSettings)
     model, note = create(recipe.model), "from nothing"
     if weights:

@@ -28,7 +28,12 @@ from mot.training.state import Progress, State, load_state, read_recipe, save_st
 from mot.training.targets import Target
 from mot.training.task import Task
 
-_HALF = {"": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+_DTYPES = {
+    "": torch.float32,
+    "fp32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+}
 
 
 class Lesson(nn.Module):
@@ -148,7 +153,7 @@ class Training:
         return {"lr": rate, "loss": sum(told.values()), **told, "norm": norm}
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
-        dtype = _HALF[self.recipe.schedule.precision]
+        dtype = _DTYPES[self.recipe.schedule.precision]
         images = self.normalised(batch.images.to(self.device, non_blocking=True))
         images = images.contiguous(memory_format=torch.channels_last)
         targets = [Target(*(part.to(self.device) for part in each)) for each in batch.targets]

@@ -26,8 +26,9 @@ def optimiser_of(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
 
 
 def rate_at(step: int, per_epoch: int, schedule: Schedule) -> float:
-    """The learning rate of a step, from 0."""
-    warm = min(1.0, (step + 1) / max(1, schedule.warmup))
+    """The learning rate of a step, from 0. Of a short training no more than a fifth warms up."""
+    warmup = min(schedule.warmup, per_epoch * schedule.epochs // 5)
+    warm = min(1.0, (step + 1) / max(1, warmup))
     epoch = step / per_epoch
     if schedule.shape == "step":
         passed = sum(epoch >= end for end in schedule.steps)

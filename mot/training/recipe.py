@@ -24,7 +24,7 @@ EMBEDDER = "embedder"  # what is no detector: an embedder of appearance
 _FREE = ("workers", "save", "device")  # may differ when a training is resumed
 SHAPES = ("cosine", "step", "constant")
 OPTIMISERS = ("sgd", "adamw")
-PRECISIONS = ("", "fp16", "bf16")
+PRECISIONS = ("", "fp32", "fp16", "bf16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,13 @@ class Schedule:
     lr: float = 0.01
     momentum: float = 0.9  # AdamW's first beta
     decay: float = 5e-4  # of weights, not of biases and norms
-    warmup: int = 500  # steps
+    warmup: int = 500  # steps; a fifth of all at most
     shape: str = "cosine"  # or step, constant
     steps: tuple[int, ...] = ()  # epochs after which the rate falls to a tenth
     least: float = 0.01  # of the rate, at the end of the cosine
     clip: float = 10.0  # the largest norm of the gradient; 0: any
     ema: float = 0.9998  # how much the averaged weights keep at a step; 0: no average
-    precision: str = ""  # fp16, bf16: mixed with float32
+    precision: str = ""  # fp16, bf16: mixed with float32; fp32, as if nothing is told: that alone
     workers: int = 2  # processes that read pictures
     validate: int = 1  # epochs between measurements
     save: int = 500  # steps between checkpoints, beside those of each epoch

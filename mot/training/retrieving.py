@@ -75,7 +75,7 @@ def trials_of(settings: DataSettings, size: Size, findings: Findings) -> Iterato
     each box is someone else, by two views of each."""
     if settings.identities == "told":
         every = settings.every if settings.every > 1 else None
-        for gallery in read_galleries(settings.source, every=every):
+        for gallery in read_galleries(settings.source, settings.gap, every):
             yield Trial(gallery.name, len(gallery.ids), partial(_search, gallery))
     else:
         data, found = load(settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mot.appearance.galleries import read_names
+from mot.appearance.galleries import GALLERY, read_names
 from mot.appearance.retrieval import OTHER
 from mot.training.data.pictures import size_of
 from mot.training.data.settings import DataSettings
@@ -16,15 +16,15 @@ STRANGERS = "files have names that tell nobody, and are left out"
 
 
 def read(settings: DataSettings) -> Reading:
-    """The pictures to train on, or those of the folder `split`. Who is nobody in particular is left
-    out, as are pictures of nothing."""
+    """The pictures to train on, or those of the folder `split`, without pictures of nothing, and in
+    a gallery without those of nobody in particular."""
     folder = settings.source / (settings.split or TRAIN)
     folder = folder if settings.split or folder.is_dir() else settings.source
     named = read_names(folder)
     people = [
         (path, person)
         for path, person in zip(named.paths, named.ids.tolist(), strict=True)
-        if person != OTHER
+        if person != OTHER or folder.name != GALLERY
     ]
     notes = ((STRANGERS, named.strangers),) if named.strangers else ()
     return Reading(_pictures(people), notes=notes)

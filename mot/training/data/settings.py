@@ -26,6 +26,7 @@ class DataSettings:
     least_visibility: float = 0.0  # objects of which a smaller share is seen are ignored
     least_height: float = 0.0  # pixels; lower objects are ignored
     identities: str = "told"  # or boxes: each box is someone else; or none
+    gap: int = 50  # frames after which an embedder is to find people of a sequence again
 
     def __post_init__(self) -> None:
         _check_choice("boxes", self.boxes, BOXES)
@@ -33,8 +34,9 @@ class DataSettings:
         _check_choice("identities", self.identities, IDENTITIES)
         if not self.annotations:
             raise ValueError("annotations is empty: name a file or a folder")
-        if self.every < 1:
-            raise ValueError(f"every = {self.every} must be 1 or more")
+        for key in ("every", "gap"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"{key} = {getattr(self, key)} must be 1 or more")
         if self.least_visibility > 1:
             raise ValueError(f"least_visibility = {self.least_visibility} is a share, at most 1")
 

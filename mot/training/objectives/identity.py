@@ -52,6 +52,7 @@ class Learned(nn.Module):
         self.classifier = nn.Linear(dims, max(1, identities))
         self.scale = math.sqrt(2) * math.log(max(2, identities - 1))
         self.doubts = nn.Parameter(torch.tensor(_DOUBTS))
+        self.is_taught = identities > 1 or bool(settings.teacher)
         self.teacher = Teacher(settings.teacher, spec) if settings.teacher else None
         if self.teacher:
             self.projection = nn.Linear(dims, self.teacher.dims)
@@ -86,8 +87,10 @@ class Learned(nn.Module):
 
     def balanced(self, detection: Mapping[str, Tensor], identity: Mapping[str, Tensor]) -> Losses:
         """Weighted by how little each task is doubted, which is learned (Kendall et al., 2018)."""
-        losses = {"balance": self.doubts.sum() / 2}
-        for doubt, part in zip(self.doubts, (detection, identity), strict=True):
+        weighted = (detection, identity) if self.is_taught else (detection,)
+        doubts = self.doubts[: len(weighted)]  # a loss that is always 0 would not be doubted at all
+        losses = {**identity, "balance": doubts.sum() / 2}
+        for doubt, part in zip(doubts, weighted, strict=True):
             losses |= {name: (-doubt).exp() / 2 * loss for name, loss in part.items()}
         return losses
 

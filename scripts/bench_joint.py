@@ -1,0 +1,131 @@
+"""Networks that find people and tell what they look like, trained on rendered sequences: how well
+are others followed by them?
+
+    python scripts/bench_joint.py [--epochs 12] [--size 384x240] [--keep DIR]
+
+FairMOT with the identities of the sequences, FairMOT on single pictures of which each box is
+somebody else, and JDE with identities, each from nothing on 1,000 pictures of five sequences, and
+measured on five of other people: AP at an IoU of 0.5, the tracker `fairmot` (trackeval's figures in
+percent), and how often the right person of a frame a second later is the most alike. With --keep
+the runs stay, for `mot train plot` to draw the losses of both tasks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from bench_appearance import seen
+from bench_families import SPACING, Nobody, overrides_of, render
+from bench_trackers import Load, Stream, run
+from scoring import Truth, score
+
+from mot import boxes
+from mot.config import build_detector
+from mot.motfile import Sequence, find_sequences, read_rows_of
+from mot.trackers.appearance import cosine_distance
+from mot.training.recipe import load_recipe
+from mot.training.run import Plan, train
+from mot.types import Frame
+from mot.video import open_source
+
+DATA = """
+[[data.train]]
+annotations = "train"
+every = 2
+least_visibility = 0.3
+identities = "{identities}"
+[[data.val]]
+annotations = "val"
+every = {every}
+least_visibility = 0.3
+"""
+SMALL = {"model.backbone": "mobilenetv2_050", "model.neck_width": 48, "model.dims": 64}
+VARIANTS: dict[str, tuple[str, str, dict[str, object]]] = {
+    "FairMOT, identities": ("fairmot-mobilenetv2", "told", {"model.head_width": 48}),
+    "FairMOT, boxes": ("fairmot-mobilenetv2", "boxes", {"model.head_width": 48}),
+    "JDE, identities": ("jde-yolov3", "told", {"model.hidden": 64, "model.neck_width": 128}),
+}
+SECOND = 25  # frames
+SAME = 0.5  # IoU from which a detection is a person
+
+
+def weights_of(name: str, folder: Path, runs: Path, size: str, epochs: int) -> tuple[Path, float]:
+    """Of a training, and its AP."""
+    recipe, identities, own = VARIANTS[name]
+    data = folder / f"{identities}.toml"
+    data.write_text(DATA.format(identities=identities, every=SPACING))
+    settings = overrides_of(
+        size, epochs, {"schedule.lr": 1e-3, "schedule.ema": 0.99, **SMALL, **own}
+    )
+    plan = Plan(load_recipe([recipe, str(data)], settings, str(folder)), runs / name)
+    finished = train(plan, Nobody(), lambda line: None)
+    return runs / name / "best.safetensors", finished.progress.best
+
+
+def found_by(weights: Path, size: str, sequence: Sequence) -> Stream:
+    width, height = map(int, size.split("x"))
+    detector = build_detector(str(weights), conf=0.1, width=width, height=height)
+
+    def frames() -> Iterable[Frame]:
+        with open_source(sequence.folder / "img1") as source:
+            yield from source
+
+    return seen(frames, lambda frame: detector([frame.image])[0]).stream
+
+
+def again(stream: Stream, sequence: Sequence) -> tuple[int, int]:
+    """How many people are found a second later, and to how many of them the right one is the most
+    alike of all who are found then."""
+    assert sequence.ground_truth
+    truth = read_rows_of(sequence.ground_truth)
+    people = {}
+    for found, frame in stream:
+        here = truth.frames == frame.index
+        shared = boxes.iou(found.boxes, boxes.xywh_to_xyxy(truth.xywh[here]))
+        ids = np.where(shared.max(1) >= SAME, truth.ids[here][shared.argmax(1)], -1)
+        people[frame.index] = found.embeddings, ids
+    met, right = 0, 0
+    for index, (looks, ids) in people.items():
+        later_looks, later_ids = people.get(index + SECOND, (None, ids[:0]))
+        asked = np.isin(ids, later_ids[later_ids > 0])
+        if asked.any():
+            nearest = cosine_distance(looks[asked], later_looks).argmin(1)
+            met, right = met + asked.sum(), right + (later_ids[nearest] == ids[asked]).sum()
+    return int(met), int(right)
+
+
+def measure(weights: Path, size: str, sequences: list[Sequence]) -> str:
+    streams = {each.name: found_by(weights, size, each) for each in sequences}
+    truths = {each.name: Truth(each.ground_truth.read_text(), each.length) for each in sequences}
+    results, _ = run(Load(streams, truths), "fairmot")
+    total = score(truths, results)["COMBINED_SEQ"]
+    met, right = np.sum([again(streams[each.name], each) for each in sequences], axis=0)
+    figures = "".join(f"{total[name]:8.1f}" for name in ("HOTA", "DetA", "AssA", "MOTA", "IDF1"))
+    return f"{figures}{total['IDSW']:6.0f}{100 * right / met:8.1f}"
+
+
+def main(words: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("variants", nargs="*", default=list(VARIANTS))
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--size", default="384x240")
+    parser.add_argument("--keep", type=Path)
+    given = parser.parse_args(words)
+    columns = ("AP50", "HOTA", "DetA", "AssA", "MOTA", "IDF1")
+    print(f"{'':22}{''.join(f'{each:>8}' for each in columns)}{'IDSW':>6}{'rank-1':>8}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        render(folder)
+        sequences = find_sequences(folder / "val")
+        for each in given.variants:
+            weights, ap = weights_of(each, folder, given.keep or folder, given.size, given.epochs)
+            print(f"{each:22}{100 * ap:8.1f}{measure(weights, given.size, sequences)}", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
