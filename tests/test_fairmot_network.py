@@ -314,6 +314,15 @@ def test_who_is_not_known_does_not_count() -> None:
     assert nobody.item() == 0
 
 
+@pytest.mark.parametrize("identities, expected", [(1, 0.0), (2, 0.5)])
+def test_a_task_that_costs_nothing_is_not_weighted(identities: int, expected: float) -> None:
+    """Its doubt would fall for ever."""
+    objective = teach(tiny().train(), identities)
+    losses = objective(torch.rand(1, 3, 64, 64), [target([[4, 4, 30, 60]], ids=[-1])])
+    sum(losses.values()).backward()
+    assert objective.learned.doubts.grad[1].item() == expected
+
+
 def test_identities_are_classes() -> None:
     """Cross entropy of sqrt(2) log(N - 1) times the unit vector, in NumPy."""
     learned = Learned(

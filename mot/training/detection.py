@@ -28,6 +28,7 @@ from mot.training.materials import Materials, materials_of
 from mot.training.metrics.scores import evaluate
 from mot.training.objectives import Objective, objective_module
 from mot.training.recipe import Recipe
+from mot.training.retrieving import known_again
 from mot.training.starting import Started, started
 from mot.training.task import Measured
 from mot.types import Detections, Frame, Image
@@ -55,6 +56,7 @@ def gather(recipe: Recipe, begun: Started) -> Materials:
     if not any(map(len, told)):
         raise MotError("there is nothing to train on: name data sets as [[data.train]]")
     train, identities = numbered(told, [each.identities for each in recipe.train])
+    val, _ = numbered(val, [each.identities for each in recipe.val])
     weights = [each.weight for each in recipe.train]
     order = shuffled(train, weights, recipe.schedule.seed)
     assert isinstance(recipe.augment, AugmentSettings)
@@ -123,8 +125,9 @@ def measure(model: nn.Module, begun: Started, materials: Materials) -> Measured:
     """As the detector that it will be."""
     found = _found(model, begun, materials)
     data = DataSet(begun.names, (materials.val[place] for place in found))
-    figures = evaluate(data, list(found.values())).as_dict()
-    return Measured(figures["AP50"], figures, lambda: _drawn(data, list(found.values())))
+    seen = list(found.values())
+    figures = {**evaluate(data, seen).as_dict(), **known_again(data, seen)}
+    return Measured(figures["AP50"], figures, lambda: _drawn(data, seen))
 
 
 def _found(model: nn.Module, begun: Started, materials: Materials) -> dict[int, Detections]:

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mot import boxes
 from mot.appearance.crops import look
 from mot.appearance.galleries import Gallery, read_galleries, search
-from mot.appearance.retrieval import BoolArray, Looks, Retrieval, retrieve
+from mot.appearance.retrieval import BoolArray, Looks, Retrieval, retrieve, same_camera
 from mot.appearance.torch_embedder import TorchEmbedder
 from mot.detectors.pictures import Size
 from mot.errors import MotError
@@ -18,15 +19,17 @@ from mot.reports.confusions import Portraits, draw_worst, portraits_of
 from mot.training.augment.crop import CropAugment
 from mot.training.augment.crop_settings import CropSettings
 from mot.training.data.crops import Crops, cut
-from mot.training.data.dataset import DataSet
+from mot.training.data.dataset import Annotations, DataSet
 from mot.training.data.findings import Findings
 from mot.training.data.identities import numbered
 from mot.training.data.loading import load
 from mot.training.data.settings import DataSettings
-from mot.types import Image
+from mot.types import Detections, Image
 
 _VIEWS = 2  # of a crop, of which one looks for the other
 _RANKS = (1, 5)
+_FOUND = 0.5  # IoU from which a detection is a person
+_MOST = 5000  # people whom a detector finds, each of whom is looked for among all
 
 
 class Tried(NamedTuple):
@@ -63,6 +66,37 @@ def figures_of(trials: Sequence[Trial], tried: Sequence[Tried]) -> dict[str, flo
         for name, value in figures.items()
     }
     return means | (each if len(found) > 1 else {})
+
+
+def known_again(data: DataSet, found: Sequence[Detections]) -> dict[str, float]:
+    """Of those who are told to be in several pictures, by what a detector tells of them: of each
+    the surest detection that covers them. Nothing where it tells of none, or nobody comes again."""
+    seen = [
+        _known(picture.annotations, detections, place)
+        for place, (picture, detections) in enumerate(zip(data, found, strict=True))
+        if len(detections) and detections.embeddings is not None
+    ]
+    if not seen:
+        return {}
+    looks = Looks(
+        np.concatenate([each.vectors for each in seen]),
+        np.concatenate([each.ids for each in seen]),
+        np.concatenate([each.places for each in seen]),
+    )
+    looks = looks[np.arange(0, len(looks), 1 + len(looks) // _MOST)]
+    retrieval = retrieve(looks, looks, same_camera)
+    if not retrieval.answerable.any():
+        return {}
+    return {f"looks {name}": value for name, value in _figures(retrieval).items()}
+
+
+def _known(told: Annotations, found: Detections, place: int) -> Looks:
+    assert found.embeddings is not None
+    people = told[~told.ignored & (told.ids >= 0)]
+    fits = found.scores * (boxes.iou(people.boxes, found.boxes) >= _FOUND)
+    is_found = fits.any(axis=1)
+    vectors = found.embeddings[fits[is_found].argmax(axis=1)]
+    return Looks(vectors, people.ids[is_found] + 1, np.full(len(vectors), place))
 
 
 def _figures(retrieval: Retrieval) -> dict[str, float]:
