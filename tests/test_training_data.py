@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from mot.training.anchors import fit_anchors, fit_of, size_iou
 from mot.training.data.collecting import MISSING, NOT_FINITE, OUTSIDE, WITHOUT_AREA
 from mot.training.data.dataset import DataSet, Picture
 from mot.training.data.findings import Findings
+from mot.training.data.frames import frames_of_video
 from mot.training.data.loading import FORMATS, DataSettings, guess, load
 from mot.training.data.looking import Look, dhash, look_at_all, nearest_patterns, note_shared
 from mot.training.data.mixing import mixed
@@ -435,6 +437,19 @@ def test_pictures_of_a_sequence_may_be_a_video(
     again, _ = load(DataSettings(str(folder)))
     assert [each.path for each in again] == [each.path for each in data], "kept"
     assert capsys.readouterr().err == ""
+
+
+def test_several_processes_may_need_a_video_at_the_same_time(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("MOT_HOME", str(tmp_path / "home"))
+    with VideoWriter(tmp_path / "A.mp4", 25) as writer:
+        for number in range(40):
+            image = np.full((240, 320, 3), 6 * number, np.uint8)
+            writer.write(Frame(image, number + 1, number / 25))
+    with ThreadPoolExecutor(3) as pool:
+        folders = set(pool.map(frames_of_video, [tmp_path / "A.mp4"] * 3))
+    (folder,) = folders
+    assert len(list(folder.iterdir())) == 40
+    assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_a_video_of_which_no_frame_can_be_read_leaves_nothing(tmp_path: Path, monkeypatch) -> None:

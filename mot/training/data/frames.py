@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mot.errors import MotError, explain
 from mot.home import home
@@ -28,18 +28,19 @@ def frames_of_video(video: Path) -> Path:
 
 @contextmanager
 def _made_beside(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which has its name when it is full."""
-    partial = folder.with_name(f"{folder.name}.partial")
+    """A folder to fill, which has its name when it is full. Other processes may fill theirs at the
+    same time: the first one stays."""
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
-        partial.rename(folder)
-    except BaseException as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        if not isinstance(error, OSError):
-            raise
-        raise explain(error, folder) from error
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(".partial", f"{folder.name}.", folder.parent) as partial:
+            filled = Path(partial) / folder.name
+            filled.mkdir()
+            yield filled
+            if not folder.is_dir():
+                filled.rename(folder)
+    except OSError as error:
+        if not folder.is_dir():
+            raise explain(error, folder) from error
 
 
 def _write_frames(video: Path, folder: Path) -> None:
