@@ -121,8 +121,8 @@ def looked_at(
 ) -> Iterator[tuple[Frame, Detections]]:
     """The same detections, with what those look like that score `least`; `anew`: also where a
     detector told it."""
+    from mot.appearance.embedder import with_looks
     from mot.appearance.opening import open_embedder
-    from mot.appearance.watching import with_looks
 
     return with_looks(detected, open_embedder(embedder, threads), anew, least)
 

@@ -24,7 +24,6 @@ from scoring import Truth, score
 from mot import boxes
 from mot.appearance import DEFAULT_EMBEDDER
 from mot.appearance.opening import open_embedder
-from mot.appearance.watching import Watch
 from mot.config import (
     build_detector,
     build_tracker,
@@ -59,14 +58,14 @@ class Seen(NamedTuple):
 
 
 def seen(frames: Frames, find: Find, embedder: str | None = None) -> Seen:
-    watch = Watch(open_embedder(embedder)) if embedder else None
+    look = open_embedder(embedder) if embedder else None
     stream, seconds = [], 0.0
     for frame in frames():
         began = time.perf_counter()
         found = find(frame)
-        if watch:
-            looks = watch(frame.image, found)
-            found = Detections(found.boxes, found.scores, found.labels, looks)
+        if look and len(found):
+            vectors = look(frame.image, found.boxes)
+            found = Detections(found.boxes, found.scores, found.labels, vectors)
         seconds += time.perf_counter() - began
         stream.append((found, Frame(None, frame.index, frame.time)))
     return Seen(stream, seconds)

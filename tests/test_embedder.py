@@ -20,12 +20,32 @@ from mot.video import open_source
 
 pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 
-from mot.appearance.embedder import OnnxEmbedder
-from mot.appearance.watching import with_looks
+from mot.appearance.embedder import OnnxEmbedder, with_looks
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 RNG = np.random.default_rng(0)
 NOBODY = np.zeros((0, 4), np.float32)
+
+
+def test_only_the_sure_are_looked_at() -> None:
+    seen: list[int] = []
+
+    def embedder(image: Image, xyxy: Any) -> Any:
+        seen.append(len(xyxy))
+        return np.ones((len(xyxy), 4), np.float32)
+
+    boxes = [[0, 0, 9, 9], [5, 5, 20, 30], [30, 30, 40, 60]]
+    frames = [
+        (Frame(noise(), number, 0.0), Detections.from_boxes(boxes, scores=scores))
+        for number, scores in enumerate(((0.9, 0.2, 0.6), (0.1, 0.2, 0.3), (0.9, 0.9, 0.9)), 1)
+    ]
+    told = [found.embeddings for _, found in with_looks(frames, embedder, least=0.6)]
+    assert seen == [2, 3, 3], "of whom nobody is sure all are looked at: a tracker may need them"
+    assert [each.any(axis=1).tolist() for each in told] == [
+        [True, False, True],
+        [True] * 3,
+        [True] * 3,
+    ]
 
 
 def noise(height: int = 360, width: int = 480) -> Image:

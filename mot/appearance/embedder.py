@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from mot import boxes
 from mot.detectors.onnx_session import check_device
 from mot.errors import MotError
 from mot.opencv import cv2
-from mot.types import FloatArray, Image
+from mot.types import Detections, FloatArray, Frame, Image
 
 # Of ImageNet, in RGB: what such networks are trained with.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -176,3 +176,32 @@ def _per_channel(path: Path, name: str, told: Any) -> npt.NDArray[np.float64]:
     if numbers.shape != (3,) or not ((numbers >= least) & (numbers <= 1e6)).all():
         raise MotError(f"{path}: {name} in its metadata must be three numbers: export it again")
     return numbers
+
+
+def with_looks(
+    detected: Iterable[tuple[Frame, Detections]],
+    embedder: Embedder,
+    anew: bool = True,
+    least: float = 0.0,
+) -> Iterator[tuple[Frame, Detections]]:
+    """The same detections, with what they look like, from a score of `least` on; nothing is known
+    of the others. `anew`: also where a detector told it."""
+    for frame, found in detected:
+        if found.embeddings is not None and not anew:
+            yield frame, found
+            continue
+        if frame.image is None:
+            raise MotError(f"frame {frame.index} has no picture for --embedder to look at")
+        looks = _looks(embedder, frame.image, found, least) if len(found) else None
+        yield frame, Detections(found.boxes, found.scores, found.labels, looks)
+
+
+def _looks(embedder: Embedder, image: Image, found: Detections, least: float) -> FloatArray:
+    """(N, D) zeros of those who score less, unless all do."""
+    sure = found.scores >= least
+    if sure.all() or not sure.any():
+        return embedder(image, found.boxes)
+    vectors = embedder(image, found.boxes[sure])
+    looks = np.zeros((len(found), vectors.shape[1]), np.float32)
+    looks[sure] = vectors
+    return looks
