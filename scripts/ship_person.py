@@ -1,6 +1,8 @@
-"""Put the mean of trained weights of `person` into the package, for PyTorch and ONNX Runtime.
+"""Put the mean of trained weights of `person`, or those of `joint`, into the package, for PyTorch
+and ONNX Runtime.
 
 python scripts/ship_person.py runs/train/person/best.safetensors [MORE.safetensors ...]
+python scripts/ship_person.py runs/train/jde-person/best.safetensors
 """
 
 from __future__ import annotations
@@ -15,7 +17,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mot.detectors.export import export
-from mot.detectors.families import CfgSettings, FileSettings, load_model, metadata_of
+from mot.detectors.families import (
+    CfgSettings,
+    FileSettings,
+    JdeSettings,
+    load_model,
+    metadata_of,
+)
 from mot.detectors.safetensors_header import read_metadata
 from mot.detectors.weights import save_weights
 
@@ -29,13 +37,14 @@ def main() -> None:
     trained = parser.parse_args().trained
     model, spec, names, settings = load_model(FileSettings(model=str(trained[-1])))
     model.load_state_dict(_mean([load_file(path) for path in trained]))
-    assert isinstance(settings, CfgSettings)
+    assert isinstance(settings, CfgSettings | JdeSettings)
+    name = "joint" if isinstance(settings, JdeSettings) else "person"
     settings = replace(settings, weights="", width=SIZE[0], height=SIZE[1])
     told = {"trained": read_metadata(trained[-1])["trained"], "licence": "Apache-2.0"}
     FOLDER.mkdir(exist_ok=True)
-    save_weights(model, FOLDER / "person.safetensors", metadata_of(settings) | told)
-    export(model.fold(), replace(spec, size=SIZE), names, FOLDER / "person.onnx")
-    for path in sorted(FOLDER.iterdir()):
+    save_weights(model, FOLDER / f"{name}.safetensors", metadata_of(settings) | told)
+    export(model.fold(), replace(spec, size=SIZE), names, FOLDER / f"{name}.onnx")
+    for path in sorted(FOLDER.glob(f"{name}.*")):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         print(f"{path.name}  {path.stat().st_size / 1e6:.2f} MB  {digest}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,23 +21,25 @@ from mot.synthetic import SCENES, World
 
 ROOT = Path(mot.__file__).resolve().parent.parent
 WEIGHTS = Path(mot.__file__).resolve().parent / "weights"
-CARD = ROOT / "docs" / "person.md"
+CARDS = [ROOT / "docs" / f"{name}.md" for name in ("person", "joint")]
 
 
-def moments(scene: str, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Pictures and the boxes of those who are mostly in view."""
+def moments(scene: str, seed: int, with_ids: bool = False) -> list[Any]:
+    """Pictures, the boxes of those who are mostly in view, and who they are."""
     found = []
     for number, moment in enumerate(World(SCENES[scene], seed=seed).moments(41)):
         if number % 10 == 5:
             seen = moment.visibility >= 0.5
             assert moment.frame.image is not None
-            found.append((moment.frame.image.copy(), moment.boxes[seen]))
+            told = moment.frame.image.copy(), moment.boxes[seen], moment.ids[seen]
+            found.append(told if with_ids else told[:2])
     return found
 
 
-def test_the_files_are_those_of_the_card() -> None:
-    told = dict(re.findall(r"`(person\.\w+)`[^`]*`([0-9a-f]{64})`", CARD.read_text("utf-8")))
-    assert told.keys() == {"person.onnx", "person.safetensors"}
+@pytest.mark.parametrize("card", CARDS, ids=["person", "joint"])
+def test_the_files_are_those_of_the_card(card: Path) -> None:
+    told = dict(re.findall(r"`(\w+\.\w+)`[^`]*`([0-9a-f]{64})`", card.read_text("utf-8")))
+    assert told.keys() == {f"{card.stem}.onnx", f"{card.stem}.safetensors"}
     for name, digest in told.items():
         assert hashlib.sha256((WEIGHTS / name).read_bytes()).hexdigest() == digest
     assert sum((WEIGHTS / name).stat().st_size for name in told) < 8e6
@@ -55,20 +58,54 @@ def test_it_finds_the_people_of_rendered_scenes(scene) -> None:
     assert found < 1.5 * people
 
 
-def test_onnx_and_pytorch_agree() -> None:
+@pytest.mark.parametrize("name", ["person", "joint"])
+def test_onnx_and_pytorch_agree(name: str) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("safetensors")
     pictures = [image for image, _ in moments("crowd", seed=3)]
     for size in ((640, 384), (320, 192), (416, 416)):
         given = {"conf": 0.2, "width": size[0], "height": size[1]}
         ours, theirs = (
-            build_detector("person", runtime=runtime, **given)(pictures)
+            build_detector(name, runtime=runtime, **given)(pictures)
             for runtime in ("onnx", "torch")
         )
         for one, other in zip(ours, theirs, strict=True):
             assert len(one) == len(other)
             np.testing.assert_allclose(one.boxes, other.boxes, atol=0.05)
             np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
+            if name == "joint":
+                likeness = (one.embeddings * other.embeddings).sum(axis=1)
+                np.testing.assert_allclose(likeness, 1, atol=1e-3)
+
+
+def test_joint_finds_the_very_same_and_knows_people_again() -> None:
+    """In crowds the right one of six and more, ten frames on; by chance every sixth would be."""
+    person, joint = build_detector("person", conf=0.3), build_detector("joint", conf=0.3)
+    right: list[bool] = []
+    for seed in (3, 4):
+        before: tuple[list[int], np.ndarray] = [], np.zeros((0, 0))
+        for image, truth, ids in moments("easy", seed, with_ids=True):
+            (plain,), (found,) = person([image]), joint([image])
+            np.testing.assert_allclose(found.boxes, plain.boxes, atol=1e-3)
+            assert found.embeddings is not None
+            overlap = boxes.iou(truth.astype(np.float32), found.boxes)
+            seen = overlap.max(axis=1, initial=0) > 0.5
+            looks = found.embeddings[overlap.argmax(axis=1)[seen]]
+            for who, look in zip(ids[seen].tolist(), looks, strict=True):
+                if who in before[0]:
+                    right.append(before[0][int((before[1] @ look).argmax())] == who)
+            before = ids[seen].tolist(), looks
+    assert len(right) > 20
+    assert np.mean(right) > 0.7
+
+
+def test_fairmot_without_weights_is_joint(capsys: pytest.CaptureFixture[str]) -> None:
+    ours, theirs = build_detector("joint", conf=0.3), build_detector("fairmot", conf=0.3)
+    assert "joint, which comes with mot" in capsys.readouterr().err
+    image = moments("easy", seed=3)[0][0]
+    (one,), (other,) = ours([image]), theirs([image])
+    np.testing.assert_array_equal(one.boxes, other.boxes)
+    np.testing.assert_array_equal(one.embeddings, other.embeddings)
 
 
 def test_it_has_weights_of_its_own() -> None:

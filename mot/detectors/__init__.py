@@ -5,6 +5,7 @@ from __future__ import annotations
 # Name -> module, function or class, its settings. Nothing is imported before a detector is built.
 DETECTORS: dict[str, tuple[str, str, str]] = {
     "person": ("mot.detectors.person", "build", "PersonSettings"),
+    "joint": ("mot.detectors.person", "build", "JointSettings"),
     "motion": ("mot.detectors.motion", "MotionDetector", "MotionSettings"),
     "darknet": ("mot.detectors.darknet_detector", "build", "DarknetSettings"),
     "onnx": ("mot.detectors.onnx", "build", "OnnxSettings"),

@@ -7,6 +7,7 @@ Their modules need PyTorch, this one does not: a family `NAME` is `mot/detectors
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -133,8 +134,7 @@ class LoadedModel(NamedTuple):
 def build(settings: FamilySettings) -> NetworkDetector:
     """A detector of any family."""
     if not settings.weights:
-        family = family_of(settings)
-        raise MotError(f"{family} needs weights: --weights FILE, or --detector FILE.safetensors")
+        return _without_weights(settings)
     settings, path = as_trained(settings)
 
     def key() -> str:
@@ -142,6 +142,18 @@ def build(settings: FamilySettings) -> NetworkDetector:
 
     network = network_of(settings, key, lambda: load_model(settings))
     return NetworkDetector(network, settings)
+
+
+def _without_weights(settings: FamilySettings) -> NetworkDetector:
+    """Of FairMOT's kind one network comes with mot."""
+    family = family_of(settings)
+    if not isinstance(settings, FairmotSettings):
+        raise MotError(f"{family} needs weights: --weights FILE, or --detector FILE.safetensors")
+    from mot.detectors import person
+
+    print("mot: fairmot without weights: joint, which comes with mot, instead", file=sys.stderr)
+    detector: NetworkDetector = person.build(person.JointSettings(**common_settings(settings)))
+    return detector
 
 
 def build_file(settings: FileSettings) -> NetworkDetector:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.detection._utils import _topk_min
-from torchvision.ops import Conv2dNormActivation, clip_boxes_to_image, roi_align
+from torchvision.ops import Conv2dNormActivation, box_iou, clip_boxes_to_image, nms, roi_align
 
 from mot.detectors.darknet_torch import Head
 
@@ -23,6 +23,7 @@ _GRID = (16, 8)  # places of a region, down and across
 _POOLED = 24  # channels that are kept of each map
 _WIDTH = 32  # of the first convolution over a region, unless it is told
 _LEAST = 0.05  # score; the regions of others are not looked at
+_SAME = 0.7  # IoU from which two boxes are taken for one person's
 _leaky = partial(nn.LeakyReLU, 0.1)
 
 
@@ -98,14 +99,20 @@ class RegionEmbedding(nn.Module):
         return [narrow(each) for narrow, each in zip(self.narrowed, maps, strict=True)]
 
     def added(self, boxes: Tensor, scores: Tensor, looks: Sequence[Tensor]) -> Found:
-        """The best boxes, with (B, K, D) unit vectors; zeros where a score is too low."""
+        """The best boxes, with (B, K, D) unit vectors; zeros where a score is too low. Those that
+        lie on each other have the vector of the surest."""
         best = scores.amax(2)
         chances, rows = best.topk(_topk_min(best, self.count, 1))
         boxes, scores = (_rows(each, rows) for each in (boxes, scores))
         # At least one of all: not every run-time knows convolutions over nothing.
         used = (chances >= chances.amax().clamp(max=_LEAST)).flatten().nonzero()[:, 0]
         pictures = torch.arange(rows.shape[0], device=rows.device)[:, None].expand(*rows.shape)
-        found = self._vectors(pictures.flatten()[used], boxes.flatten(0, 1)[used], looks)
+        pictures, flat = pictures.flatten(), boxes.flatten(0, 1)
+        # Pictures beside each other: boxes of different ones do not overlap.
+        apart = (flat + (pictures * (flat.max() - flat.min() + 1))[:, None])[used].float()
+        kept = nms(apart, chances.flatten()[used].float(), _SAME)
+        seen = self._vectors(pictures[used[kept]], flat[used[kept]], looks)
+        found = seen[box_iou(apart, apart[kept]).argmax(1)]
         empty = found.new_zeros(rows.shape[0] * rows.shape[1], self.dims)
         vectors = empty.index_copy(0, used, F.normalize(found, dim=1))
         return boxes, scores, vectors.reshape(*rows.shape, self.dims)

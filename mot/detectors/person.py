@@ -1,4 +1,4 @@
-"""The detector that comes with mot: people, in pictures of any size, on ONNX Runtime or PyTorch."""
+"""The detectors that come with mot: people, in pictures of any size, on ONNX Runtime or PyTorch."""
 
 from __future__ import annotations
 
@@ -20,18 +20,27 @@ class PersonSettings(DetectorSettings):
     follows_shape: bool = True  # without a size, an input of 640x384 pixels in the picture's shape
 
 
+@dataclass(frozen=True, slots=True)
+class JointSettings(PersonSettings):
+    """Of the one that finds the same people, and tells what they look like."""
+
+
+_NAMES: dict[type[PersonSettings], str] = {PersonSettings: "person", JointSettings: "joint"}
+
+
 def build(settings: PersonSettings) -> NetworkDetector:
+    name = _NAMES[type(settings)]
     if settings.weights:
         raise MotError(
-            f"--weights {settings.weights}: person has its own: --detector FILE runs others"
+            f"--weights {settings.weights}: {name} has its own: --detector FILE runs others"
         )
-    network = ready_network(settings, _file("person.onnx"), lambda: load_model(settings))
+    network = ready_network(settings, _file(f"{name}.onnx"), lambda: load_model(settings))
     return NetworkDetector(network, settings, settings.follows_shape)
 
 
 def load_model(settings: PersonSettings) -> LoadedModel:
     """The network, to be exported, or trained further."""
-    path = _file("person.safetensors")
+    path = _file(f"{_NAMES[type(settings)]}.safetensors")
     return load_family(FileSettings(model=str(path), **common_settings(settings)))
 
 
