@@ -1,11 +1,12 @@
 """What it is worth to know what people look like: trackers with and without, in one run.
 
-    python scripts/bench_appearance.py [EMBEDDER ...] [--joint DETECTOR ...] [--scenes]
+    python scripts/bench_appearance.py [EMBEDDER ...] [--joint DETECTOR ...] [--scenes | --speed]
 
 PETS09-S2L1 of MOT_SHARED (default ../shared) from its public detections and from the built-in
 detector; with --scenes the rendered `crossing` and `crowd`. Looks: none, those of each EMBEDDER
 (default: the built-in one and OSNet), those of each joint DETECTOR, which finds people itself.
-Frames a second: of detecting, looking and tracking together, one after the other.
+Frames a second: of detecting, looking and tracking together, one after the other. With --speed
+alone what a frame costs `person`, its embedder beside it, and `joint`, which take turns.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from bench_trackers import Load, Stream, run
 from scoring import Truth, score
 
@@ -163,6 +166,32 @@ def _rendered(scene: str, seed: int, find: Find, looks: str | None) -> tuple[Tru
     return Truth("".join(rows), len(found.stream)), found
 
 
+def speed() -> None:
+    """On one thread; medians over frames."""
+    person, joint = (build_detector(name, conf=LEAST_SCORE) for name in ("person", "joint"))
+    look = open_embedder(DEFAULT_EMBEDDER, 1)
+    print(
+        f"{'':12}{'people':>8}{'person':>8}{'looking':>8}{'joint':>8}   joint to person, with looks"
+    )
+    for scene in ("easy", "crossing", "crowd"):
+        taken = []
+        for moment in islice(World(SCENES[scene], seed=SEEDS[0]).moments(200), 0, None, 4):
+            image, times = moment.frame.image, [time.perf_counter()]
+            (found,) = person([image])
+            times.append(time.perf_counter())
+            look(image, found.boxes)
+            times.append(time.perf_counter())
+            joint([image])
+            times.append(time.perf_counter())
+            taken.append([len(found), *np.diff(times)])
+        people, alone, looking, both = np.array(taken).T
+        ratios = np.median(both / alone), np.median(both / (alone + looking))
+        costs = "".join(f"{1e3 * np.median(each):8.1f}" for each in (alone, looking, both))
+        print(
+            f"{scene:12}{people.mean():8.1f}{costs}   {ratios[0]:.2f}, {ratios[1]:.2f}", flush=True
+        )
+
+
 def _row(told: tuple[int, int, list[float]]) -> str:
     """Of a ground truth."""
     frame, number, xywh = told
@@ -174,7 +203,11 @@ def main(words: list[str]) -> None:
     parser.add_argument("embedders", nargs="*", default=[DEFAULT_EMBEDDER, OSNET])
     parser.add_argument("--joint", nargs="*", default=[], metavar="DETECTOR")
     parser.add_argument("--scenes", action="store_true")
+    parser.add_argument("--speed", action="store_true")
     given = parser.parse_args(words)
+    if given.speed:
+        speed()
+        return
     columns = f"{'HOTA':>7}{'MOTA':>7}{'IDF1':>7}{'IDSW':>6}{'frames/s':>8}"
     print(f"{'':44}{'':12}{columns}")
     (scenes if given.scenes else pets)(given.embedders, given.joint)
