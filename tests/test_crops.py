@@ -15,6 +15,7 @@ pytest.importorskip("torchvision", reason="torchvision is not installed")
 
 from embedder_worlds import PEOPLE, write_sequence  # noqa: E402
 
+from mot.appearance.galleries import GALLERY  # noqa: E402
 from mot.appearance.settings import EmbedderSettings, spec_of  # noqa: E402
 from mot.errors import MotError  # noqa: E402
 from mot.opencv import cv2  # noqa: E402
@@ -119,8 +120,9 @@ def test_too_many_crops_are_refused_before_they_fill_the_memory(sequence, monkey
 
 
 def test_market(tmp_path) -> None:
-    names = ["0002_c1s1_000451_03.jpg", "0002_c2s1_000451_01.jpg", "0007_c1s1_000001_00.jpg"]
-    others = ["0000_c1s1_000001_00.jpg", "-1_c1s1_000001_00.jpg", "holiday.jpg"]
+    """People may begin at 0, who in a gallery is nobody in particular."""
+    names = ["0000_c1s1_000451_03.jpg", "0000_c2s1_000451_01.jpg", "0007_c1s1_000001_00.jpg"]
+    others = ["-1_c1s1_000001_00.jpg", "holiday.jpg"]
     folder = tmp_path / "Market" / "bounding_box_train"
     folder.mkdir(parents=True)
     for name in [*names, *others]:
@@ -134,6 +136,9 @@ def test_market(tmp_path) -> None:
     assert list(loaded.findings.counts.values()) == [1]
     alone = load(DataSettings(str(folder), format="market")).data
     assert alone.annotations.ids.tolist() == ids.tolist()
+    folder.rename(folder.with_name(GALLERY))
+    gallery = load(DataSettings(str(folder.parent), format="market", split=GALLERY)).data
+    assert [picture.path.name for picture in gallery] == names[2:]
 
 
 def groups_of(order: np.ndarray, each: int, ranks: int, batch: int) -> np.ndarray:

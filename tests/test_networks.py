@@ -713,9 +713,13 @@ def test_settings_that_make_no_network(settings, message) -> None:
     assert "\n" not in str(caught.value)
 
 
-@every_family
+@pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {"fairmot"}))
 def test_a_detector_needs_weights(family) -> None:
     with pytest.raises(MotError, match=f"{family} needs weights: --weights FILE"):
         build(FAMILIES[family]())
+
+
+@every_family
+def test_weights_that_are_not_there(family) -> None:
     with pytest.raises(MotError, match=r"nowhere.pth: no such file"):
         build(FAMILIES[family](weights="nowhere.pth"))

@@ -91,7 +91,7 @@ OWN = json.loads(describe(InputSpec(SIZE), ("man", "dog"))[KEY])
 
 @pytest.mark.parametrize(
     "own",
-    ["{", "[]", "7", "null", '{"names": []}', "[" * 9999]
+    ["{", "[]", "7", "null", "[" * 9999]
     + [
         json.dumps({**OWN, **change})
         for change in (
@@ -115,6 +115,12 @@ def test_damaged_metadata_of_ours(tmp_path, own) -> None:
     model = of_ours()
     helper.set_model_props(model, {KEY: own})
     assert f"its metadata {KEY!r} is damaged" in refused(saved(tmp_path, model))
+
+
+def test_a_file_of_ours_that_finds_nothing_is_an_embedder(tmp_path) -> None:
+    model = of_ours()
+    helper.set_model_props(model, {KEY: json.dumps({**OWN, "names": []})})
+    assert refused(saved(tmp_path, model)).endswith("an embedder is given as --embedder")
 
 
 def test_names_that_do_not_fit_a_file_of_ours(tmp_path) -> None:

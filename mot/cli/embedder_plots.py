@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mot.appearance.confusions import draw_worst, portraits_of
 from mot.files import write_bytes
 from mot.opencv import cv2
-from mot.reports.confusions import draw_worst, portraits_of
 from mot.reports.looks import plot_distances
 from mot.trackers.best import BestSettings
 from mot.trackers.botsort import BotSort, BotSortSettings

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from mot import boxes
+from mot.appearance.confusions import Portraits, draw_worst, portraits_of
 from mot.appearance.crops import look
 from mot.appearance.galleries import Gallery, read_galleries, search
 from mot.appearance.retrieval import BoolArray, Looks, Retrieval, retrieve, same_camera
 from mot.appearance.torch_embedder import TorchEmbedder
 from mot.detectors.pictures import Size
 from mot.errors import MotError
-from mot.reports.confusions import Portraits, draw_worst, portraits_of
 from mot.training.augment.crop import CropAugment
 from mot.training.augment.crop_settings import CropSettings
 from mot.training.data.crops import Crops, cut
