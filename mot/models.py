@@ -60,6 +60,11 @@ def known_models() -> dict[str, Model]:
     return {name: _model(name, values) for name, values in tomllib.loads(text).items()}
 
 
+def how_to_get(name: str) -> str:
+    """To be said after what is missing; nothing of an unknown model."""
+    return f": mot models get {name}" if name in known_models() else ""
+
+
 def _model(name: str, values: dict[str, Any]) -> Model:
     width, height = values.pop("input")
     files = tuple(ModelFile(**file) for file in values.pop("files"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,15 +23,14 @@ WEIGHTS = Path(mot.__file__).resolve().parent / "weights"
 CARDS = [ROOT / "docs" / f"{name}.md" for name in ("person", "joint")]
 
 
-def moments(scene: str, seed: int, with_ids: bool = False) -> list[Any]:
+def moments(scene: str, seed: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Pictures, the boxes of those who are mostly in view, and who they are."""
     found = []
     for number, moment in enumerate(World(SCENES[scene], seed=seed).moments(41)):
         if number % 10 == 5:
             seen = moment.visibility >= 0.5
             assert moment.frame.image is not None
-            told = moment.frame.image.copy(), moment.boxes[seen], moment.ids[seen]
-            found.append(told if with_ids else told[:2])
+            found.append((moment.frame.image.copy(), moment.boxes[seen], moment.ids[seen]))
     return found
 
 
@@ -49,7 +47,7 @@ def test_the_files_are_those_of_the_card(card: Path) -> None:
 def test_it_finds_the_people_of_rendered_scenes(scene) -> None:
     detector = build_detector("person", conf=0.3)
     hits = people = found = 0
-    for image, truth in moments(scene, seed=11):
+    for image, truth, _ in moments(scene, seed=11):
         (detections,) = detector([image])
         overlap = boxes.iou(truth.astype(np.float32), detections.boxes)
         hits += int((overlap.max(axis=1, initial=0) > 0.5).sum())
@@ -62,7 +60,7 @@ def test_it_finds_the_people_of_rendered_scenes(scene) -> None:
 def test_onnx_and_pytorch_agree(name: str) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("safetensors")
-    pictures = [image for image, _ in moments("crowd", seed=3)]
+    pictures = [image for image, *_ in moments("crowd", seed=3)]
     for size in ((640, 384), (320, 192), (416, 416)):
         given = {"conf": 0.2, "width": size[0], "height": size[1]}
         ours, theirs = (
@@ -84,7 +82,7 @@ def test_joint_finds_the_very_same_and_knows_people_again() -> None:
     right: list[bool] = []
     for seed in (3, 4):
         before: tuple[list[int], np.ndarray] = [], np.zeros((0, 0))
-        for image, truth, ids in moments("easy", seed, with_ids=True):
+        for image, truth, ids in moments("easy", seed):
             (plain,), (found,) = person([image]), joint([image])
             np.testing.assert_allclose(found.boxes, plain.boxes, atol=1e-3)
             assert found.embeddings is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,14 +28,15 @@ _CUDA = "CUDAExecutionProvider"
 class Embedder(Protocol):
     """(N, D) unit vectors of the people in these boxes of a picture; zeros where it knows none."""
 
+    dims: int  # D
+
     def __call__(self, image: Image, xyxy: FloatArray) -> FloatArray: ...
 
 
 class OnnxEmbedder:
     """Looks at people in a frame: their crops go through the network in one batch.
 
-    A file that takes one crop alone is run on several threads at once. Nothing is known of boxes
-    without a pixel in the picture.
+    A file that takes one crop alone is run on several threads at once.
     """
 
     def __init__(self, path: str | Path, threads: int | None = None, device: str = "auto") -> None:
@@ -51,7 +52,7 @@ class OnnxEmbedder:
         std = _per_channel(self.path, "std", known.get("std", _STD))
         self._scale = np.array(1 / (255 * std), np.float32)
         self._shift = np.array(-mean / std, np.float32)
-        self._dims = self._dims_of(np.full((self.size[1], self.size[0], 3), 128, np.uint8))
+        self.dims = self._dims_of(np.full((self.size[1], self.size[0], 3), 128, np.uint8))
 
     def _dims_of(self, grey: Image) -> int:
         """Of the vectors; a detector tells more of a crop than one."""
@@ -69,14 +70,13 @@ class OnnxEmbedder:
 
     def __call__(self, image: Image, xyxy: FloatArray) -> FloatArray:
         """(N, D) unit vectors of the people in these boxes."""
-        cuts = boxes.cut_out(image, xyxy)
-        seen = [row for row, crop in enumerate(cuts) if crop.size]
-        found = np.zeros((len(cuts), self._dims), np.float32)
-        for start in range(0, len(seen), _BATCH):
-            rows = seen[start : start + _BATCH]
-            told = self._run(self._prepared([cuts[row] for row in rows]))
-            found[rows] = _unit(told.reshape(len(rows), -1))
-        return found
+        return of_boxes(image, xyxy, self.dims, self._of_cuts)
+
+    def _of_cuts(self, cuts: Sequence[Image]) -> FloatArray:
+        """(N, D) of one picture of a person or more."""
+        parts = [cuts[start : start + _BATCH] for start in range(0, len(cuts), _BATCH)]
+        told = np.concatenate([self._run(self._prepared(part)) for part in parts])
+        return _unit(told.reshape(len(cuts), -1))
 
     def _prepared(self, cuts: Sequence[Image]) -> npt.NDArray[np.float32]:
         """(N, 3, H, W) RGB as the network wants them."""
@@ -99,6 +99,18 @@ class OnnxEmbedder:
                 lambda crop: self._session.run(None, {self._input: crop})[0], one_by_one
             )
             return np.concatenate(list(found))
+
+
+def of_boxes(
+    image: Image, xyxy: FloatArray, dims: int, look: Callable[[Sequence[Image]], FloatArray]
+) -> FloatArray:
+    """(N, D) what `look` says of what boxes cut out; zeros where that is not a pixel."""
+    cuts = boxes.cut_out(image, xyxy)
+    seen = [row for row, cut in enumerate(cuts) if cut.size]
+    found = np.zeros((len(cuts), dims), np.float32)
+    if seen:
+        found[seen] = look([cuts[row] for row in seen])
+    return found
 
 
 def _unit(vectors: npt.NDArray[np.float32]) -> FloatArray:

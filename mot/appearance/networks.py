@@ -40,11 +40,7 @@ class EmbedderNetwork(nn.Module):
         self.dims = settings.dims + bool(self.common)
 
     def _channels(self, settings: EmbedderSettings) -> int:
-        trial = torch.zeros(1, 3, settings.height, settings.width)
-        is_training = self.backbone.training
-        with torch.no_grad():
-            _, channels, height, _ = self.backbone.eval()(trial).shape
-        self.backbone.train(is_training)
+        _, channels, height, _ = _tried(self.backbone, settings.height, settings.width).shape
         if height % settings.stripes:
             raise MotError(
                 f"model.stripes = {settings.stripes}: must divide the map's height, {height}"
@@ -113,13 +109,20 @@ def _keep_size(network: nn.Module) -> None:
 
 def _runs(body: nn.Module) -> bool:
     try:
-        with torch.no_grad():
-            body.eval()(torch.zeros(1, 3, 2 * _DEEPEST, 2 * _DEEPEST))
+        _tried(body, 2 * _DEEPEST, 2 * _DEEPEST)
     except RuntimeError:
         return False
-    finally:
-        body.train()
     return True
+
+
+def _tried(network: nn.Module, height: int, width: int) -> Any:
+    """What it makes of a black picture when it is used; it is trained on as before."""
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            return network.eval()(torch.zeros(1, 3, height, width))
+    finally:
+        network.train(was_training)
 
 
 def create(settings: EmbedderSettings) -> EmbedderNetwork:

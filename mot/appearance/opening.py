@@ -9,7 +9,7 @@ from mot.appearance import DEFAULT_EMBEDDER
 from mot.appearance.embedder import Embedder, OnnxEmbedder
 from mot.appearance.trained import SUFFIX, open_trained
 from mot.errors import MotError
-from mot.models import installed_file, known_models
+from mot.models import how_to_get, installed_file
 
 _BUILT_IN = Path(str(resources.files("mot").joinpath("weights", "embedder.onnx")))
 
@@ -26,8 +26,7 @@ def open_embedder(name: str, threads: int | None = None, device: str = "auto") -
 def found_file(name: str) -> Path:
     path = file_of(name)
     if not path.is_file():
-        known = f": mot models get {name}" * (name in known_models())
-        raise MotError(f"{path}: no such file{known}")
+        raise MotError(f"{path}: no such file{how_to_get(name)}")
     return path
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from mot import boxes
+from mot.appearance.embedder import of_boxes
 from mot.appearance.networks import EmbedderNetwork
 from mot.detectors.pictures import InputSpec, batch_of
 from mot.detectors.torch_network import normaliser
@@ -20,18 +21,16 @@ class TorchEmbedder:
 
     def __init__(self, model: EmbedderNetwork, spec: InputSpec, device: torch.device) -> None:
         self._model = model.eval().to(device)
+        self.dims = model.dims
         self._spec, self._device = spec, device
         self._normalised = normaliser(spec, device)
 
     def __call__(self, image: Image, xyxy: FloatArray) -> FloatArray:
         """(N, D) unit vectors of the people in these boxes."""
-        cuts = boxes.cut_out(image, xyxy)
-        seen = [row for row, crop in enumerate(cuts) if crop.size]
-        found = np.zeros((len(cuts), self._model.dims), np.float32)
-        if seen:
-            crops = batch_of([cuts[row] for row in seen], self._spec, self._spec.size)[0]
-            found[seen] = self.of_crops(crops)
-        return found
+        return of_boxes(image, xyxy, self.dims, self._of_cuts)
+
+    def _of_cuts(self, cuts: Sequence[Image]) -> FloatArray:
+        return self.of_crops(batch_of(cuts, self._spec, self._spec.size)[0])
 
     @torch.inference_mode()
     def of_crops(self, crops: Image) -> FloatArray:

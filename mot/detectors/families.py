@@ -152,8 +152,7 @@ def _without_weights(settings: FamilySettings) -> NetworkDetector:
     from mot.detectors import person
 
     print("mot: fairmot without weights: joint, which comes with mot, instead", file=sys.stderr)
-    detector: NetworkDetector = person.build(person.JointSettings(**common_settings(settings)))
-    return detector
+    return person.build(person.JointSettings(**common_settings(settings)))
 
 
 def build_file(settings: FileSettings) -> NetworkDetector:

@@ -23,7 +23,7 @@ from mot.errors import MotError, nearest
 from mot.home import home
 
 RUNTIMES = ("auto", "torch", "onnx")
-_FORM = 2  # of the exported files: a larger number forgets those that are kept
+_FORM = 3  # of the exported files: a larger number forgets those that are kept
 _EXPORTERS = ("onnx", "onnxscript")
 Loaded = tuple[Any, ...]  # the model, its InputSpec, the names of its classes, and maybe more
 

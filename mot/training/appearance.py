@@ -140,8 +140,8 @@ def measure(model: nn.Module, begun: Started, materials: Materials) -> Measured:
     trials, embedder = materials.val.trials, TorchEmbedder(model, begun.spec, device)
     tried = [trial.run(embedder) for trial in trials]
     figures = figures_of(trials, tried)
-    drawn = (each.drawn() for each in tried)
-    return Measured(figures["mAP"], figures, lambda: (each for each in drawn if each is not None))
+    sheets = (sheet for each in tried if (sheet := each.drawn()) is not None)
+    return Measured(figures["mAP"], figures, lambda: sheets)
 
 
 def described(begun: Started, materials: Materials) -> dict[str, Any]:

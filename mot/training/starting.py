@@ -16,7 +16,7 @@ from mot.detectors.families import FamilySettings, load_model
 from mot.detectors.pictures import InputSpec
 from mot.detectors.weights import load_weights
 from mot.errors import MotError
-from mot.models import installed_file, known_models
+from mot.models import how_to_get, installed_file
 
 _PRIOR = 0.01  # chance of an object at a place, that an untrained network tells
 
@@ -47,8 +47,7 @@ def weights_file(weights: str) -> Path:
     """That a recipe names, or a known model's, or those that come with mot."""
     path = Path(installed_file(weights) or _shipped(weights) or weights).expanduser()
     if not path.is_file():
-        known = f": mot models get {weights}" * (weights in known_models())
-        raise MotError(f"model.weights = {weights}: no such file{known}")
+        raise MotError(f"model.weights = {weights}: no such file{how_to_get(weights)}")
     return path
 
 
