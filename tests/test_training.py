@@ -19,13 +19,16 @@ pytest.importorskip("safetensors")
 
 from mot.cli import main  # noqa: E402
 from mot.config import build_detector  # noqa: E402
-from mot.detectors.families import FAMILIES  # noqa: E402
+from mot.detectors import darknet_torch  # noqa: E402
+from mot.detectors.darknet import parse_cfg  # noqa: E402
+from mot.detectors.families import FAMILIES, CfgSettings  # noqa: E402
 from mot.errors import MachineError, MotError  # noqa: E402
 from mot.opencv import cv2  # noqa: E402
 from mot.training.logs import BEST, LAST, read_log  # noqa: E402
 from mot.training.optimising import Average, rate_at  # noqa: E402
 from mot.training.recipe import Schedule, known_recipes, load_recipe  # noqa: E402
 from mot.training.run import Plan, train  # noqa: E402
+from mot.training.starting import started  # noqa: E402
 
 # Three strides, no batch norm: two processes then see what one sees of the double batch.
 DRAWING = """
@@ -128,6 +131,30 @@ def run(recipe: Path, folder: Path, watch: Any = None, said: Any = None, **plan:
 def losses(folder: Path) -> list[tuple[int, float]]:
     log = read_log(folder / "log.jsonl")
     return [(line["step"], line["loss"]) for line in log if "loss" in line]
+
+
+def test_a_drawing_begins_as_a_smaller_one_of_as_many_classes(tmp_path: Path) -> None:
+    """With a level more, what was there tells the same; where classes are others, not the boxes."""
+    small = tmp_path / "small.cfg"
+    small.write_text(drawing(norm=True))
+    darknet_torch.save_weights(
+        darknet_torch.DarknetModel(parse_cfg(small)).eval(), small.with_suffix(".weights")
+    )
+    more = "\n".join(
+        ["[route]\nlayers=-3\n", conv(18, size=1, kind="linear"), YOLO.format(mask="0,1,2")]
+    )
+    images = torch.rand(1, 3, 64, 64)
+    theirs = darknet_torch.load_darknet(small, small.with_suffix(".weights")).eval()
+    for classes, names in ((1, ("person",)), (2, ("person", "head"))):
+        text = (drawing(norm=True) + more).replace("classes=1", f"classes={classes}")
+        text = text.replace("filters=18", f"filters={3 * (5 + classes)}")
+        begun = started(CfgSettings(network=text, names=names), str(small)).model.eval()
+        maps = begun.outputs(images, (3, begun.network.heads[0]))
+        wanted = theirs.outputs(images, (3, theirs.network.heads[0]))
+        torch.testing.assert_close(maps[0], wanted[0])
+        assert (maps[1].shape == wanted[1].shape) == (classes == 1)
+        if classes == 1:
+            torch.testing.assert_close(maps[1], wanted[1])
 
 
 def test_a_network_learns_pictures_by_heart_and_is_a_detector_then(tmp_path, recipe, data) -> None:

@@ -60,7 +60,7 @@ def take_over(model: nn.Module, other: nn.Module) -> str:
     """Arrays of the same names. Of a layer that is wider here the first channels are the other's,
     and what the new ones give counts for nothing yet: the network does as the other did."""
     ours, theirs = model.state_dict(), other.state_dict()
-    heads = _head_layers(model)
+    heads = set() if _classes_of(model) == _classes_of(other) else _head_layers(model)
     taken = 0
     with torch.no_grad():
         for name, array in ours.items():
@@ -87,8 +87,12 @@ def _copy(their: Tensor, ours: Tensor) -> None:
     ours[first] = their
 
 
+def _classes_of(model: nn.Module) -> int | None:
+    return model.network.classes if isinstance(model, DarknetModel) else None
+
+
 def _head_layers(model: nn.Module) -> set[str]:
-    """What gives the maps of a `.cfg`'s heads: its channels mean other classes."""
+    """What gives the maps of a `.cfg`'s heads, where its channels mean other classes."""
     if not isinstance(model, DarknetModel):
         return set()
     heads = model.network.heads
