@@ -23,6 +23,7 @@ from mot.errors import MachineError, MotError, explain, nearest
 from mot.files import partial_path
 from mot.home import home
 
+SHIPPED = Path(str(resources.files("mot").joinpath("weights")))  # what comes with mot
 OnProgress = Callable[[str, int, int], None]  # a file's name, bytes so far, and in all (0: unknown)
 _PIECE = 1 << 16  # bytes read at a time
 PATIENCE = 30.0  # seconds without a byte

@@ -782,6 +782,16 @@ def test_a_detector_of_files_is_known_by_what_they_hold(filmed, tmp_path):
     assert make_plan(filmed, wanted).streams[0].cache not in digests
 
 
+def test_detectors_that_come_with_mot_are_known_by_its_weights(filmed, tmp_path, monkeypatch):
+    monkeypatch.setattr("mot.benchmark.plan.SHIPPED", tmp_path)
+    digests = set()
+    for weights in ("one", "two", "one"):
+        (tmp_path / "person.onnx").write_text(weights)
+        (stream, _) = make_plan(filmed, Wanted(("sort",), {}, detector="person")).streams
+        digests.add(stream.cache)
+    assert len(digests) == 2
+
+
 def test_every_setting_of_a_detector_tells_its_detections_apart(filmed, inline):
     words = ("benchmark", filmed, "--detector", "motion", "--tracker", "sort", "-q", "-o", "out")
     for flags in ((), ("--set", "detector.history=9"), ()):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
 from mot.appearance import DEFAULT_EMBEDDER
 from mot.appearance.embedder import Embedder, OnnxEmbedder
 from mot.appearance.trained import SUFFIX, open_trained
 from mot.errors import MotError
-from mot.models import how_to_get, installed_file
-
-_BUILT_IN = Path(str(resources.files("mot").joinpath("weights", "embedder.onnx")))
+from mot.models import SHIPPED, how_to_get, installed_file
 
 
 def open_embedder(name: str, threads: int | None = None, device: str = "auto") -> Embedder:
@@ -33,5 +30,5 @@ def found_file(name: str) -> Path:
 def file_of(name: str) -> Path:
     """Where it lies, or should."""
     if name == DEFAULT_EMBEDDER:
-        return _BUILT_IN
+        return SHIPPED / "embedder.onnx"
     return installed_file(name) or Path(name).expanduser()

@@ -27,6 +27,7 @@ from mot.errors import MotError
 from mot.evaluation.loading import split_frames
 from mot.home import home
 from mot.jobs import Job, SequenceSource, detections_file
+from mot.models import SHIPPED
 from mot.motfile import Sequence, find_sequences
 from mot.pipeline import embedder_for, least_looked_at
 from mot.video.sources import Window
@@ -217,7 +218,8 @@ def _detector(spec: str, overrides: Mapping[str, Any]) -> DetectorPlan:
     values = {"detector": spec} | settings
     files = {key: Path(v) for key, v in values.items() if isinstance(v, str) and Path(v).is_file()}
     identity = values | {key: path.name for key, path in files.items()} | {"mot": __version__}
-    identity["files"] = {p.name: _hash(p) for path in files.values() for p in _of_one_stem(path)}
+    read = [part for path in files.values() for part in _of_one_stem(path)]
+    identity["files"] = {path.name: _hash(path) for path in read or SHIPPED.iterdir()}
     return DetectorPlan(spec, dict(overrides), identity)
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 
 from mot.detectors.families import FileSettings, LoadedModel
 from mot.detectors.families import load_model as load_family
 from mot.detectors.network import DetectorSettings, NetworkDetector, common_settings
 from mot.detectors.runtime import ready_network
 from mot.errors import MotError
+from mot.models import SHIPPED
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +33,11 @@ def build(settings: PersonSettings) -> NetworkDetector:
         raise MotError(
             f"--weights {settings.weights}: {name} has its own: --detector FILE runs others"
         )
-    network = ready_network(settings, _file(f"{name}.onnx"), lambda: load_model(settings))
+    network = ready_network(settings, SHIPPED / f"{name}.onnx", lambda: load_model(settings))
     return NetworkDetector(network, settings, settings.follows_shape)
 
 
 def load_model(settings: PersonSettings) -> LoadedModel:
     """The network, to be exported, or trained further."""
-    path = _file(f"{_NAMES[type(settings)]}.safetensors")
+    path = SHIPPED / f"{_NAMES[type(settings)]}.safetensors"
     return load_family(FileSettings(model=str(path), **common_settings(settings)))
-
-
-def _file(name: str) -> Path:
-    return Path(str(resources.files("mot").joinpath("weights", name)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ from mot.detectors.families import FamilySettings, load_model
 from mot.detectors.pictures import InputSpec
 from mot.detectors.weights import load_weights
 from mot.errors import MotError
-from mot.models import how_to_get, installed_file
+from mot.models import SHIPPED, how_to_get, installed_file
 
 _PRIOR = 0.01  # chance of an object at a place, that an untrained network tells
 
@@ -52,7 +51,7 @@ def weights_file(weights: str) -> Path:
 
 
 def _shipped(name: str) -> Path | None:
-    path = Path(str(resources.files("mot").joinpath("weights", f"{name}.safetensors")))
+    path = SHIPPED / f"{name}.safetensors"
     return path if path.is_file() else None
 
 
