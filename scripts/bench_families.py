@@ -33,7 +33,7 @@ RECIPES = (
     "ssdlite-mobilenetv2",
     "person",
 )
-CROWDS = (("train", range(20), 10), ("val", range(100, 105), 10))  # seeds and pictures of each
+CROWDS = (("train", range(40), 5), ("val", range(100, 105), 10))  # seeds and pictures of each
 SPACING = 10  # frames between two pictures
 DATA = """
 [[data.train]]
