@@ -172,13 +172,19 @@ def detector_settings_for(
     tracker: Mapping[str, Any], name: str, given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What a detector is told, so that a tracker with these settings gets the low scores that it
-    makes use of; who gives `conf`, here or in a TOML file, has chosen otherwise."""
-    low = tracker.get("track_low_thresh")
-    if low is None or "conf" in given or "conf" not in detector_settings(name):
+    makes use of, and one that has no use for them none, where the detector tells from which score
+    on it is sure; who gives `conf`, here or in a TOML file, has chosen otherwise."""
+    if "conf" in given or "conf" not in detector_settings(name):
         return dict(given)
     registered, values, _ = resolve_detector(name)
-    chosen = registered not in DETECTORS or (name.endswith(".toml") and "conf" in values)
-    return dict(given) if chosen else {**given, "conf": min(low, default_conf(name))}
+    if registered not in DETECTORS or (name.endswith(".toml") and "conf" in values):
+        return dict(given)
+    low, sure = (
+        tracker.get("track_low_thresh"),
+        getattr(_import_detector(registered)[1], "SURE", None),
+    )
+    conf = sure if low is None else min(low, default_conf(name))
+    return dict(given) if conf is None else {**given, "conf": conf}
 
 
 def default_conf(name: str) -> float:

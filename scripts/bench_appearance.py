@@ -120,8 +120,9 @@ def compare(title: str, parts: dict[str, tuple[Truth, Seen]]) -> None:
 def pets(embedders: list[str], joint: list[str]) -> None:
     (sequence,) = find_sequences(PETS)
     assert sequence.ground_truth
-    rows = read_rows_of(sequence.ground_truth)  # which tell no classes: all are people
-    told = zip(rows.frames.tolist(), rows.ids.tolist(), rows.xywh.tolist(), strict=True)
+    rows = read_rows_of(sequence.ground_truth)  # which tell no classes, but who does not count
+    columns = (each[rows.scores > 0].tolist() for each in (rows.frames, rows.ids, rows.xywh))
+    told = zip(*columns, strict=True)
     truth = Truth("".join(map(_row, told)), sequence.length)
 
     def frames() -> Iterable[Frame]:
@@ -143,12 +144,14 @@ def pets(embedders: list[str], joint: list[str]) -> None:
 
 def scenes(embedders: list[str], joint: list[str]) -> None:
     for scene in ("crossing", "crowd"):
-        for find, looks in (
-            *((by_detector("person"), looks) for looks in (None, *embedders)),
-            *((by_detector(name), None) for name in joint),
+        for name, looks in (
+            *(("person", looks) for looks in (None, *embedders)),
+            *((name, None) for name in joint),
         ):
+            find = by_detector(name)
             parts = {f"{scene}-{seed}": _rendered(scene, seed, find, looks) for seed in SEEDS}
-            compare(f"{scene}, {Path(looks).stem if looks else 'no looks'}", parts)
+            title = f"{scene}, {Path(name).stem}, {Path(looks).stem if looks else 'no looks'}"
+            compare(title, parts)
 
 
 def _rendered(scene: str, seed: int, find: Find, looks: str | None) -> tuple[Truth, Seen]:

@@ -244,11 +244,17 @@ def test_a_component_without_settings_has_none() -> None:
 def test_a_detector_tells_the_low_scores_that_a_tracker_makes_use_of(tmp_path) -> None:
     low, high = settings_of(build_tracker("bytetrack")), settings_of(build_tracker("sort"))
     assert detector_settings_for(low, "person", {"width": 320}) == {"width": 320, "conf": 0.1}
-    assert detector_settings_for(high, "person", {}) == {}
+    assert detector_settings_for(high, "person", {}) == {"conf": 0.5}, "from which it is sure"
+    assert detector_settings_for(high, "person", {"conf": 0.3}) == {"conf": 0.3}
+    assert detector_settings_for(high, "retinanet", {}) == {}, "which does not tell when it is"
     assert detector_settings_for(low, "person", {"conf": 0.4}) == {"conf": 0.4}
     assert detector_settings_for(low, "motion", {}) == {}, "which has no scores to choose from"
     file = tmp_path / "sure.toml"
     file.write_text('detector = "person"\nconf = 0.5\n')
-    assert detector_settings_for(low, str(file), {}) == {}
+    assert (
+        detector_settings_for(low, str(file), {})
+        == detector_settings_for(high, str(file), {})
+        == {}
+    )
     file.write_text('detector = "person"\nwidth = 320\n')
     assert detector_settings_for(low, str(file), {}) == {"conf": 0.1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mot.detectors.families import FileSettings, LoadedModel
 from mot.detectors.families import load_model as load_family
@@ -16,6 +17,8 @@ from mot.models import SHIPPED
 class PersonSettings(DetectorSettings):
     """As of any network, but that it has its own weights."""
 
+    # The score from which on precision and recall are best balanced, for trackers that take all.
+    SURE: ClassVar[float] = 0.5
     follows_shape: bool = True  # without a size, an input of 640x384 pixels in the picture's shape
 
 
