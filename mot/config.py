@@ -8,14 +8,17 @@ import tomllib
 from collections.abc import Mapping
 from importlib import import_module, metadata, resources
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from mot.detectors import BY_SUFFIX, DEFAULT_DETECTOR, DETECTORS, ENTRY_POINTS
 from mot.errors import MotError, nearest
 from mot.trackers import DEFAULT_TRACKER, TRACKERS
 from mot.types import Detector, Tracker
 
-Settings = TypeVar("Settings")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Settings = TypeVar("Settings", bound="DataclassInstance")
 
 
 def load_toml(path: Path) -> dict[str, Any]:
@@ -35,7 +38,8 @@ def shipped(kind: str, name: str) -> dict[str, Any]:
 
 def build(settings: type[Settings], values: Mapping[str, Any], place: str) -> Settings:
     """The dataclass with these values; `place` begins the message about a wrong one."""
-    types = get_type_hints(settings)
+    hints = get_type_hints(settings)
+    types = {field.name: hints[field.name] for field in dataclasses.fields(settings)}
     for key, value in values.items():
         if key not in types:
             raise MotError(f"{place}: unknown setting {key!r}: {nearest(key, types)}")

@@ -1,8 +1,11 @@
-"""Put the mean of trained weights of `person`, or those of `joint`, into the package, for PyTorch
-and ONNX Runtime.
+"""Put trained weights of `person`, or those of `joint`, into the package, for PyTorch and ONNX
+Runtime.
 
-python scripts/ship_person.py runs/train/person/best.safetensors [MORE.safetensors ...]
+python scripts/ship_person.py runs/train/person/best.safetensors --start yolo-fastest-1.1_body
 python scripts/ship_person.py runs/train/jde-person/best.safetensors
+
+What a network learned of many pictures, and forgets of few, comes back where it is led a part of
+its way back to its start (Wortsman et al., 2022, "Robust fine-tuning of zero-shot models").
 """
 
 from __future__ import annotations
@@ -13,9 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
 
+from mot.detectors.darknet_torch import DarknetModel, load_darknet
 from mot.detectors.export import export
 from mot.detectors.families import (
     CfgSettings,
@@ -24,8 +26,10 @@ from mot.detectors.families import (
     load_model,
     metadata_of,
 )
+from mot.detectors.person import WIDE
 from mot.detectors.safetensors_header import read_metadata
 from mot.detectors.weights import save_weights
+from mot.training.starting import weights_file
 
 FOLDER = Path(__file__).resolve().parent.parent / "mot" / "weights"
 SIZE = (640, 384)
@@ -33,27 +37,35 @@ SIZE = (640, 384)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("trained", type=Path, nargs="+")
-    trained = parser.parse_args().trained
-    model, spec, names, settings = load_model(FileSettings(model=str(trained[-1])))
-    model.load_state_dict(_mean([load_file(path) for path in trained]))
+    parser.add_argument("trained", type=Path)
+    parser.add_argument("--start", help="the Darknet network that it began as")
+    parser.add_argument("--way", type=float, default=0.7, help="that is kept of the one from there")
+    given = parser.parse_args()
+    trained = given.trained
+    model, spec, names, settings = load_model(FileSettings(model=str(trained)))
+    if given.start:
+        _go_back(model, weights_file(given.start), given.way)
     assert isinstance(settings, CfgSettings | JdeSettings)
     name = "joint" if isinstance(settings, JdeSettings) else "person"
     settings = replace(settings, weights="", width=SIZE[0], height=SIZE[1])
-    told = {"trained": read_metadata(trained[-1])["trained"], "licence": "Apache-2.0"}
+    told = {"trained": read_metadata(trained)["trained"], "licence": "Apache-2.0"}
     FOLDER.mkdir(exist_ok=True)
     save_weights(model, FOLDER / f"{name}.safetensors", metadata_of(settings) | told)
-    export(model.fold(), replace(spec, size=SIZE), names, FOLDER / f"{name}.onnx")
-    for path in sorted(FOLDER.glob(f"{name}.*")):
+    model, spec = model.fold(), replace(spec, size=SIZE)
+    export(model, spec, names, FOLDER / f"{name}.onnx")
+    export(model, spec, names, FOLDER / f"{name}{WIDE}.onnx", block=WIDE)
+    for path in sorted(FOLDER.glob(f"{name}*")):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         print(f"{path.name}  {path.stat().st_size / 1e6:.2f} MB  {digest}")
 
 
-def _mean(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    return {
-        name: torch.stack([state[name].double() for state in states]).mean(0).to(first.dtype)
-        for name, first in states[0].items()
-    }
+def _go_back(model: DarknetModel, start: Path, way: float) -> None:
+    """Of layers that the start does not have nothing changes."""
+    theirs = load_darknet(start, start.with_suffix(".weights")).state_dict()
+    with torch.no_grad():
+        for name, array in model.state_dict().items():
+            if name in theirs and array.is_floating_point():
+                array.copy_(way * array.double() + (1 - way) * theirs[name].double())
 
 
 if __name__ == "__main__":

@@ -241,6 +241,11 @@ def test_a_component_without_settings_has_none() -> None:
     assert settings_of(object()) == {}
 
 
+def test_what_a_class_of_settings_knows_is_no_setting() -> None:
+    with pytest.raises(MotError, match=r"unknown setting 'SURE': (?!.*known: SURE)"):
+        build_detector("person", SURE=0.4)
+
+
 def test_a_detector_tells_the_low_scores_that_a_tracker_makes_use_of(tmp_path) -> None:
     low, high = settings_of(build_tracker("bytetrack")), settings_of(build_tracker("sort"))
     assert detector_settings_for(low, "person", {"width": 320}) == {"width": 320, "conf": 0.1}

@@ -37,7 +37,7 @@ def moments(scene: str, seed: int) -> list[tuple[np.ndarray, np.ndarray, np.ndar
 @pytest.mark.parametrize("card", CARDS, ids=["person", "joint"])
 def test_the_files_are_those_of_the_card(card: Path) -> None:
     told = dict(re.findall(r"`(\w+\.\w+)`[^`]*`([0-9a-f]{64})`", card.read_text("utf-8")))
-    assert told.keys() == {f"{card.stem}.onnx", f"{card.stem}.safetensors"}
+    assert told.keys() == {f"{card.stem}{end}" for end in (".onnx", "16.onnx", ".safetensors")}
     for name, digest in told.items():
         assert hashlib.sha256((WEIGHTS / name).read_bytes()).hexdigest() == digest
     assert sum((WEIGHTS / name).stat().st_size for name in told) < 8e6
@@ -54,6 +54,27 @@ def test_it_finds_the_people_of_rendered_scenes(scene) -> None:
         people, found = people + len(truth), found + len(detections)
     assert hits > 0.6 * people
     assert found < 1.5 * people
+
+
+@pytest.mark.parametrize("name", ["person", "joint"])
+def test_the_file_for_wide_cpus_gives_the_same(name: str) -> None:
+    """Wherever this runs, each of the two files is the one that is not used on some other CPU."""
+    pictures = [image for image, *_ in moments("crowd", seed=3)]
+    plain, wide = (
+        build_detector(str(WEIGHTS / file), conf=0.2)(pictures)
+        for file in (f"{name}.onnx", f"{name}16.onnx")
+    )
+    for one, other in zip(plain, wide, strict=True):
+        assert len(one) == len(other) > 0
+        np.testing.assert_allclose(one.boxes, other.boxes, atol=0.05)
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
+
+
+@pytest.mark.parametrize("block", [4, 8, 16])
+def test_the_file_is_chosen_by_the_cpu(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr("mot.detectors.person.cpu_block", lambda: block)
+    network = build_detector("person").network
+    assert network.path.name == ("person16.onnx" if block == 16 else "person.onnx")
 
 
 @pytest.mark.parametrize("name", ["person", "joint"])

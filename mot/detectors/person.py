@@ -8,9 +8,12 @@ from typing import ClassVar
 from mot.detectors.families import FileSettings, LoadedModel
 from mot.detectors.families import load_model as load_family
 from mot.detectors.network import DetectorSettings, NetworkDetector, common_settings
+from mot.detectors.onnx_session import cpu_block
 from mot.detectors.runtime import ready_network
 from mot.errors import MotError
 from mot.models import SHIPPED
+
+WIDE = 16  # channels: a file of the same network for CPUs that take so many at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ def build(settings: PersonSettings) -> NetworkDetector:
         raise MotError(
             f"--weights {settings.weights}: {name} has its own: --detector FILE runs others"
         )
-    network = ready_network(settings, SHIPPED / f"{name}.onnx", lambda: load_model(settings))
+    file = SHIPPED / (f"{name}{WIDE}.onnx" if cpu_block() == WIDE else f"{name}.onnx")
+    network = ready_network(settings, file, lambda: load_model(settings))
     return NetworkDetector(network, settings, settings.follows_shape)
 
 
