@@ -183,10 +183,8 @@ def detector_settings_for(
     registered, values, _ = resolve_detector(name)
     if registered not in DETECTORS or (name.endswith(".toml") and "conf" in values):
         return dict(given)
-    low, sure = (
-        tracker.get("track_low_thresh"),
-        getattr(_import_detector(registered)[1], "SURE", None),
-    )
+    low = tracker.get("track_low_thresh")
+    sure = getattr(_import_detector(registered)[1], "SURE", None)
     conf = sure if low is None else min(low, default_conf(name))
     return dict(given) if conf is None else {**given, "conf": conf}
 
