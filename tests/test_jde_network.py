@@ -39,6 +39,7 @@ from mot.detectors.weights import save_weights  # noqa: E402
 from mot.errors import MotError  # noqa: E402
 from mot.motfile import read_rows_of  # noqa: E402
 from mot.opencv import cv2  # noqa: E402
+from mot.synthetic import SCENES, World  # noqa: E402
 from mot.training.assigners import SimOta  # noqa: E402
 from mot.training.logs import BEST, LAST, read_log  # noqa: E402
 from mot.training.objectives import jde as objectives  # noqa: E402
@@ -180,10 +181,10 @@ def test_each_box_has_the_vector_of_its_cell(settings) -> None:
 def test_its_file_is_a_detector_with_its_drawing_in_it(tmp_path, person) -> None:
     model = with_person()
     save_weights(model, tmp_path / "jde.safetensors", metadata_of(DRAWN))
-    picture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    picture = next(World(SCENES["crowd"], seed=3).moments(1)).frame.image
     detector = build_detector(str(tmp_path / "jde.safetensors"), runtime="torch", conf=0.001)
     (found,) = detector([picture])
-    assert found.embeddings.shape == (len(found), 16) and len(found) > 1
+    assert found.embeddings.shape == (len(found), 16) and len(found) > 5
     with pytest.raises(MotError, match="holds the architecture 'jde'"):
         load_model(CfgSettings(weights=str(tmp_path / "jde.safetensors")))
 
