@@ -17,22 +17,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from bench_person import DARKNET
 from rich.progress import track
 
 from mot import boxes
 from mot.config import build_detector
+from mot.files import written_beside
 from mot.models import installed_file
 from mot.training.data.pictures import decode
 from mot.types import Detector, FloatArray, Image
 
-DARKNET = ("yolo-fastest-1.1_body", "yolo-fastest-1.1-xl", "MobileNetV2-YOLOv3-Nano-coco")
 SIZE = (640, 512)
 PERSON = 0  # the label, of one class and of COCO's
 LEAST = 0.25  # score of which a detector is asked
 SURE = 0.5
 SAME = 0.5  # IoU of boxes of one person
 PART = 0.5  # share of a box that lies in another's
-
 
 Row = dict[str, Any]  # as COCO has it
 
@@ -108,7 +108,8 @@ def main() -> None:
         for xyxy, ignore in overlooked(people, theirs, len(detectors)):
             number += 1
             rows.append(annotation(number, which, category, xyxy, ignore))
-    given.out.write_text(json.dumps(told), "utf-8")
+    with written_beside(given.out) as file:
+        json.dump(told, file)
     ignored = sum(row["ignore"] for row in rows[before:])
     print(f"{given.out}: {len(rows) - before - ignored} people more, and {ignored} to be ignored")
 

@@ -41,14 +41,13 @@ def main() -> None:
     parser.add_argument("--start", help="the Darknet network that it began as")
     parser.add_argument("--way", type=float, default=0.7, help="that is kept of the one from there")
     given = parser.parse_args()
-    trained = given.trained
-    model, spec, names, settings = load_model(FileSettings(model=str(trained)))
+    model, spec, names, settings = load_model(FileSettings(model=str(given.trained)))
     if given.start:
         _go_back(model, weights_file(given.start), given.way)
     assert isinstance(settings, CfgSettings | JdeSettings)
     name = "joint" if isinstance(settings, JdeSettings) else "person"
     settings = replace(settings, weights="", width=SIZE[0], height=SIZE[1])
-    told = {"trained": read_metadata(trained)["trained"], "licence": "Apache-2.0"}
+    told = {"trained": read_metadata(given.trained)["trained"], "licence": "Apache-2.0"}
     FOLDER.mkdir(exist_ok=True)
     save_weights(model, FOLDER / f"{name}.safetensors", metadata_of(settings) | told)
     model, spec = model.fold(), replace(spec, size=SIZE)
