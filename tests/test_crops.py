@@ -222,6 +222,18 @@ def test_targets_tell_the_crop_and_the_person(sequence) -> None:
         assert ids[0] == ids[1] and batch.images.shape == (8, 3, 32, 16)
 
 
+def test_a_crop_is_seen_in_so_many_ways_and_no_more(sequence) -> None:
+    crops, _ = cut_of(sequence)
+    change = CropAugment(CropSettings(views=3, noise=1.0, erase=1.0))
+    seen: dict[int, set[bytes]] = {}
+    for seed in range(20):
+        image, target = change(crops.whole, len(crops), 4, SIZE, seed)
+        seen.setdefault(int(target.labels[0]), set()).add(image.numpy().tobytes())
+    assert sorted(seen) == [12, 13, 14]
+    assert [len(images) for images in seen.values()] == [1, 1, 1]
+    assert len(set.union(*seen.values())) == 3
+
+
 def test_two_processes_share_a_batch_person_by_person(sequence) -> None:
     crops, _ = cut_of(sequence)
     whole = next(loader_of(crops, CropAugment(None)).epoch(0))

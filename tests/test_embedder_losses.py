@@ -153,7 +153,7 @@ def of(settings: Settings, teacher=None) -> dict[str, float]:
         Target(torch.zeros(1, 4), torch.tensor([crop]), torch.tensor([who]), torch.zeros(0, 4))
         for crop, who in zip([5, 0, 1, 2, 3, 4, 6, 7], IDS, strict=True)
     ]
-    learned = Learned(settings, 12, 10, 0 if teacher is None else teacher.shape[1])
+    learned = Learned(settings, 12, 10, 0 if teacher is None else teacher.shape[2])
     model = Network()
     losses = EmbedderObjective(model, settings, learned, teacher)(images, targets)
     return {name: float(loss.detach()) for name, loss in losses.items()}
@@ -168,11 +168,25 @@ def test_the_losses_that_count_are_told_and_weighted() -> None:
 def test_a_teacher_is_heard_by_the_place_of_each_crop() -> None:
     behind = torch.nn.BatchNorm1d(12)(random(8, 3, 2, 2).float().flatten(1))
     places = torch.tensor([5, 0, 1, 2, 3, 4, 6, 7])
-    teacher = torch.empty(8, 12)
-    teacher[places] = torch.nn.functional.normalize(behind).detach()
+    teacher = torch.empty(8, 1, 12)
+    teacher[places, 0] = torch.nn.functional.normalize(behind).detach()
     settings = Settings(identity=0.0, triplet=0.0, imitation=0.0, teacher="some")
     assert of(settings, teacher)["relations"] == pytest.approx(0, abs=1e-5)
     assert of(settings, teacher.flip(0))["relations"] > 0.1
+
+
+def test_a_teacher_is_heard_by_the_view_of_each_crop() -> None:
+    """Crops 0 to 3 in two ways each: another way of the same crop is not among those it is like."""
+    behind = torch.nn.BatchNorm1d(12)(random(8, 3, 2, 2).float().flatten(1))
+    places = torch.tensor([5, 0, 1, 2, 3, 4, 6, 7])
+    unit = torch.nn.functional.normalize(behind).detach()
+    teacher = torch.empty(8, 12)
+    teacher[places] = unit
+    settings = Settings(identity=0.0, triplet=0.0, imitation=0.0, teacher="some")
+    told = of(settings, teacher.flip(0).reshape(4, 2, 12))["relations"]
+    wanted = relations(unit, teacher.flip(0)[places], places // 2, settings.relation_temperature)
+    assert told == pytest.approx(float(wanted), abs=1e-5) and told > 0.1
+    assert of(settings, teacher.reshape(4, 2, 12))["relations"] == pytest.approx(0, abs=1e-5)
 
 
 def test_what_is_learned_beside_the_network() -> None:

@@ -23,10 +23,11 @@ from mot.config import build  # noqa: E402
 from mot.detectors.safetensors_header import read_metadata  # noqa: E402
 from mot.errors import MotError  # noqa: E402
 from mot.opencv import cv2  # noqa: E402
-from mot.training.appearance import start  # noqa: E402
+from mot.training.appearance import gather, start  # noqa: E402
 from mot.training.logs import BEST, read_log  # noqa: E402
 from mot.training.recipe import known_recipes, load_recipe, recipe_of  # noqa: E402
 from mot.training.run import Plan, train  # noqa: E402
+from mot.training.teaching import taught_by  # noqa: E402
 
 SCHEDULE = {"epochs": 2, "batch": 16, "lr": 0.003, "warmup": 4, "workers": 0, "ema": 0.8}
 
@@ -157,6 +158,30 @@ def test_a_teacher_is_asked_for_every_crop_once_and_imitated(trained, data, tmp_
     for name in ("imitation", "relations"):
         values = [line[name] for line in steps]
         assert np.mean(values[-3:]) < np.mean(values[:3])
+
+
+def test_a_teacher_is_asked_for_every_view_of_a_crop(data, trained) -> None:
+    settings = {"views": 3, "coarse": 0.5, "noise": 1.0}
+    recipe = recipe_of(tables(data, augment=settings), "t")
+    begun = start(recipe, "")
+    materials = gather(recipe, begun)
+    crops, change = materials.train, materials.loader.data.change
+    teacher = open_embedder(str(trained / BEST), device="cpu:0")
+    found = taught_by(str(trained / BEST), crops, change, (16, 32))
+    looks = []
+    for index in range(len(crops)):
+        for view in range(3):
+            rgb, _ = change(crops.whole, len(crops), index, (16, 32), view)
+            bgr = np.ascontiguousarray(rgb.numpy().transpose(1, 2, 0)[:, :, ::-1])
+            looks.append(teacher(bgr, np.array([[0, 0, 16, 32]], np.float32))[0])
+    about = np.array(looks) - np.mean(looks, axis=0)
+    wanted = about / np.linalg.norm(about, axis=1, keepdims=True)
+    np.testing.assert_allclose(found.reshape(len(looks), -1), wanted, atol=2e-3)
+    batch = next(materials.loader.epoch(0))
+    for image, target in zip(batch.images, batch.targets, strict=True):
+        place, view = divmod(int(target.labels[0]), 3)
+        again, _ = change(crops.whole, len(crops), place, (16, 32), view)
+        assert torch.equal(image, again)
 
 
 def test_boxes_without_identities_are_told_apart_by_two_views_of_each(data, tmp_path) -> None:

@@ -127,8 +127,12 @@ def _order(recipe: Recipe, crops: Crops) -> Order:
 def objective(recipe: Recipe, begun: Started, materials: Materials) -> Objective:
     settings = build(Settings, recipe.loss, "[loss]")
     assert isinstance(begun.settings, EmbedderSettings) and isinstance(materials.train, Crops)
-    teacher = taught_by(settings.teacher, materials.train) if settings.has_teacher else None
-    dims = 0 if teacher is None else teacher.shape[1]
+    change, size = materials.loader.data.change, begun.spec.size
+    assert isinstance(change, CropAugment) and size
+    teacher = (
+        taught_by(settings.teacher, materials.train, change, size) if settings.has_teacher else None
+    )
+    dims = 0 if teacher is None else teacher.shape[2]
     learned = Learned(settings, begun.settings.dims, materials.identities, dims)
     return EmbedderObjective(begun.model, settings, learned, teacher)
 

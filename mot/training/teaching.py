@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -11,32 +11,57 @@ from torch import Tensor
 from torch.nn import functional
 
 from mot.appearance.opening import open_embedder
+from mot.detectors.pictures import Size
 from mot.errors import MotError
 from mot.training import distributed
+from mot.training.augment.crop import CropAugment
 from mot.training.data.crops import Crops
 from mot.training.data.findings import Findings
-from mot.types import FloatArray
+from mot.types import FloatArray, Image, IntArray
 
 _TELLS = 10  # times on the way
 
 
-def taught_by(name: str, crops: Crops) -> Tensor:
-    """(N, D) its unit vectors of the crops, as they are in their pictures, about their mean: what
-    they have in common tells nobody apart. Of several processes each asks for a share."""
+def taught_by(name: str, crops: Crops, change: CropAugment, size: Size) -> Tensor:
+    """(N, V, D) its unit vectors of the crops, about their mean: what they have in common tells
+    nobody apart. Of crops that are seen in V ways, these; else as they are in their pictures. Of
+    several processes each asks for a share."""
     teacher = open_embedder(name)
     share = np.array_split(np.arange(len(crops)), distributed.world())[distributed.rank()]
     tell = _teller(name, len(share))
     parts: list[FloatArray] = []
-    for rows, image in crops.take(share).shots(Findings()):
-        parts.append(teacher(image, crops.boxes[share[rows]]))
-        tell(len(rows))
+    of_share = _views(crops, share, change, size) if change.views else _whole(crops, share)
+    for image, boxes in of_share:
+        parts.append(teacher(image, boxes).reshape(-1, max(1, change.views), teacher.dims))
+        tell(len(parts[-1]))
     found = np.concatenate(parts)
     if len(found) < len(share):
         raise MotError(f"{name}: pictures have gone that were there before")
-    whole = torch.zeros(len(crops), found.shape[1])
+    whole = torch.zeros(len(crops), *found.shape[1:])
     whole[torch.from_numpy(share)] = torch.from_numpy(found)
     whole = distributed.mean_over_processes(whole) * distributed.world()
-    return functional.normalize(whole - whole.mean(0))
+    return functional.normalize(whole - whole.mean((0, 1)), dim=2)
+
+
+def _whole(crops: Crops, share: IntArray) -> Iterator[tuple[Image, FloatArray]]:
+    """Pictures, and the boxes of crops in them."""
+    for rows, image in crops.take(share).shots(Findings()):
+        yield image, crops.boxes[share[rows]]
+
+
+def _views(
+    crops: Crops, share: IntArray, change: CropAugment, size: Size
+) -> Iterator[tuple[Image, FloatArray]]:
+    """The views of a crop below each other, and their boxes."""
+    width, height = size
+    tops = height * np.arange(change.views)
+    boxes = np.stack([0 * tops, tops, 0 * tops + width, tops + height], axis=1)
+    for index in share.tolist():
+        views = [
+            change(crops.whole, len(crops), index, size, view)[0] for view in range(change.views)
+        ]
+        rgb = torch.cat(views, dim=1).permute(1, 2, 0).numpy()
+        yield np.ascontiguousarray(rgb[:, :, ::-1]), boxes.astype(np.float32)
 
 
 def _teller(name: str, count: int) -> Callable[[int], None]:

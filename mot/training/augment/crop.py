@@ -36,6 +36,7 @@ class CropAugment:
     def __init__(self, settings: CropSettings | None) -> None:
         """Without settings, the box as it is."""
         self._settings = settings
+        self.views = settings.views if settings else 0
 
     def __call__(
         self, read: Read, count: int, index: int, size: Size, seed: int
@@ -45,9 +46,11 @@ class CropAugment:
         if self._settings is None:
             crop = _window(kept, (0, 0, 1, 1), False, size)
         else:
-            crop = _seen(kept, read, count, size, self._settings, np.random.default_rng(seed))
+            rng = np.random.default_rng((index, seed % self.views) if self.views else seed)
+            crop = _seen(kept, read, count, size, self._settings, rng)
         rgb = cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
-        return torch.from_numpy(rgb).permute(2, 0, 1), _target(who)
+        view = index * self.views + seed % self.views if self.views else index
+        return torch.from_numpy(rgb).permute(2, 0, 1), _target(who, view)
 
 
 def _seen(
@@ -156,8 +159,7 @@ def _erase(crop: Image, settings: CropSettings, rng: np.random.Generator) -> Non
     crop[top : top + rows, left : left + columns] = filling
 
 
-def _target(who: Annotations) -> Target:
-    """`labels` is the crop's place among all of them."""
-    boxes = torch.from_numpy(who.boxes.copy())
-    labels, ids = torch.from_numpy(who.labels.copy()), torch.from_numpy(who.ids.copy())
-    return Target(boxes, labels, ids, boxes[:0])
+def _target(who: Annotations, view: int) -> Target:
+    """`labels` is the crop's place among all of them, or that of its view."""
+    boxes, ids = torch.from_numpy(who.boxes.copy()), torch.from_numpy(who.ids.copy())
+    return Target(boxes, torch.tensor([view]), ids, boxes[:0])

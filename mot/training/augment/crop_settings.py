@@ -14,6 +14,7 @@ class CropSettings:
     """A step that is named alone is its probability; 0 switches it off."""
 
     each: int = 4  # crops of a person in a batch
+    views: int = 0  # ways in which a crop is ever seen, which a teacher sees too; 0: always another
     flip: float = 0.5
     jitter: float = 0.08  # of its sides that each edge of the box is off at most, as detectors are
     coarse: float = 0.3  # as if the camera had seen fewer pixels

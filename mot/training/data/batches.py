@@ -58,7 +58,7 @@ class EpochData:
         read: Callable[[Picture], Image] = read_picture,
     ) -> None:
         self._pictures, self._spec, self._read = pictures, spec, read
-        self._change = Augment(change, spec) if isinstance(change, AugmentSettings) else change
+        self.change = Augment(change, spec) if isinstance(change, AugmentSettings) else change
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -72,9 +72,9 @@ class EpochData:
         return Item(image, target, reading.first, tuple(reading.broken))
 
     def _sample(self, reading: _Reading, draw: Draw) -> tuple[Tensor, Target]:
-        if self._change is None:
+        if self.change is None:
             return letterboxed(*reading(draw.picture), self._spec, draw.size)
-        return self._change(reading, len(self), draw.picture, draw.size, draw.seed)
+        return self.change(reading, len(self), draw.picture, draw.size, draw.seed)
 
 
 class _NothingReadable(Exception):
@@ -120,7 +120,7 @@ class Loader:
     def __init__(
         self, data: EpochData, batches: Batches, workers: int = 0, pin: bool = False
     ) -> None:
-        self._batches = batches
+        self.data, self._batches = data, batches
         self.broken: dict[int, str] = {}  # pictures that cannot be read, and why
         self._loader: DataLoader[Batch] = DataLoader(
             data,  # type: ignore[arg-type, unused-ignore]

@@ -76,15 +76,16 @@ class EmbedderObjective:
     model: Any
     settings: Settings
     learned: Learned
-    teacher: Tensor | None = None  # (N, D) unit vectors of all crops
+    teacher: Tensor | None = None  # (N, V, D) unit vectors of all crops, each seen in V ways
 
     def __call__(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
         features = self.model.features(images)
         behind = self.model.neck(features).float()
         features, unit = features.float(), functional.normalize(behind)
         ids = torch.cat([target.ids for target in targets])
-        crops = torch.cat([target.labels for target in targets])
-        taught = self._taught(crops)
+        views = torch.cat([target.labels for target in targets])
+        taught = self._taught(views)
+        crops = views // (1 if self.teacher is None else self.teacher.shape[1])
         settings, learned = self.settings, self.learned
         losses = {
             "identity": lambda: identity(learned.people(behind), ids, settings.smoothing),
@@ -95,12 +96,12 @@ class EmbedderObjective:
         }
         return {name: getattr(settings, name) * losses[name]() for name in settings.wanted()}
 
-    def _taught(self, crops: Tensor) -> Tensor:
+    def _taught(self, views: Tensor) -> Tensor:
         """(B, D) what the teacher says of these."""
         if self.teacher is None:
-            return torch.zeros(len(crops), 0)
-        self.teacher = self.teacher.to(crops.device)
-        return self.teacher[crops].float()
+            return torch.zeros(len(views), 0)
+        self.teacher = self.teacher.to(views.device)
+        return self.teacher.flatten(0, 1)[views].float()
 
 
 def identity(logits: Tensor, ids: Tensor, smoothing: float) -> Tensor:
