@@ -1,30 +1,41 @@
 """Make what `mot` ships of a trained embedder: `mot/weights/embedder.onnx`.
 
-    python scripts/ship_embedder.py runs/train/reid-person/best.safetensors [common]
+    python scripts/ship_embedder.py runs/train/reid-person/best.safetensors [--common 0.43]
+        [--start EARLIER.safetensors --way 0.7]
 
-`common` is the share by which distances are made less, so that the trackers' limits fit them.
+As those of `person`, its weights may be led a part of the way back to what they began as.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
-import sys
 from pathlib import Path
+
+from ship_person import FOLDER, lead_back
 
 from mot.appearance.export import export_embedder
 from mot.appearance.networks import load_embedder
 from mot.appearance.settings import spec_of
 
-FILE = Path(__file__).resolve().parents[1] / "mot" / "weights" / "embedder.onnx"
+FILE = FOLDER / "embedder.onnx"
 
 
-def main(best: Path, common: float) -> None:
-    model, settings = load_embedder(best)
-    model.common = common
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("trained", type=Path)
+    parser.add_argument("--common", type=float, default=0.43, help="by which distances are less")
+    parser.add_argument("--start", type=Path, help="what it began as")
+    parser.add_argument("--way", type=float, default=0.7, help="that is kept of the one from there")
+    given = parser.parse_args()
+    model, settings = load_embedder(given.trained)
+    if given.start:
+        lead_back(model, load_embedder(given.start)[0], given.way)
+    model.common = given.common
     export_embedder(model, spec_of(settings), FILE)
     digest = hashlib.sha256(FILE.read_bytes()).hexdigest()
     print(f"{FILE.name}: {FILE.stat().st_size / 1e6:.2f} MB, sha256 {digest}")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float([*sys.argv, "0"][2]))
+    main()

@@ -16,8 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from mot.detectors.darknet_torch import DarknetModel, load_darknet
+from mot.detectors.darknet_torch import load_darknet
 from mot.detectors.export import export
 from mot.detectors.families import (
     CfgSettings,
@@ -43,7 +44,8 @@ def main() -> None:
     given = parser.parse_args()
     model, spec, names, settings = load_model(FileSettings(model=str(given.trained)))
     if given.start:
-        _go_back(model, weights_file(given.start), given.way)
+        start = weights_file(given.start)
+        lead_back(model, load_darknet(start, start.with_suffix(".weights")), given.way)
     assert isinstance(settings, CfgSettings | JdeSettings)
     name = "joint" if isinstance(settings, JdeSettings) else "person"
     settings = replace(settings, weights="", width=SIZE[0], height=SIZE[1])
@@ -58,9 +60,9 @@ def main() -> None:
         print(f"{path.name}  {path.stat().st_size / 1e6:.2f} MB  {digest}")
 
 
-def _go_back(model: DarknetModel, start: Path, way: float) -> None:
+def lead_back(model: nn.Module, start: nn.Module, way: float) -> None:
     """Of layers that the start does not have nothing changes."""
-    theirs = load_darknet(start, start.with_suffix(".weights")).state_dict()
+    theirs = start.state_dict()
     with torch.no_grad():
         for name, array in model.state_dict().items():
             if name in theirs and array.is_floating_point():
