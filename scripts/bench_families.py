@@ -9,15 +9,17 @@ AP in percent at an IoU of 0.5; pictures a second with all that training takes, 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from mot.cli.synthesis import writer_for
+from mot.synthetic import SCENES, World
 from mot.training.logs import LOG, read_log
 from mot.training.recipe import Recipe, load_recipe
 from mot.training.run import Plan, train
@@ -33,16 +35,14 @@ RECIPES = (
     "ssdlite-mobilenetv2",
     "person",
 )
-CROWDS = (("train", range(40), 5), ("val", range(100, 105), 10))  # seeds and pictures of each
-SPACING = 10  # frames between two pictures
+CROWDS = {"train": range(200), "val": range(1000, 1050)}  # a picture of each
+NEAR = replace(SCENES["easy"], field=35.0, size=(480, 288))  # people of 50 to 120 pixels
 DATA = """
 [[data.train]]
 annotations = "train"
-every = {every}
 least_visibility = 0.3
 [[data.val]]
 annotations = "val"
-every = {every}
 least_visibility = 0.3
 """
 
@@ -59,14 +59,14 @@ class Nobody:
     def end(self) -> None: ...
 
 
-def render(folder: Path) -> None:
-    for part, seeds, pictures in CROWDS:
+def render(folder: Path, crowds: Mapping[str, range], frames: int) -> None:
+    """So many of each crowd, as a sequence."""
+    for part, seeds in crowds.items():
         for seed in seeds:
-            frames, out = str(pictures * SPACING), str(folder / part / f"easy-{seed}")
-            command = [sys.executable, "-m", "mot", "synth", "--scene", "easy", "--quiet"]
-            command += ["--seed", str(seed), "--frames", frames, "--size", "480x300", "-o", out]
-            subprocess.run(command, check=True)
-    (folder / "data.toml").write_text(DATA.format(every=SPACING))
+            world = World(NEAR, seed)
+            with writer_for(folder / part / f"near-{seed}", f"near-{seed}", world, frames) as write:
+                for moment in world.moments(frames):
+                    write(moment)
 
 
 def recipe_of(name: str, folder: Path, size: str, epochs: int) -> Recipe:
@@ -120,13 +120,15 @@ def main(words: list[str]) -> None:
     print(f"{'':24}{'minutes':>10}{'pictures/s':>12}{'first loss':>12}{'last loss':>12}{'AP50':>8}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        render(folder)
+        render(folder, CROWDS, 1)
+        (folder / "data.toml").write_text(DATA)
         for each in given.recipes:
             recipe = recipe_of(each, folder, given.size, given.epochs)
             row = _row(Plan(recipe, folder / each, given.device))
+            print(f"{each:24}{row}", end="", flush=True)
             heart = Plan(recipe, folder / f"{each}-heart", given.device, overfit=8)
-            row += "" if given.no_overfit else f", by heart {_row(heart).split()[-1]}"
-            print(f"{each:24}{row}", flush=True)
+            row = "" if given.no_overfit else f", by heart {_row(heart).split()[-1]}"
+            print(row, flush=True)
 
 
 def _row(plan: Plan) -> str:

@@ -634,6 +634,11 @@ def test_the_anchors_of_people_are_upright(small, family) -> None:
         assert (ratios >= 1).all()
 
 
+def test_ssdlite_has_boxes_for_people_of_thirty_pixels(small) -> None:
+    height = torch.cat([sides(level)[1] for level in small["ssd"].model.anchors((320, 320))])
+    assert 30 <= height.min() < 35
+
+
 def test_the_anchors_of_people_lie_on_the_strides(small) -> None:
     model = small["retinanet"].model
     for level, stride in zip(model.anchors((96, 160)), (8, 16, 32, 64, 128), strict=True):

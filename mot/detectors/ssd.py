@@ -31,6 +31,7 @@ class Kind(NamedTuple):
     spec: InputSpec
     strides: tuple[int, ...]
     scales: tuple[float, ...]  # of the boxes of each level, to the picture, and one more
+    person_scales: tuple[float, ...]  # of people, whom a level's stride must tell apart sideways
     ratios: tuple[tuple[int, ...], ...]  # for COCO, beside 1; each as width / height and turned
     channels: tuple[int, ...] = ()  # of the levels; none: as the backbone has them
 
@@ -50,6 +51,7 @@ _VGG = Kind(
     ),
     (8, 16, 32, 64, 100, 300),
     (0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05),
+    (0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05),
     ((2,), (2, 3), (2, 3), (2, 3), (2,), (2,)),
     (512, 1024, 512, 256, 256, 256),
 )
@@ -57,6 +59,7 @@ _MOBILE = Kind(
     InputSpec((320, 320), 1, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), keeps_aspect=False, is_fixed=True),
     (16, 32, 64, 128, 256, 512),
     (*(0.2 + 0.75 * level / 5 for level in range(6)), 1.0),
+    (0.1, 0.3, 0.45, 0.6, 0.75, 0.9, 1.0),
     ((2, 3),) * 6,
 )
 BACKBONES = {"vgg16": _VGG, "mobilenet_v2": _MOBILE, "mobilenet_v3_large": _MOBILE}
@@ -122,9 +125,10 @@ class UprightBoxes(DefaultBoxGenerator):  # type: ignore[misc]
 
 
 def boxes_of(name: str, kind: Kind) -> DefaultBoxGenerator:
-    maker = choose("anchors", name, {"person": UprightBoxes, "coco": DefaultBoxGenerator})
+    people, coco = (UprightBoxes, kind.person_scales), (DefaultBoxGenerator, kind.scales)
+    maker, scales = choose("anchors", name, {"person": people, "coco": coco})
     steps = None if kind.is_lite else list(kind.strides)
-    return maker([list(each) for each in kind.ratios], scales=list(kind.scales), steps=steps)
+    return maker([list(each) for each in kind.ratios], scales=list(scales), steps=steps)
 
 
 def create(settings: Settings) -> Ssd:
