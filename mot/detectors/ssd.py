@@ -31,7 +31,7 @@ class Kind(NamedTuple):
     spec: InputSpec
     strides: tuple[int, ...]
     scales: tuple[float, ...]  # of the boxes of each level, to the picture, and one more
-    person_scales: tuple[float, ...]  # of people, whom a level's stride must tell apart sideways
+    person_scales: tuple[float, ...]  # of people: most in a video are smaller than COCO's objects
     ratios: tuple[tuple[int, ...], ...]  # for COCO, beside 1; each as width / height and turned
     channels: tuple[int, ...] = ()  # of the levels; none: as the backbone has them
 
