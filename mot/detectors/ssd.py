@@ -31,9 +31,9 @@ class Kind(NamedTuple):
     spec: InputSpec
     strides: tuple[int, ...]
     scales: tuple[float, ...]  # of the boxes of each level, to the picture, and one more
-    person_scales: tuple[float, ...]  # of people: most in a video are smaller than COCO's objects
     ratios: tuple[tuple[int, ...], ...]  # for COCO, beside 1; each as width / height and turned
     channels: tuple[int, ...] = ()  # of the levels; none: as the backbone has them
+    person_scales: tuple[float, ...] = ()  # of boxes of people; none: as those of COCO
 
     @property
     def is_lite(self) -> bool:
@@ -51,7 +51,6 @@ _VGG = Kind(
     ),
     (8, 16, 32, 64, 100, 300),
     (0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05),
-    (0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05),
     ((2,), (2, 3), (2, 3), (2, 3), (2,), (2,)),
     (512, 1024, 512, 256, 256, 256),
 )
@@ -59,8 +58,8 @@ _MOBILE = Kind(
     InputSpec((320, 320), 1, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), keeps_aspect=False, is_fixed=True),
     (16, 32, 64, 128, 256, 512),
     (*(0.2 + 0.75 * level / 5 for level in range(6)), 1.0),
-    (0.1, 0.3, 0.45, 0.6, 0.75, 0.9, 1.0),
     ((2, 3),) * 6,
+    person_scales=(0.1, 0.3, 0.45, 0.6, 0.75, 0.9, 1.0),  # most in a video are lower than 64 pixels
 )
 BACKBONES = {"vgg16": _VGG, "mobilenet_v2": _MOBILE, "mobilenet_v3_large": _MOBILE}
 
@@ -125,8 +124,9 @@ class UprightBoxes(DefaultBoxGenerator):  # type: ignore[misc]
 
 
 def boxes_of(name: str, kind: Kind) -> DefaultBoxGenerator:
-    people, coco = (UprightBoxes, kind.person_scales), (DefaultBoxGenerator, kind.scales)
-    maker, scales = choose("anchors", name, {"person": people, "coco": coco})
+    people = UprightBoxes, kind.person_scales or kind.scales
+    known = {"person": people, "coco": (DefaultBoxGenerator, kind.scales)}
+    maker, scales = choose("anchors", name, known)
     steps = None if kind.is_lite else list(kind.strides)
     return maker([list(each) for each in kind.ratios], scales=list(scales), steps=steps)
 

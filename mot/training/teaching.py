@@ -17,6 +17,7 @@ from mot.training import distributed
 from mot.training.augment.crop import CropAugment
 from mot.training.data.crops import Crops
 from mot.training.data.findings import Findings
+from mot.training.objectives.teacher import stacked
 from mot.types import FloatArray, Image, IntArray
 
 _TELLS = 10  # times on the way
@@ -52,16 +53,13 @@ def _whole(crops: Crops, share: IntArray) -> Iterator[tuple[Image, FloatArray]]:
 def _views(
     crops: Crops, share: IntArray, change: CropAugment, size: Size
 ) -> Iterator[tuple[Image, FloatArray]]:
-    """The views of a crop below each other, and their boxes."""
-    width, height = size
-    tops = height * np.arange(change.views)
-    boxes = np.stack([0 * tops, tops, 0 * tops + width, tops + height], axis=1)
+    """The views of a crop in one picture, and their boxes."""
+    numbers = np.arange(change.views)
+    boxes = np.tile(np.array([0, 0, *size], np.float32), (change.views, 1))
     for index in share.tolist():
-        views = [
-            change(crops.whole, len(crops), index, size, view)[0] for view in range(change.views)
-        ]
-        rgb = torch.cat(views, dim=1).permute(1, 2, 0).numpy()
-        yield np.ascontiguousarray(rgb[:, :, ::-1]), boxes.astype(np.float32)
+        views = [change(crops.whole, len(crops), index, size, view)[0] for view in numbers.tolist()]
+        bgr = torch.stack(views).flip(1).permute(0, 2, 3, 1).numpy()
+        yield stacked(bgr, boxes, numbers)
 
 
 def _teller(name: str, count: int) -> Callable[[int], None]:

@@ -30,7 +30,7 @@ class Teacher:
         counts = [len(target.boxes) for target in targets]
         owners = np.repeat(np.arange(len(counts)), counts)[objects.cpu().numpy()]
         xyxy = torch.cat([target.boxes for target in targets])[objects].float().cpu().numpy()
-        sheet, placed = _stacked(self._pixels(images), xyxy, owners)
+        sheet, placed = stacked(self._pixels(images), xyxy, owners)
         return torch.from_numpy(self._embed(sheet, placed)).to(images.device)
 
     def _pixels(self, images: Tensor) -> Image:
@@ -43,7 +43,7 @@ class Teacher:
         return shown
 
 
-def _stacked(
+def stacked(
     pictures: Image, xyxy: FloatArray, owners: np.ndarray[tuple[int], np.dtype[np.int64]]
 ) -> tuple[Image, FloatArray]:
     """One picture of all, below each other, and the boxes in it: they go through the network
