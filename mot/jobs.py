@@ -13,11 +13,9 @@ from urllib.parse import urlsplit
 
 from mot.errors import MotError, nearest
 from mot.imagesize import IMAGE_SUFFIXES
-from mot.motfile import Sequence, find_sequences, is_sequence, list_images
+from mot.motfile import Sequence, find_sequences, is_sequence, list_images, list_videos
 from mot.types import Frame
 from mot.video.sources import Window, open_source
-
-VIDEO_SUFFIXES = frozenset(".mp4 .avi .mkv .mov .webm .m4v .mpg .mpeg .ts .wmv .flv".split())
 
 
 class FrameSource(Protocol):
@@ -61,7 +59,7 @@ class Job:
 
     @property
     def has_pictures(self) -> bool:
-        return self.sequence is None or self.sequence.images is not None
+        return self.sequence is None or bool(self.sequence.images or self.sequence.video)
 
 
 class SequenceSource:
@@ -73,14 +71,16 @@ class SequenceSource:
         self.size = sequence.size
         self.is_live = False
         self.warnings: list[str] = []
-        self.frame_count: int | None = sequence.length
-        self._length = sequence.length
         self._window = window
+        shown = sequence.folder if sequence.images else sequence.video
         self._pictures = (
-            open_source(sequence.folder, start=window.start, end=window.end, every=window.every)
-            if pictures and sequence.images
+            open_source(shown, start=window.start, end=window.end, every=window.every)
+            if pictures and shown
             else None
         )
+        seen = self._pictures.frame_count if self._pictures else None
+        self.frame_count: int | None = sequence.length or seen
+        self._length = self.frame_count or 0
 
     @property
     def expected(self) -> int:
@@ -89,6 +89,8 @@ class SequenceSource:
     def __iter__(self) -> Iterator[Frame]:
         last = 0
         for frame in self._pictures or ():
+            if 0 < self._length < frame.index:  # a video may go on
+                break
             yield from self._blank(last + 1, frame.index)
             yield frame
             last = frame.index
@@ -140,11 +142,10 @@ def _jobs_of(source: str, window: Window) -> list[Job]:
 
 
 def _jobs_of_folder(folder: Path, window: Window) -> list[Job]:
-    videos = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
     if not is_sequence(folder):
         if list_images(folder):
             return [_video_job(str(folder), window)]
-        if videos:
+        if videos := list_videos(folder):
             return [_video_job(str(video), window) for video in videos]
     return [_sequence_job(sequence, window) for sequence in find_sequences(folder)]
 

@@ -28,6 +28,7 @@ LEAST_COLUMNS = 6
 DEFAULTS = (0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0, -1.0, -1.0, -1.0)
 LARGEST = 1e15  # a whole number that a float64 still holds exactly
 DEFAULT_FPS = 30.0
+VIDEO_SUFFIXES = frozenset(".mp4 .avi .mkv .mov .webm .m4v .mpg .mpeg .ts .wmv .flv".split())
 _SPLITS = ("train", "val", "test")
 _DETECTOR_SUFFIX = re.compile(r"^(?P<base>.+)-(?P<detector>DPM|FRCNN|SDP)$")
 
@@ -174,6 +175,7 @@ class Sequence:
     images: Path | None
     ground_truth: Path | None
     detections: dict[str, Path] = field(default_factory=dict)  # by name: "det", "FRCNN", ...
+    video: Path | None = None  # of its name, in place of images
 
     @property
     def base_name(self) -> str:
@@ -224,8 +226,9 @@ def read_sequence(folder: str | Path) -> Sequence:
     ground_truth = folder / "gt" / "gt.txt"
     detections = {path.stem: path for path in sorted((folder / "det").glob("*.txt"))}
     known = [ground_truth] if ground_truth.is_file() else list(detections.values())[:1]
+    name = Path(os.path.abspath(folder)).name  # a link keeps its own name
     return Sequence(
-        name=Path(os.path.abspath(folder)).name,  # a link keeps its own name
+        name=name,
         folder=folder,
         fps=_number(folder, info, "frameRate") or DEFAULT_FPS,
         length=int(_number(folder, info, "seqLength") or _count_frames(images, known)),
@@ -233,6 +236,7 @@ def read_sequence(folder: str | Path) -> Sequence:
         images=images,
         ground_truth=ground_truth if ground_truth.is_file() else None,
         detections=detections,
+        video=None if images else video_called(folder, name),
     )
 
 
@@ -283,6 +287,22 @@ def list_images(folder: Path) -> list[Path]:
         return []
     found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     return sorted(found, key=lambda path: natural_key(path.name))
+
+
+def list_videos(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+
+
+def video_called(folder: Path, sequence: str) -> Path | None:
+    """That of a sequence in its folder: MOT17-02.mp4 is MOT17-02-FRCNN's too."""
+    names = (sequence, split_detector(sequence)[0])
+    return next((path for path in list_videos(folder) if path.stem in names), None)
+
+
+def any_video(folder: Path, sequence: str) -> Path | None:
+    """That of the sequence, else the only one, which may show a part of it."""
+    videos = list_videos(folder)
+    return video_called(folder, sequence) or (videos[0] if len(videos) == 1 else None)
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:

@@ -11,6 +11,8 @@ from mot.errors import MotError
 from mot.jobs import Job, detections_file, find_jobs
 from mot.motfile import read_sequence
 from mot.opencv import cv2
+from mot.types import Frame
+from mot.video import open_writer
 from mot.video.sources import Window
 
 ROW = "1,-1,0,0,9,9,1\n"
@@ -179,6 +181,41 @@ def test_pictures_of_a_sequence_are_found_wherever_they_lie(tmp_path, seqinfo, i
     (job,) = jobs_of(home)
     with job.open(True) as source:
         assert [(f.index, f.image is not None) for f in source] == [(i, True) for i in range(1, 5)]
+
+
+def film(path: Path, frames: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open_writer(path, fps=10) as writer:
+        for index in range(1, frames + 1):
+            writer.write(Frame(np.zeros((24, 32, 3), np.uint8), index, (index - 1) / 10))
+
+
+@pytest.mark.parametrize(("frames", "seen"), [(6, 4), (3, 3)], ids=["goes on", "ends early"])
+@pytest.mark.parametrize("name", ["walk-SDP.mp4", "walk.mkv"])
+def test_a_video_of_its_name_shows_a_sequence(tmp_path, name, frames, seen) -> None:
+    home = tmp_path / "walk-SDP"
+    film(home / name, frames)
+    job = sequence_job(home, "det")
+    assert job.has_pictures
+    with job.open(True) as source:
+        shown = [frame.image is not None for frame in source]
+    assert shown == [True] * seen + [False] * (4 - seen)
+    with job.open(False) as source:
+        assert [frame.image for frame in source] == [None] * 4
+
+
+def test_a_video_tells_how_long_a_sequence_is_that_does_not_say(tmp_path) -> None:
+    home = tmp_path / "walk"
+    film(home / "walk.mp4", 6)
+    touch(home / "seqinfo.ini", content="[Sequence]\nframeRate=10\n")
+    (job,) = jobs_of(home)
+    with job.open(True) as source:
+        assert (source.expected, len(list(source))) == (6, 6)
+
+
+def test_another_video_in_a_sequence_is_not_taken_for_it(tmp_path) -> None:
+    film(tmp_path / "walk" / "first30.mp4", 2)
+    assert not sequence_job(tmp_path / "walk", "det").has_pictures
 
 
 # Detections

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-from mot.jobs import VIDEO_SUFFIXES, SequenceSource
+from mot.jobs import SequenceSource
 from mot.motfile import Sequence, list_images
 from mot.types import Frame
 from mot.video.sources import Window
@@ -16,21 +15,10 @@ def pictures_of(sequence: Sequence) -> list[Path]:
     """The files of its pictures, else a video of its name that lies in it; none at all is fine."""
     if sequence.images:
         return list_images(sequence.images)
-    return [video] if (video := _video_of(sequence)) else []
-
-
-def _video_of(sequence: Sequence) -> Path | None:
-    found = sorted(sequence.folder.glob("*"))
-    same = (path for path in found if path.stem == sequence.name)
-    return next((path for path in same if path.suffix.lower() in VIDEO_SUFFIXES), None)
+    return [sequence.video] if sequence.video else []
 
 
 def frames_of(sequence: Sequence, pictures: bool) -> Iterator[Frame]:
     """Each frame up to its length, those without a picture too."""
-    video = _video_of(sequence) if pictures and not sequence.images else None
-    shown = replace(sequence, folder=video, images=video) if video else sequence
-    with SequenceSource(shown, Window(), pictures) as frames:
-        for frame in frames:
-            if frame.index > sequence.length:  # a video may go on
-                return
-            yield frame
+    with SequenceSource(sequence, Window(), pictures) as frames:
+        yield from frames

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from mot.evaluation.entries import Truth
-from mot.jobs import VIDEO_SUFFIXES
-from mot.motfile import is_sequence, list_images, read_sequence, split_detector
+from mot.motfile import any_video, is_sequence, list_images, read_sequence, split_detector
 from mot.types import Image
 from mot.video import open_source
 from mot.video.images import open_folder
@@ -46,28 +45,26 @@ class Footage:
 
 def find_footage(truth: Truth, given: Path | None = None) -> Footage | None:
     """What was given, be it a folder of several sequences, else what lies with the sequence."""
-    names = (truth.name, split_detector(truth.name)[0])
     if given:
-        return _opened(_given(given, names))
-    path = _inside(truth.sequence.folder, names) if truth.sequence else None
+        return _opened(_given(given, truth.name))
+    path = _inside(truth.sequence.folder, truth.name) if truth.sequence else None
     return _opened(path) if path else None
 
 
-def _given(given: Path, names: Iterable[str]) -> Path:
+def _given(given: Path, name: str) -> Path:
     """A path that leads nowhere is opened all the same, so that its fault is told."""
     if not given.is_dir():
         return given
-    folders = [given / name for name in names if (given / name).is_dir()]
-    return next(filter(None, (_inside(folder, names) for folder in [*folders, given])), given)
+    named = (given / each for each in (name, split_detector(name)[0]))
+    folders = [folder for folder in named if folder.is_dir()]
+    return next(filter(None, (_inside(folder, name) for folder in [*folders, given])), given)
 
 
-def _inside(folder: Path, names: Iterable[str]) -> Path | None:
-    """The folder, if it holds pictures, else the video of that name, else the only video."""
+def _inside(folder: Path, name: str) -> Path | None:
+    """The folder, if it holds pictures, else a video in it."""
     if read_sequence(folder).images if is_sequence(folder) else list_images(folder):
         return folder
-    videos = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in VIDEO_SUFFIXES]
-    named = [video for video in videos if video.stem in names]
-    return next(iter(named or videos[: len(videos) == 1]), None)
+    return any_video(folder, name)
 
 
 def _opened(path: Path) -> Footage:

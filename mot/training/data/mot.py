@@ -10,8 +10,7 @@ from mot import boxes
 from mot.errors import MotError
 from mot.formats import mottext
 from mot.formats.model import CROWD, MOT_CLASSES, PEDESTRIAN, UNKNOWN
-from mot.jobs import VIDEO_SUFFIXES
-from mot.motfile import MotRows, Sequence, find_sequences, list_images
+from mot.motfile import MotRows, Sequence, any_video, find_sequences, list_images
 from mot.training.data.frames import frames_of_video
 from mot.training.data.settings import DataSettings
 from mot.training.data.told import Reading, Thing, Told
@@ -36,9 +35,11 @@ def _with_pictures(sequence: Sequence) -> Sequence:
     if sequence.images:
         return sequence
     folder = sequence.folder
-    video = next((p for p in sorted(folder.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES), None)
+    video = any_video(folder, sequence.name)
     if video is None:
-        raise MotError(f"{folder}: has no pictures: img1/ with 000001.jpg, ..., or a video")
+        raise MotError(
+            f"{folder}: has no pictures: img1/ with 000001.jpg, ..., or {sequence.name}.mp4"
+        )
     return replace(sequence, images=frames_of_video(video))
 
 
