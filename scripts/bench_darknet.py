@@ -23,13 +23,13 @@ from pathlib import Path
 
 import numpy as np
 from bench_detectors import Run, Timer, best, timed
+from bench_person import DARKNET
 from layer_times import darknet_flops
 
 from mot.detectors.darknet import parse_cfg
 from mot.opencv import cv2
 
 SHARED = Path(os.environ.get("MOT_SHARED", "../shared")) / "data"
-NAMES = ("yolo-fastest-1.1_body", "yolo-fastest-1.1-xl", "MobileNetV2-YOLOv3-Nano-coco")
 PICTURE = SHARED / "mot17/MOT17-05/img1/000001.jpg"
 
 # Another interpreter: answers each line with the seconds of one run.
@@ -171,7 +171,7 @@ def show_parts(timers: dict[str, Timer], count: int, rounds: int) -> None:
 def parse(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     weights = SHARED / "weights"
-    known = [weights / f"{name}.cfg" for name in NAMES]
+    known = [weights / f"{name}.cfg" for name in DARKNET]
     parser.add_argument("networks", nargs="*", type=Path, default=known)
     parser.add_argument("--sizes", default="320x320,640x384")
     parser.add_argument("--threads", type=int, default=1)

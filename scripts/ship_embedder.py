@@ -9,10 +9,9 @@ As those of `person`, its weights may be led a part of the way back to what they
 from __future__ import annotations
 
 import argparse
-import hashlib
 from pathlib import Path
 
-from ship_person import FOLDER, lead_back
+from ship_person import FOLDER, lead_back, told_of
 
 from mot.appearance.export import export_embedder
 from mot.appearance.networks import load_embedder
@@ -33,8 +32,7 @@ def main() -> None:
         lead_back(model, load_embedder(given.start)[0], given.way)
     model.common = given.common
     export_embedder(model, spec_of(settings), FILE)
-    digest = hashlib.sha256(FILE.read_bytes()).hexdigest()
-    print(f"{FILE.name}: {FILE.stat().st_size / 1e6:.2f} MB, sha256 {digest}")
+    print(told_of(FILE))
 
 
 if __name__ == "__main__":

@@ -56,8 +56,7 @@ def main() -> None:
     export(model, spec, names, FOLDER / f"{name}.onnx")
     export(model, spec, names, FOLDER / f"{name}{WIDE}.onnx", block=WIDE)
     for path in sorted(FOLDER.glob(f"{name}*")):
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        print(f"{path.name}  {path.stat().st_size / 1e6:.2f} MB  {digest}")
+        print(told_of(path))
 
 
 def lead_back(model: nn.Module, start: nn.Module, way: float) -> None:
@@ -67,6 +66,11 @@ def lead_back(model: nn.Module, start: nn.Module, way: float) -> None:
         for name, array in model.state_dict().items():
             if name in theirs and array.is_floating_point():
                 array.copy_(way * array.double() + (1 - way) * theirs[name].double())
+
+
+def told_of(path: Path) -> str:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return f"{path.name}  {path.stat().st_size / 1e6:.2f} MB  {digest}"
 
 
 if __name__ == "__main__":
