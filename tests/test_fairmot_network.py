@@ -124,12 +124,18 @@ def small_of(settings: FairmotSettings) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("backbone", "channels"), [("resnet18", 64), pytest.param("dla34", 64, marks=pytest.mark.slow)]
+    ("backbone", "neck", "channels"),
+    [
+        ("resnet18", "dla", 64),
+        ("resnet18", "fpn", 48),
+        pytest.param("dla34", "dla", 64, marks=pytest.mark.slow),
+    ],
 )
-def test_the_deep_neck_sees_all_levels(backbone, channels) -> None:
+def test_the_merged_map_has_seen_all_levels(backbone, neck, channels) -> None:
     if backbone == "dla34":
         pytest.importorskip("timm", reason="timm is not installed")
-    model = load_model(FairmotSettings(backbone=backbone, head_width=16)).model.eval()
+    settings = FairmotSettings(backbone=backbone, neck=neck, neck_width=48, head_width=16)
+    model = load_model(settings).model.eval()
     assert model.neck.channels == channels
     maps = [each.detach() for each in model.backbone(torch.rand(1, 3, 64, 64)).values()]
     for level in maps:

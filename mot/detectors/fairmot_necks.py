@@ -55,21 +55,20 @@ class Dla(nn.Module):
 
 
 class Fpn(nn.Module):
-    """A light pyramid (Lin et al., 2017): sums from the coarsest to the finest, and one 3x3."""
+    """A light pyramid (Lin et al., 2017): from the coarsest to the finest, each sum smoothed."""
 
     def __init__(self, channels: Sequence[int], width: int) -> None:
         super().__init__()
         self.channels = width
         self.laterals = nn.ModuleList(nn.Conv2d(each, width, 1) for each in channels)
-        self.last = _convolution(width, width)
+        self.merges = nn.ModuleList(_convolution(width, width) for _ in channels[1:])
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         levels = [lateral(each) for lateral, each in zip(self.laterals, maps, strict=True)]
-        merged = levels.pop()
-        for finer in reversed(levels):
-            merged = finer + F.interpolate(merged, scale_factor=2.0)
-        smooth: Tensor = self.last(merged)
-        return smooth
+        merged: Tensor = levels.pop()
+        for finer, merge in zip(reversed(levels), self.merges, strict=True):
+            merged = merge(finer + _enlarged(merged, 2))
+        return merged
 
 
 NECKS = {"dla": Dla, "fpn": Fpn}
