@@ -72,8 +72,11 @@ def render(folder: Path, crowds: Mapping[str, range], frames: int) -> None:
 def recipe_of(name: str, folder: Path, size: str, epochs: int) -> Recipe:
     """Small and quick, from nothing."""
     size = "320x320" if name.startswith("ssdlite") else size  # which knows no other
-    # Proposals that Faster R-CNN learns from: there are few people, and each costs much.
-    own: dict[str, object] = {"loss.judged": 64} if name.startswith("fasterrcnn") else {}
+    own: dict[str, object] = {}
+    if name.startswith("fasterrcnn"):
+        own["loss.judged"] = 64  # of the proposals: there are few people, and each costs much
+    if name.startswith("retinanet"):
+        own["model.variant"] = "torchvision-v2"  # without norms a head learns slowly from nothing
     return load_recipe(
         [name, str(folder / "data.toml")], overrides_of(size, epochs, own), str(folder)
     )

@@ -44,7 +44,7 @@ annotations = "val"
 every = 10
 least_visibility = 0.3
 """
-SMALL = {"model.backbone": "mobilenetv2_050", "model.neck_width": 48, "model.dims": 64}
+SMALL = {"model.backbone": "mobilenetv2_100", "model.neck_width": 48, "model.dims": 64}
 VARIANTS: dict[str, tuple[str, str, dict[str, object]]] = {
     "FairMOT, identities": ("fairmot-mobilenetv2", "told", {"model.head_width": 48}),
     "FairMOT, boxes": ("fairmot-mobilenetv2", "boxes", {"model.head_width": 48}),
@@ -60,7 +60,7 @@ def weights_of(name: str, folder: Path, runs: Path, size: str, epochs: int) -> t
     data = folder / f"{identities}.toml"
     data.write_text(DATA.format(identities=identities))
     settings = overrides_of(
-        size, epochs, {"schedule.lr": 1e-3, "schedule.ema": 0.99, **SMALL, **own}
+        size, epochs, {"schedule.lr": 2e-3, "schedule.ema": 0.99, **SMALL, **own}
     )
     plan = Plan(load_recipe([recipe, str(data)], settings, str(folder)), runs / name)
     finished = train(plan, Nobody(), lambda line: None)

@@ -236,6 +236,45 @@ def test_the_heat_map_in_plain_loops() -> None:
     assert (heat[0] == 1).sum() == 4
 
 
+def test_places_around_centres_in_plain_loops() -> None:
+    """Those of two people are the smaller one's, and none lies outside the picture."""
+    boxes = [[4, 4, 40, 90], [30, 10, 60, 80], [36, 14, 56, 76], [100, 60, 150, 160]]
+    targets = [target([]), target(boxes)]
+    centres = objectives.centres_of(targets, (96, 128), 0.3)
+    objects, cells = objectives.around(centres, (2, 1, 24, 32), 0.25)
+    owners: dict[tuple[int, int], tuple[float, int]] = {}
+    wanted: list[tuple[int, int, int]] = []
+    for person, (left, top, right, bottom) in enumerate(boxes):
+        area = (right - left) * (bottom - top)
+        middle = (max(left, 0) + min(right, 128)) / 2, (max(top, 0) + min(bottom, 96)) / 2
+        for across, down in product((-0.25, -0.125, 0, 0.125, 0.25), repeat=2):
+            column = int((middle[0] + across * (right - left)) / 4)
+            row = int((middle[1] + down * (bottom - top)) / 4)
+            place = min(max(column, 0), 31), min(max(row, 0), 23)
+            owners[place] = min(owners.get(place, (area, person)), (area, person))
+            wanted.append((person, *place))
+    wanted = [each for each in wanted if owners[each[1:]][1] == each[0]]
+    found = torch.cat([objects[:, None], cells], 1).tolist()
+    assert sorted(found) == sorted(map(list, wanted))
+    assert {person for person, *_ in found} == {0, 1, 2, 3}
+
+
+def test_a_box_may_be_told_from_anywhere_around_the_centre() -> None:
+    targets = [target([[10, 12, 34, 70], [60, 8, 90, 60]])]
+    centres = objectives.centres_of(targets, (96, 128), 0.3)
+    raw = perfect(targets, (96, 128))
+    objective = teach(tiny(), 2, box_weight=3.0)
+    objects, cells = objectives.around(centres, raw.heat.shape, 0.25)
+    middles = centres.cells + centres.offset
+    for person, (x, y) in zip(objects.tolist(), cells.tolist(), strict=True):
+        raw.offset[0, :, y, x] = middles[person] - torch.tensor([x, y])
+        raw.sides[0, :, y, x] = centres.sides[person]
+    assert objective._detection(raw, centres, targets)["box"].item() == pytest.approx(0, abs=1e-5)
+    raw.sides[:] *= 0.5  # IoU and GIoU are a quarter
+    found = objective._detection(raw, centres, targets)["box"].item()
+    assert found == pytest.approx(3 * 0.75, abs=1e-4)
+
+
 def test_the_focal_loss_in_plain_arithmetic() -> None:
     logits = torch.tensor([-3.0, 0.0, 2.0, -3.0, 0.0, 2.0])
     wanted = torch.tensor([1.0, 1.0, 1.0, 0.0, 0.6, 0.0])
@@ -274,9 +313,10 @@ def test_what_is_learned_by_heart_costs_little_and_the_parts_make_the_whole() ->
     assert max(loss.item() for loss in learned.values()) < 1e-3
 
 
-def test_every_weight_has_a_gradient() -> None:
+@pytest.mark.parametrize("box_weight", [0.0, 2.0])
+def test_every_weight_has_a_gradient(box_weight: float) -> None:
     model = tiny().train()
-    objective = teach(model, 3)
+    objective = teach(model, 3, box_weight=box_weight)
     losses = objective(torch.rand(2, 3, 64, 64), [target([[4, 4, 30, 60]]), target([])])
     sum(losses.values()).backward()
     for owner in (model, objective.learned):
@@ -288,7 +328,8 @@ def test_every_weight_has_a_gradient() -> None:
 def test_nobody_at_all_is_no_fault() -> None:
     model = tiny().train()
     for identities in (0, 1, 2):
-        losses = teach(model, identities)(torch.rand(1, 3, 64, 64), [target([])])
+        objective = teach(model, identities, box_weight=2.0)
+        losses = objective(torch.rand(1, 3, 64, 64), [target([])])
         assert all(loss.isfinite() for loss in losses.values())
         sum(losses.values()).backward()
 
