@@ -78,13 +78,13 @@ class SequenceSource:
             if pictures and shown
             else None
         )
+        self._length = sequence.length  # 0: as long as its video
         seen = self._pictures.frame_count if self._pictures else None
         self.frame_count: int | None = sequence.length or seen
-        self._length = self.frame_count or 0
 
     @property
     def expected(self) -> int:
-        return self._window.expected(self._length, self.fps)
+        return self._window.expected(self.frame_count or 0, self.fps)
 
     def __iter__(self) -> Iterator[Frame]:
         last = 0

@@ -106,8 +106,12 @@ def _at(maps: Tensor, cells: Tensor) -> Tensor:
 def boxes_at(sides: Tensor, offset: Tensor, cells: Tensor, columns: int) -> Tensor:
     """(..., 4) xyxy in pixels, of what is told at (...,) cells of a map so wide."""
     corner = torch.stack([cells % columns, cells // columns], -1)
-    centre, sides = corner + offset.float(), sides.float().clamp(min=0)
-    return STRIDE * torch.cat([centre - sides[..., :2], centre + sides[..., 2:]], -1)
+    return STRIDE * box_around(corner + offset.float(), sides.float().clamp(min=0))
+
+
+def box_around(centre: Tensor, sides: Tensor) -> Tensor:
+    """(..., 4) xyxy."""
+    return torch.cat([centre - sides[..., :2], centre + sides[..., 2:]], -1)
 
 
 def create(settings: Settings) -> Fairmot:

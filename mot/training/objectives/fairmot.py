@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mot.detectors.fairmot import STRIDE, Raw
+from mot.detectors.fairmot import STRIDE, Raw, box_around
 from mot.detectors.parts import WIDE, size_of
 from mot.training.assigners.core import planes_of, within
 from mot.training.distributed import mean_over_processes
@@ -89,13 +89,9 @@ class FairmotObjective:
         """(K,) of the boxes told at places around centres, of which those of one count as one."""
         objects, cells = around(centres, raw.heat.shape, self.settings.reach)
         near = centres._replace(pictures=centres.pictures[objects], cells=cells)
-        told = _box(cells + exact(_at(raw.offset, near)), exact(_at(raw.sides, near)))
-        wanted = _box(centres.cells + centres.offset, centres.sides)[objects]
+        told = box_around(cells + exact(_at(raw.offset, near)), exact(_at(raw.sides, near)))
+        wanted = box_around(centres.cells + centres.offset, centres.sides)[objects]
         return box_loss("giou", told, wanted) / LATTICE**2
-
-
-def _box(centres: Tensor, sides: Tensor) -> Tensor:
-    return torch.cat([centres - sides[:, :2], centres + sides[:, 2:]], 1)
 
 
 def around(centres: Centres, shape: Sequence[int], reach: float) -> tuple[Tensor, Tensor]:
