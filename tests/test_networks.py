@@ -556,6 +556,24 @@ def test_fcos_measures_from_each_place(small) -> None:
     assert row == boxes.shape[1]
 
 
+@pytest.mark.parametrize("family", ["retinanet", "fasterrcnn", "fcos", "ssd"])
+def test_people_who_are_told_of_whole_are_not_cut(small, family) -> None:
+    """Else they are the same."""
+    model = small[family].model
+    width, height = size_for(family)
+    raw = run(model.raw, noise(1, 3, height, width))
+    cut, scores = model.decode(raw, (height, width))
+    model.whole = True
+    whole, same_scores = model.decode(raw, (height, width))
+    model.whole = False
+    edges = torch.tensor([width, height] * 2)
+    assert ((whole < 0) | (whole > edges)).any()
+    if family != "fasterrcnn":  # of whose boxes some are left out as empty once they are cut
+        torch.testing.assert_close(whole.clamp(min=0).minimum(edges), cut)
+        torch.testing.assert_close(scores, same_scores)
+    assert load_model(replace(SMALL[family], whole=True)).spec.whole
+
+
 def test_yolov3_places_boxes_in_cells(small) -> None:
     model = small["yolov3"].model
     raw = run(model.raw, noise(1, 3, 96, 128))

@@ -458,6 +458,13 @@ def test_what_lies_in_the_margin_is_dropped_and_the_rest_cut() -> None:
     assert found.boxes.tolist() == [[10, 10, 30, 60], [50, 0, 80, 30]]
 
 
+def test_people_who_are_told_of_whole_go_on_beyond_the_edges() -> None:
+    inside, above, both = [10, 50, 30, 100], [10, 0, 30, 39], [50, 10, 170, 70]
+    network = Told([inside, above, both], [0.9, 0.8, 0.7], spec=InputSpec((160, 160), whole=True))
+    (found,) = detector_of(network)([noise(80, 160, 3)])
+    assert found.boxes.tolist() == [[10, 10, 30, 60], [50, -30, 170, 30]]
+
+
 def test_nothing_found() -> None:
     for network in (Painted(), Told([], [])):
         (found,) = detector_of(network)([noise(9, 9, 3) // 9])

@@ -404,6 +404,7 @@ def test_recipes_that_come_with_mot_are_sound(name) -> None:
     recipe = load_recipe((name, "crowdhuman"), root="/data")
     assert recipe.train[-1].annotations == "/data/CrowdHuman/annotation_train.odgt"
     assert recipe.name == f"{name}-crowdhuman"
+    assert recipe.start.family == "embedder" or recipe.model.whole
 
 
 @pytest.mark.parametrize(

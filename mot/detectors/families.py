@@ -32,6 +32,7 @@ class FamilySettings(DetectorSettings):
 
     names: tuple[str, ...] = ("person",)  # of its classes; or coco, or coco91: torchvision's COCO
     backbone: str = "resnet50"  # or another of torchvision's or timm's
+    whole: bool = False  # people are told of whole, beyond the edges of the picture too
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,8 @@ def load_model(settings: FamilySettings | FileSettings) -> LoadedModel:
     if path:
         _module("weights").load_weights(model, path, settings.partial).tell(path)
     spec = module.spec_of(settings)
-    spec = dataclasses.replace(spec, size=fitting_size(wanted_size(settings), spec))
+    size = fitting_size(wanted_size(settings), spec)
+    spec = dataclasses.replace(spec, size=size, whole=settings.whole)
     return LoadedModel(model, spec, class_names(settings), settings)
 
 

@@ -86,6 +86,7 @@ class Fasterrcnn(nn.Module):
         roi_heads: RoIHeads,
         strides: tuple[int, ...],
         classes: Classes,
+        whole: bool,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -93,6 +94,7 @@ class Fasterrcnn(nn.Module):
         self.roi_heads = roi_heads
         self.strides = strides
         self.columns = Columns(classes.columns)
+        self.whole = whole
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         return self.decode(self.raw(images), size_of(images))
@@ -154,7 +156,8 @@ class Fasterrcnn(nn.Module):
         refinements = self.columns(raw.refinements, dim=2)
         count = refinements.shape[2]
         proposals = raw.proposals.repeat_interleave(count, 1)
-        boxes = decode_boxes(self.roi_heads.box_coder, refinements.flatten(1, 2), proposals, size)
+        edges = None if self.whole else size
+        boxes = decode_boxes(self.roi_heads.box_coder, refinements.flatten(1, 2), proposals, edges)
         is_box = (boxes[..., 2:] - boxes[..., :2]).amin(-1) >= LEAST_SIDE
         scores = scores * is_box.reshape(scores.shape)
         return (boxes, scores) if count == 1 else _best_of_classes(boxes, scores)
@@ -233,7 +236,7 @@ def create(settings: Settings) -> Fasterrcnn:
     anchors = anchors_of(settings.anchors, variant)
     rpn = _first_stage(settings, variant, anchors, backbone.out_channels)
     roi_heads = _second_stage(variant, backbone.out_channels, classes.outputs)
-    return Fasterrcnn(backbone, rpn, roi_heads, variant.strides, classes)
+    return Fasterrcnn(backbone, rpn, roi_heads, variant.strides, classes, settings.whole)
 
 
 def _body(settings: Settings, variant: Variant) -> nn.Module:

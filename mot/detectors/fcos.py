@@ -41,13 +41,14 @@ class Fcos(nn.Module):
 
     strides = STRIDES
 
-    def __init__(self, backbone: Pyramid, classes: Classes) -> None:
+    def __init__(self, backbone: Pyramid, classes: Classes, whole: bool) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = FCOSHead(backbone.out_channels, 1, classes.outputs)
         self.anchor_generator = AnchorGenerator([(stride,) for stride in STRIDES], ((1.0,),) * 5)
         self.coder = BoxLinearCoder(normalize_by_size=True)
         self.columns = Columns(classes.columns)
+        self.whole = whole
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         return self.decode(self.raw(images), size_of(images))
@@ -64,12 +65,12 @@ class Fcos(nn.Module):
     def decode(self, raw: Raw, size: Size) -> tuple[Tensor, Tensor]:
         boxes = self.coder.decode(raw.sides.float(), torch.cat(self.anchors(size)))
         chances = self.columns(raw.logits).float().sigmoid() * raw.centreness.float().sigmoid()
-        return clip_boxes_to_image(boxes, size), chances.sqrt()
+        return boxes if self.whole else clip_boxes_to_image(boxes, size), chances.sqrt()
 
 
 def create(settings: Settings) -> Fcos:
     body = body_of(settings.backbone, STRIDES[:3], settings.norm_epsilon)
-    return Fcos(Pyramid(body, P6P7(256)), classes_of(settings.names))
+    return Fcos(Pyramid(body, P6P7(256)), classes_of(settings.names), settings.whole)
 
 
 def spec_of(settings: Settings) -> InputSpec:

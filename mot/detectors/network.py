@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mot import boxes
 from mot.detectors.nms import KINDS, NmsSettings, nms
 from mot.detectors.pictures import (
     InputSpec,
@@ -144,7 +145,8 @@ class NetworkDetector:
             kept = nms(found.boxes, found.scores, found.labels, self._nms)
             rows = None if found.embeddings is None else found.embeddings[kept.rows]
             restored = placed.restore(kept.boxes)
-            sound = np.all(restored[:, 2:] > restored[:, :2], axis=1)  # not wholly in the margin
+            inside = boxes.clip(restored, *placed.size)
+            sound = np.all(inside[:, 2:] > inside[:, :2], axis=1)  # not wholly in the margin
             yield Detections(restored, kept.scores, kept.labels, rows)[np.flatnonzero(sound)]
 
     def _halve_batch(self, tried: int) -> None:

@@ -190,12 +190,12 @@ def anchors_by_level(
     return list(anchors.split(counts))
 
 
-def decode_boxes(coder: BoxCoder, deltas: Tensor, anchors: Tensor, size: Size) -> Tensor:
-    """(B, N, 4) xyxy within the picture, of (B, N, 4) deltas from (N, 4) or (B, N, 4) anchors."""
+def decode_boxes(coder: BoxCoder, deltas: Tensor, anchors: Tensor, size: Size | None) -> Tensor:
+    """(B, N, 4) xyxy of (B, N, 4) deltas from (N, 4) or (B, N, 4) anchors, cut to a size."""
     anchors = anchors.expand(*deltas.shape)
-    boxes = coder.decode_single(deltas.float().flatten(0, 1), anchors.flatten(0, 1))
-    clipped: Tensor = clip_boxes_to_image(boxes.reshape(deltas.shape), size)
-    return clipped
+    boxes: Tensor = coder.decode_single(deltas.float().flatten(0, 1), anchors.flatten(0, 1))
+    boxes = boxes.reshape(deltas.shape)
+    return clip_boxes_to_image(boxes, size) if size else boxes
 
 
 class Columns(nn.Module):

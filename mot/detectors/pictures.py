@@ -33,6 +33,7 @@ class InputSpec:
     keeps_aspect: bool = True  # with margins of `margin`, else stretched
     margin: int = 114  # grey level
     is_fixed: bool = False  # no other size will do
+    whole: bool = False  # its boxes of people go on beyond the edges of the picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,14 @@ class Placement:
     size: Size  # of the picture
     scale: tuple[float, float]
     offset: tuple[float, float]
+    whole: bool = False  # boxes go on beyond its edges
 
     def restore(self, xyxy: FloatArray) -> FloatArray:
-        """Boxes of the input in pixels of the picture, cut to it."""
+        """Boxes of the input in pixels of the picture, cut to it unless they are whole."""
         scale = np.array(self.scale * 2, np.float32)
         offset = np.array(self.offset * 2, np.float32)
-        restored: FloatArray = boxes.clip((xyxy - offset) / scale, *self.size)
-        return restored
+        restored: FloatArray = (xyxy - offset) / scale
+        return restored if self.whole else boxes.clip(restored, *self.size)
 
 
 def as_bgr(image: npt.NDArray[Any]) -> Image:
@@ -69,12 +71,12 @@ def place(size: Size, spec: InputSpec, target: Size) -> Placement:
     """In the middle of the input, as large as fits; or stretched over all of it."""
     ratios = target[0] / size[0], target[1] / size[1]
     if not spec.keeps_aspect:
-        return Placement(size, ratios, (0.0, 0.0))
+        return Placement(size, ratios, (0.0, 0.0), spec.whole)
     ratio = _scale(size, target)
     inner = [max(1, round(side * ratio)) for side in size]
     offset = [(whole - side) // 2 for whole, side in zip(target, inner, strict=True)]
     scale = inner[0] / size[0], inner[1] / size[1]
-    return Placement(size, scale, (float(offset[0]), float(offset[1])))
+    return Placement(size, scale, (float(offset[0]), float(offset[1])), spec.whole)
 
 
 def batch_of(

@@ -59,7 +59,12 @@ class Retinanet(nn.Module):
     strides = STRIDES
 
     def __init__(
-        self, backbone: Pyramid, head: RetinaNetHead, anchors: AnchorGenerator, classes: Classes
+        self,
+        backbone: Pyramid,
+        head: RetinaNetHead,
+        anchors: AnchorGenerator,
+        classes: Classes,
+        whole: bool,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -67,6 +72,7 @@ class Retinanet(nn.Module):
         self.anchor_generator = anchors
         self.coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
         self.columns = Columns(classes.columns)
+        self.whole = whole
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         return self.decode(self.raw(images), size_of(images))
@@ -81,7 +87,8 @@ class Retinanet(nn.Module):
         return anchors_by_level(self.anchor_generator, size, self.strides, device)
 
     def decode(self, raw: Raw, size: Size) -> tuple[Tensor, Tensor]:
-        boxes = decode_boxes(self.coder, raw.deltas, torch.cat(self.anchors(size)), size)
+        edges = None if self.whole else size
+        boxes = decode_boxes(self.coder, raw.deltas, torch.cat(self.anchors(size)), edges)
         return boxes, self.columns(raw.logits).float().sigmoid()
 
 
@@ -95,7 +102,7 @@ def create(settings: Settings) -> Retinanet:
     norm = partial(nn.GroupNorm, 32) if variant.normalises_heads else None
     each = anchors.num_anchors_per_location()[0]
     head = RetinaNetHead(backbone.out_channels, each, classes.outputs, norm_layer=norm)
-    return Retinanet(backbone, head, anchors, classes)
+    return Retinanet(backbone, head, anchors, classes, settings.whole)
 
 
 def anchors_of(name: str, variant: Variant) -> AnchorGenerator:

@@ -72,7 +72,9 @@ class Raw(NamedTuple):
 class Ssd(nn.Module):
     """Normalised pictures (B, 3, H, W) to (B, N, 4) xyxy boxes and (B, N, C) scores."""
 
-    def __init__(self, backbone: nn.Module, kind: Kind, anchors: str, classes: Classes) -> None:
+    def __init__(
+        self, backbone: nn.Module, kind: Kind, anchors: str, classes: Classes, whole: bool
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.strides = kind.strides
@@ -84,6 +86,7 @@ class Ssd(nn.Module):
             self.head = SSDHead(kind.channels, each, classes.outputs)
         self.coder = BoxCoder((10.0, 10.0, 5.0, 5.0))
         self.columns = Columns(classes.columns)
+        self.whole = whole
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         return self.decode(self.raw(images), size_of(images))
@@ -98,7 +101,8 @@ class Ssd(nn.Module):
         return anchors_by_level(self.anchor_generator, size, self.strides, device)
 
     def decode(self, raw: Raw, size: Size) -> tuple[Tensor, Tensor]:
-        boxes = decode_boxes(self.coder, raw.deltas, torch.cat(self.anchors(size)), size)
+        edges = None if self.whole else size
+        boxes = decode_boxes(self.coder, raw.deltas, torch.cat(self.anchors(size)), edges)
         return boxes, self.columns(raw.logits.float().softmax(-1))
 
 
@@ -134,7 +138,7 @@ def boxes_of(name: str, kind: Kind) -> DefaultBoxGenerator:
 def create(settings: Settings) -> Ssd:
     kind = choose("backbone", settings.backbone, BACKBONES)
     classes = classes_of(settings.names, has_background=True)
-    return Ssd(_backbone(settings.backbone), kind, settings.anchors, classes)
+    return Ssd(_backbone(settings.backbone), kind, settings.anchors, classes, settings.whole)
 
 
 def _backbone(name: str) -> Any:

@@ -174,12 +174,12 @@ def recipe_of(tables: Mapping[str, Any], name: str) -> Recipe:
     keys = [each.name for each in dataclasses.fields(Start) if each.name in model]
     start = build(Start, {key: model.pop(key) for key in keys}, f"{name} [model]")
     kinds = _kinds(start.family, f"{name} [model]")
+    if start.family == EMBEDDER:
+        model.pop("whole", None)  # which recipes of data sets tell detectors
     settings = build(kinds[0], model, f"{name} [model]")
     schedule = build(Schedule, tables.get("schedule", {}), f"{name} [schedule]")
-    augment = dict(tables.get("augment", {}))
     if isinstance(settings, EmbedderSettings):
         _check_embedder(tables, name)
-        augment.pop("whole", None)  # which recipes of data sets tell detectors
         size = f"{settings.width}x{settings.height}"
         schedule = dataclasses.replace(schedule, sizes=(size,), val_size=size)
     data = tables.get("data", {})
@@ -189,7 +189,7 @@ def recipe_of(tables: Mapping[str, Any], name: str) -> Recipe:
         settings,
         _data(data, "train", name),
         _data(data, "val", name),
-        build(kinds[1], augment, f"{name} [augment]"),
+        build(kinds[1], tables.get("augment", {}), f"{name} [augment]"),
         schedule,
         dict(tables.get("loss", {})),
         dict(tables.get("assigner", {})),

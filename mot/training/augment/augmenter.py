@@ -57,7 +57,7 @@ class Augment:
         canvas, sides = self._canvas(size), (image.shape[1], image.shape[0])
         view = single_view(sides, annotations, self.spec, size, self.settings, rng)
         paint(image, view, canvas)
-        return canvas, [show(annotations, sides, view, self.settings.whole)]
+        return canvas, [show(annotations, sides, view, self.spec.whole)]
 
     def _mosaic(
         self, read: Read, indices: list[int], size: Size, rng: np.random.Generator
@@ -82,7 +82,7 @@ class Augment:
         sides, size = (image.shape[1], image.shape[0]), (canvas.shape[1], canvas.shape[0])
         view = tile_view(sides, self.spec, size, tile, self.settings, rng)
         paint(image, view, canvas)
-        return show(annotations, sides, view, self.settings.whole)
+        return show(annotations, sides, view, self.spec.whole)
 
     def _canvas(self, size: Size) -> Image:
         return np.full((size[1], size[0], 3), self.spec.margin, np.uint8)

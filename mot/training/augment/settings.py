@@ -37,7 +37,6 @@ class AugmentSettings:
     # Objects of which less is left are neither found nor missed; so are smaller ones.
     least_visible: float = 0.25  # share of the part that was seen in the picture
     least_side: float = 3.0  # pixels of the input
-    whole: bool = False  # crops leave boxes whole, as CrowdHuman's people are; else cut them too
 
     def __post_init__(self) -> None:
         for name in (*_SHARES, "least_visible"):
