@@ -45,11 +45,6 @@ def written_beside(path: Path) -> Iterator[TextIO]:
         raise explain(error, path) from error
 
 
-def write_text(path: Path, text: str) -> None:
-    with written_beside(path) as file:
-        file.write(text)
-
-
 @contextmanager
 def bytes_beside(path: Path) -> Iterator[BinaryIO]:
     """A file to write bytes to, which are of no use before they are all there."""
@@ -70,6 +65,11 @@ def bytes_beside(path: Path) -> Iterator[BinaryIO]:
 def write_bytes(path: Path, data: bytes) -> None:
     with bytes_beside(path) as file:
         file.write(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    with bytes_beside(path) as file:
+        file.write(text.encode("utf-8"))
 
 
 def plain(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,19 @@ def test_an_interruption_keeps_the_part_under_another_name(tmp_path) -> None:
         raise KeyboardInterrupt
     assert not path.exists()
     assert partial_path(path).read_text() == "half"
+
+
+def test_an_interruption_keeps_no_part_of_what_was_there_at_once(tmp_path, monkeypatch) -> None:
+    """It says nothing of a part either, which would be of no use."""
+
+    def interrupted(*paths: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        write_text(tmp_path / "demo.txt", "whole")
+    assert not hasattr(caught.value, "__notes__")
+    assert not list(tmp_path.iterdir())
 
 
 def test_where_nothing_can_be_written_is_named(tmp_path) -> None:
