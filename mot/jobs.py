@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from mot.errors import MotError, nearest
 from mot.imagesize import IMAGE_SUFFIXES
-from mot.motfile import Sequence, find_sequences, is_sequence, list_images, list_videos
+from mot.motfile import Sequence, find_sequences, is_sequence, list_images, list_videos, names_of
 from mot.types import Frame
 from mot.video.sources import Window, open_source
 
@@ -212,8 +212,7 @@ def _only_file(job: Job, own: dict[str, Path]) -> Path | None:
 
 
 def _file_in(folder: Path, job: Job) -> Path:
-    names = [job.name, *([job.sequence.base_name] if job.sequence else [])]
-    for name in names:
+    for name in names_of(job.name):
         if (folder / f"{name}.txt").is_file():
             return folder / f"{name}.txt"
-    raise MotError(f"{folder}: no {names[0]}.txt in it, the detections of {job.name}")
+    raise MotError(f"{folder}: no {job.name}.txt in it, the detections of {job.name}")

@@ -30,7 +30,7 @@ LARGEST = 1e15  # a whole number that a float64 still holds exactly
 DEFAULT_FPS = 30.0
 VIDEO_SUFFIXES = frozenset(".mp4 .avi .mkv .mov .webm .m4v .mpg .mpeg .ts .wmv .flv".split())
 _SPLITS = ("train", "val", "test")
-_DETECTOR_SUFFIX = re.compile(r"^(?P<base>.+)-(?P<detector>DPM|FRCNN|SDP)$")
+_DETECTIONS = re.compile("(?<=.)-(DPM|FRCNN|SDP)$")  # after the name of a sequence
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,13 +179,17 @@ class Sequence:
 
     @property
     def base_name(self) -> str:
-        return split_detector(self.name)[0]
+        return base_name(self.name)
 
 
-def split_detector(name: str) -> tuple[str, str | None]:
+def base_name(sequence: str) -> str:
     """`MOT17-02-FRCNN` is the sequence `MOT17-02` with the detections `FRCNN`."""
-    match = _DETECTOR_SUFFIX.match(name)
-    return (match["base"], match["detector"]) if match else (name, None)
+    return _DETECTIONS.sub("", sequence)
+
+
+def names_of(sequence: str) -> tuple[str, str]:
+    """That its files may have: MOT17-02.mp4 is MOT17-02-FRCNN's too."""
+    return sequence, base_name(sequence)
 
 
 def is_sequence(folder: Path) -> bool:
@@ -294,15 +298,18 @@ def list_videos(folder: Path) -> list[Path]:
 
 
 def video_called(folder: Path, sequence: str) -> Path | None:
-    """That of a sequence in its folder: MOT17-02.mp4 is MOT17-02-FRCNN's too."""
-    names = (sequence, split_detector(sequence)[0])
-    return next((path for path in list_videos(folder) if path.stem in names), None)
+    """That of a sequence in its folder."""
+    return _called(sequence, list_videos(folder))
 
 
 def any_video(folder: Path, sequence: str) -> Path | None:
     """That of the sequence, else the only one, which may show a part of it."""
     videos = list_videos(folder)
-    return video_called(folder, sequence) or (videos[0] if len(videos) == 1 else None)
+    return _called(sequence, videos) or (videos[0] if len(videos) == 1 else None)
+
+
+def _called(sequence: str, videos: list[Path]) -> Path | None:
+    return next((path for path in videos if path.stem in names_of(sequence)), None)
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:

@@ -14,6 +14,7 @@ from mot.errors import MotError
 from mot.imagesize import image_size
 from mot.motfile import (
     Sequence,
+    base_name,
     detections_by_frame,
     find_sequences,
     list_images,
@@ -23,7 +24,6 @@ from mot.motfile import (
     read_rows_of,
     read_sequence,
     read_tracks,
-    split_detector,
     write_seqinfo,
 )
 from mot.opencv import cv2
@@ -375,18 +375,19 @@ def test_a_folder_without_sequences_is_named(tmp_path, make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "parts"),
+    ("name", "base"),
     [
-        ("MOT17-02-FRCNN", ("MOT17-02", "FRCNN")),
-        ("MOT17-02-DPM", ("MOT17-02", "DPM")),
-        ("MOT17-02-SDP", ("MOT17-02", "SDP")),
-        ("MOT17-02", ("MOT17-02", None)),
-        ("SDP", ("SDP", None)),
-        ("TUD-Campus", ("TUD-Campus", None)),
+        ("MOT17-02-FRCNN", "MOT17-02"),
+        ("MOT17-02-DPM", "MOT17-02"),
+        ("MOT17-02-SDP", "MOT17-02"),
+        ("MOT17-02", "MOT17-02"),
+        ("SDP", "SDP"),
+        ("-SDP", "-SDP"),
+        ("TUD-Campus", "TUD-Campus"),
     ],
 )
-def test_split_detector(name, parts) -> None:
-    assert split_detector(name) == parts
+def test_a_sequence_without_its_detections_name(name, base) -> None:
+    assert base_name(name) == base
 
 
 def test_names_in_natural_order() -> None:

@@ -21,7 +21,7 @@ from mot.evaluation.score import Score, count, match
 from mot.evaluation.series import by_block_and_person
 from mot.evaluation.summary import Summary, summarize
 from mot.files import write_text
-from mot.motfile import split_detector
+from mot.motfile import base_name
 
 if TYPE_CHECKING:
     from mot.cli.diagnosing import ErrorReport
@@ -144,7 +144,7 @@ def _notes(loaded: Loaded, split: str) -> Iterator[str]:
 
 
 def _is_called_after(result: str, sequence: str) -> bool:
-    return split_detector(result)[0] == split_detector(sequence)[0]
+    return base_name(result) == base_name(sequence)
 
 
 def _report(options: Options) -> ErrorReport | None:

@@ -9,10 +9,10 @@ from mot.errors import MotError, nearest
 from mot.motfile import (
     DEFAULT_FPS,
     Sequence,
+    base_name,
     find_sequences,
     is_sequence,
     read_sequence,
-    split_detector,
 )
 
 _NOT_RESULTS = (".det", ".gt", ".partial", "_summary", "_detailed")
@@ -106,8 +106,8 @@ def pair_up(results: Path, gt: Path) -> list[Entry]:
     ]
     if results.is_file():
         return entries
-    covered = {_base(entry.name) for entry in entries}
-    missing = {_base(truth.name): truth for truth in reversed(truths)}
+    covered = {base_name(entry.name) for entry in entries}
+    missing = {base_name(truth.name): truth for truth in reversed(truths)}
     entries += [
         Entry(truth.name, truth, None) for base, truth in missing.items() if base not in covered
     ]
@@ -119,11 +119,7 @@ def _truth_for(name: str, path: Path, truths: list[Truth], gt: Path) -> Truth:
         if truth.name == name:
             return truth
     for truth in truths:
-        if _base(truth.name) == _base(name):
+        if base_name(truth.name) == base_name(name):
             return truth
     known = nearest(name, [truth.name for truth in truths])
     raise MotError(f"{path}: {gt} has no ground truth of {name}: {known}")
-
-
-def _base(name: str) -> str:
-    return split_detector(name)[0]

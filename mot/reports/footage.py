@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mot.evaluation.entries import Truth
-from mot.motfile import any_video, is_sequence, list_images, read_sequence, split_detector
+from mot.motfile import any_video, is_sequence, list_images, names_of, read_sequence
 from mot.types import Image
 from mot.video import open_source
 from mot.video.images import open_folder
@@ -55,7 +55,7 @@ def _given(given: Path, name: str) -> Path:
     """A path that leads nowhere is opened all the same, so that its fault is told."""
     if not given.is_dir():
         return given
-    named = (given / each for each in (name, split_detector(name)[0]))
+    named = (given / each for each in names_of(name))
     folders = [folder for folder in named if folder.is_dir()]
     return next(filter(None, (_inside(folder, name) for folder in [*folders, given])), given)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from mot.errors import MotError
 from mot.formats.model import MOT_CLASSES, class_of_label
-from mot.motfile import split_detector
+from mot.motfile import base_name
 from mot.training.data.dataset import DataSet
 
 Class = int | str | None  # by the data set's number, by name, or not told
@@ -60,8 +60,8 @@ class Key:
             if not sequence or not stem.isdecimal():
                 return self.numbers
             sequences.setdefault(sequence, {})[int(stem)] = place
-        named = {split_detector(name)[0]: frames for name, frames in sequences.items()}
-        name = split_detector(path.stem)[0]
+        named = {base_name(name): frames for name, frames in sequences.items()}
+        name = base_name(path.stem)
         if name not in named and len(named) > 1:
             raise MotError(f"{path}: name it after its sequence: {', '.join(sorted(named))}")
         frames = named[name] if name in named else next(iter(named.values()), {})
