@@ -34,8 +34,6 @@ from mot.types import Frame
 from mot.video import open_source
 
 DATA = """
-[model]
-whole = true
 [[data.train]]
 annotations = "train"
 every = 10
