@@ -3,7 +3,8 @@
     python scripts/bench_appearance.py [EMBEDDER ...] [--joint DETECTOR ...] [--scenes | --speed]
 
 PETS09-S2L1 of MOT_SHARED (default ../shared) from its public detections and from the built-in
-detector; with --scenes the rendered `crossing` and `crowd`. Looks: none, those of each EMBEDDER
+detector; with --scenes the rendered `crossing` and `crowd`, from the detections of the scene's own
+imagined detector and from the built-in one. Looks: none, those of each EMBEDDER
 (default: the built-in one and OSNet), those of each joint DETECTOR, which finds people itself.
 Frames a second: of detecting, looking and tracking together, one after the other. With --speed
 alone what a frame costs `person`, its embedder beside it, and `joint`, which take turns.
@@ -46,6 +47,7 @@ OSNET = str(SHARED / "weights/osnet_x0_25_msmt17.onnx")
 TRACKERS = ("best", "botsort", "deepsort", "strongsort")
 NEEDS_LOOKS = ("deepsort", "strongsort")
 LEAST_SCORE = 0.1
+OWN = "own"  # detections of a rendered scene
 SEEDS = (11, 12, 13)
 
 Frames = Callable[[], Iterable[Frame]]
@@ -145,27 +147,31 @@ def pets(embedders: list[str], joint: list[str]) -> None:
 def scenes(embedders: list[str], joint: list[str]) -> None:
     for scene in ("crossing", "crowd"):
         for name, looks in (
-            *(("person", looks) for looks in (None, *embedders)),
+            *((name, looks) for name in (OWN, "person") for looks in (None, *embedders)),
             *((name, None) for name in joint),
         ):
-            find = by_detector(name)
+            find = None if name == OWN else by_detector(name)
             parts = {f"{scene}-{seed}": _rendered(scene, seed, find, looks) for seed in SEEDS}
             title = f"{scene}, {Path(name).stem}, {Path(looks).stem if looks else 'no looks'}"
             compare(title, parts)
 
 
-def _rendered(scene: str, seed: int, find: Find, looks: str | None) -> tuple[Truth, Seen]:
+def _rendered(scene: str, seed: int, find: Find | None, looks: str | None) -> tuple[Truth, Seen]:
+    """Without `find`, from the scene's own detections."""
     rows: list[str] = []
+    told: dict[int, Detections] = {}
 
     def frames() -> Iterable[Frame]:
         for moment in World(SCENES[scene], seed=seed).moments(300):
-            frame = moment.frame
+            frame, own = moment.frame, moment.detections
+            told[frame.index] = Detections(own.boxes, own.scores, own.labels)
             xywh = boxes.xyxy_to_xywh(moment.boxes).tolist()
             people = zip(moment.ids.tolist(), xywh, strict=True)
             rows.extend(_row((frame.index, number, box)) for number, box in people)
             yield frame
 
-    found = seen(frames, find, looks)
+    found = seen(frames, find or (lambda frame: told[frame.index]), looks)
+    found = found._replace(by_detector=find is not None)
     return Truth("".join(rows), len(found.stream)), found
 
 
