@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,7 @@ def test_runs_without_torch_and_says_the_same(tmp_path: Path) -> None:
     pytest.importorskip("timm", reason="timm is not installed")
     export = importlib.import_module("mot.detectors.export").export
     network = importlib.import_module("mot.detectors.torch_network").TorchNetwork
-    model, spec, names, _ = load_model(TINY)
+    model, spec, names, _ = load_model(replace(TINY, whole=True))
     with torch.no_grad():
         model.heat[-1].weight.mul_(4)  # an untrained network says nearly the same everywhere
     export(model, spec, names, tmp_path / "net.onnx")
@@ -166,6 +167,7 @@ def test_runs_without_torch_and_says_the_same(tmp_path: Path) -> None:
     program = (
         "import numpy as np\nfrom mot.detectors.onnx import OnnxNetwork\n"
         f"network = OnnxNetwork({str(tmp_path / 'net.onnx')!r}, 'cpu')\n"
+        "assert network.spec.whole\n"
         f"canvas = np.load({str(tmp_path / 'canvas.npy')!r})\n"
         "found = network.find(canvas, 0.001, np.array([0]))\n"
         "for number, each in enumerate(found):\n"

@@ -559,19 +559,22 @@ def test_fcos_measures_from_each_place(small) -> None:
 @pytest.mark.parametrize("family", ["retinanet", "fasterrcnn", "fcos", "ssd"])
 def test_people_who_are_told_of_whole_are_not_cut(small, family) -> None:
     """Else they are the same."""
-    model = small[family].model
-    width, height = size_for(family)
-    raw = run(model.raw, noise(1, 3, height, width))
-    cut, scores = model.decode(raw, (height, width))
-    model.whole = True
-    whole, same_scores = model.decode(raw, (height, width))
-    model.whole = False
+    model, (width, height) = small[family].model, size_for(family)
+    other = load_model(replace(SMALL[family], whole=True))
+    other.model.load_state_dict(model.state_dict())
+    pictures = noise(1, 3, height, width)
+    cut, scores = run(model, pictures)
+    whole, other_scores = run(other.model.eval(), pictures)
     edges = torch.tensor([width, height] * 2)
+    assert ((cut >= 0) & (cut <= edges)).all()
     assert ((whole < 0) | (whole > edges)).any()
-    if family != "fasterrcnn":  # of whose boxes some are left out as empty once they are cut
+    assert other.spec.whole
+    if family == "fasterrcnn":  # which proposes others
+        proposals = other.model.raw(pictures).proposals
+        assert ((proposals < 0) | (proposals > edges)).any()
+    else:
         torch.testing.assert_close(whole.clamp(min=0).minimum(edges), cut)
-        torch.testing.assert_close(scores, same_scores)
-    assert load_model(replace(SMALL[family], whole=True)).spec.whole
+        torch.testing.assert_close(scores, other_scores)
 
 
 def test_yolov3_places_boxes_in_cells(small) -> None:

@@ -465,6 +465,14 @@ def test_people_who_are_told_of_whole_go_on_beyond_the_edges() -> None:
     assert found.boxes.tolist() == [[10, 10, 30, 60], [50, -30, 170, 30]]
 
 
+def test_whole_people_who_are_out_of_all_bounds_are_left_out() -> None:
+    person, nobody = [10, 50, 30, 100], [-9e8, 0, 9e8, 99]
+    network = Told([person, nobody], [0.8, 0.9], spec=InputSpec((160, 160), whole=True))
+    (found,) = detector_of(network)([noise(480, 640, 3)])
+    assert found.boxes.tolist() == [[40, 120, 120, 320]]
+    assert found.embeddings.tolist() == [[0.0]]
+
+
 def test_nothing_found() -> None:
     for network in (Painted(), Told([], [])):
         (found,) = detector_of(network)([noise(9, 9, 3) // 9])
@@ -681,6 +689,20 @@ def test_neighbours_of_another_class_keep_what_a_border_cut() -> None:
 
     found = TiledDetector(detect, parse_tiling("2x2"))([np.zeros((100, 100, 3), np.uint8)])[0]
     assert in_order(found).tolist() == [[10, 10, 90, 90, 0], [20, 20, 60, 50, 1]]
+
+
+def test_who_is_guessed_beyond_a_border_is_found_once() -> None:
+    """Who tells of people whole guesses how they go on where a tile cuts them: too far, here."""
+
+    def detect(images: list[Image]) -> list[Detections]:
+        nobody, person = Detections.empty(), Detections.from_boxes([[90, 40, 190, 340]])
+        guess = Detections.from_boxes([[-137, -20, 13, 400]])  # of the right tile, from 177 on
+        assert [image.shape[1] for image in images] == [400, 223, 223]
+        return [nobody, person, guess]
+
+    tiled = TiledDetector(detect, parse_tiling("2x1"))
+    (found,) = tiled([np.zeros((400, 400, 3), np.uint8)])
+    assert found.boxes.tolist() == [[90, 40, 190, 340]]
 
 
 def test_tiles_of_a_network_are_the_networks_own_pictures() -> None:

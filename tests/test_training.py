@@ -283,6 +283,15 @@ def test_without_pictures_to_measure_on_the_last_weights_are_kept(tmp_path, reci
     build_detector(str(tmp_path / "run" / BEST))
 
 
+@pytest.mark.parametrize("runtime", ["torch", "onnx"])
+def test_who_was_taught_with_people_whole_finds_them_whole(tmp_path, recipe, runtime) -> None:
+    if runtime == "onnx":
+        pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    run(recipe, tmp_path / "run", overrides=("schedule.epochs=1", "model.whole=true"))
+    detector = build_detector(str(tmp_path / "run" / BEST), runtime=runtime)
+    assert detector.network.spec.whole
+
+
 def test_a_run_that_cannot_start_leaves_the_earlier_one(tmp_path, recipe) -> None:
     run(recipe, tmp_path / "run", overrides=("schedule.epochs=1",))
     before = {path: path.read_bytes() for path in (tmp_path / "run").glob("*.*")}
@@ -404,7 +413,19 @@ def test_recipes_that_come_with_mot_are_sound(name) -> None:
     recipe = load_recipe((name, "crowdhuman"), root="/data")
     assert recipe.train[-1].annotations == "/data/CrowdHuman/annotation_train.odgt"
     assert recipe.name == f"{name}-crowdhuman"
-    assert recipe.start.family == "embedder" or recipe.model.whole
+
+
+@pytest.mark.parametrize("data", ["mot17", "crowdhuman", "crowdhuman-identities", "fairmot-mix"])
+def test_people_of_these_data_are_whole(data) -> None:
+    assert load_recipe(("retinanet-r50", data)).model.whole
+    assert not load_recipe(("retinanet-r50", "coco-person")).model.whole
+
+
+@pytest.mark.parametrize(
+    "name", ["fairmot-dla34", "fairmot-resnet18", "fairmot-mobilenetv2", "jde-yolov3"]
+)
+def test_these_networks_are_told_of_people_whole(name) -> None:
+    assert load_recipe((name, "coco-person")).model.whole
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,8 @@ class Fasterrcnn(nn.Module):
     def propose(self, objectness: Tensor, deltas: Tensor, size: Size) -> Tensor:
         """(B, P, 4) xyxy, the best first: of each level's best those that overlap no better one."""
         levels = self.anchors(size)
-        boxes = decode_boxes(self.rpn.box_coder, deltas.detach(), torch.cat(levels), size)
+        edges = None if self.whole else size
+        boxes = decode_boxes(self.rpn.box_coder, deltas.detach(), torch.cat(levels), edges)
         logits = objectness.detach().float()[..., 0]
         best = self.rpn._get_top_n_idx(logits, [level.shape[0] for level in levels])
         numbers = [torch.full_like(level[:, 0], place) for place, level in enumerate(levels)]

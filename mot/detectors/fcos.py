@@ -65,7 +65,9 @@ class Fcos(nn.Module):
     def decode(self, raw: Raw, size: Size) -> tuple[Tensor, Tensor]:
         boxes = self.coder.decode(raw.sides.float(), torch.cat(self.anchors(size)))
         chances = self.columns(raw.logits).float().sigmoid() * raw.centreness.float().sigmoid()
-        return boxes if self.whole else clip_boxes_to_image(boxes, size), chances.sqrt()
+        if not self.whole:
+            boxes = clip_boxes_to_image(boxes, size)
+        return boxes, chances.sqrt()
 
 
 def create(settings: Settings) -> Fcos:

@@ -21,7 +21,7 @@ from mot.detectors.pictures import (
     shaped_size,
 )
 from mot.errors import MachineError, MotError, nearest
-from mot.types import Detections, FloatArray, Image, IntArray
+from mot.types import FARTHEST, Detections, FloatArray, Image, IntArray
 
 _NMS_KINDS = KINDS.keys() - {"adaptive"}  # whose density no network here predicts
 
@@ -147,7 +147,13 @@ class NetworkDetector:
             restored = placed.restore(kept.boxes)
             inside = boxes.clip(restored, *placed.size)
             sound = np.all(inside[:, 2:] > inside[:, :2], axis=1)  # not wholly in the margin
-            yield Detections(restored, kept.scores, kept.labels, rows)[np.flatnonzero(sound)]
+            sound &= (np.abs(restored) < FARTHEST / 2).all(axis=1)
+            yield Detections(
+                restored[sound],
+                kept.scores[sound],
+                kept.labels[sound],
+                None if rows is None else rows[sound],
+            )
 
     def _halve_batch(self, tried: int) -> None:
         if tried == 1:

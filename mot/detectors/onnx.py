@@ -25,6 +25,7 @@ OUTPUTS = ("boxes", "scores", "embeddings")  # of our own files; the last where 
 class OnnxSettings(DetectorSettings):
     model: str = ""  # the .onnx
     threads: int = 0  # of the CPU; 0: all
+    whole: bool = False  # its boxes go on beyond the edges, where the file does not tell
 
 
 def build(settings: OnnxSettings) -> NetworkDetector:
@@ -34,6 +35,7 @@ def build(settings: OnnxSettings) -> NetworkDetector:
         if getattr(settings, flag):
             raise MotError(f"--{flag}: {settings.model} holds its own weights: leave the flag out")
     network = OnnxNetwork(settings.model, settings.device, settings.threads)
+    network.spec = replace(network.spec, whole=settings.whole or network.spec.whole)
     return NetworkDetector(network, settings)
 
 

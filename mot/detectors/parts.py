@@ -190,12 +190,13 @@ def anchors_by_level(
     return list(anchors.split(counts))
 
 
-def decode_boxes(coder: BoxCoder, deltas: Tensor, anchors: Tensor, size: Size | None) -> Tensor:
-    """(B, N, 4) xyxy of (B, N, 4) deltas from (N, 4) or (B, N, 4) anchors, cut to a size."""
+def decode_boxes(coder: BoxCoder, deltas: Tensor, anchors: Tensor, edges: Size | None) -> Tensor:
+    """(B, N, 4) xyxy of (B, N, 4) deltas from (N, 4) or (B, N, 4) anchors; cut where edges are
+    given."""
     anchors = anchors.expand(*deltas.shape)
     boxes: Tensor = coder.decode_single(deltas.float().flatten(0, 1), anchors.flatten(0, 1))
     boxes = boxes.reshape(deltas.shape)
-    return clip_boxes_to_image(boxes, size) if size else boxes
+    return clip_boxes_to_image(boxes, edges) if edges else boxes
 
 
 class Columns(nn.Module):

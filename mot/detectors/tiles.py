@@ -70,11 +70,13 @@ class TiledDetector:
         both = list(zip(found, places, strict=True))
         cut = [_is_cut(each.boxes, place, width, height) for each, place in both]
         moved = [_moved(each, place[:2]) for each, place in both]
-        return self._merge(_joined(moved), np.concatenate(cut))
+        seen = [_seen(each.boxes, place) for each, place in both]
+        return self._merge(_joined(moved), np.concatenate(cut), np.concatenate(seen))
 
-    def _merge(self, found: Detections, cut: Mask) -> Detections:
-        """Without what was cut and is whole elsewhere, and without what was found twice."""
-        inside = boxes.containment(found.boxes[cut], found.boxes[~cut])
+    def _merge(self, found: Detections, cut: Mask, seen: FloatArray) -> Detections:
+        """Without what was cut and is whole elsewhere, and without what was found twice. `seen` is
+        what the tiles hold of each."""
+        inside = boxes.containment(seen[cut], found.boxes[~cut])
         inside *= found.labels[cut][:, None] == found.labels[~cut]
         kept = ~cut
         kept[cut] = inside.max(axis=1, initial=0.0) < _SAME
@@ -115,6 +117,12 @@ def _is_cut(xyxy: FloatArray, place: Place, width: int, height: int) -> Mask:
     )
     cut: Mask = (begins | ends).any(axis=1)
     return cut
+
+
+def _seen(xyxy: FloatArray, place: Place) -> FloatArray:
+    """What the tile holds of its boxes, in the picture."""
+    left, top, right, bottom = place
+    return boxes.clip(xyxy, right - left, bottom - top) + np.array((left, top) * 2, np.float32)
 
 
 def _moved(found: Detections, corner: tuple[int, int]) -> Detections:
