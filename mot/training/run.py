@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def train(plan: Plan, watch: Watch, say: Callable[[str], None]) -> Finished:
     """Train as planned; `say` is told what a person should know."""
     recipe = _for_few(plan) if plan.overfit else plan.recipe
     torch.manual_seed(recipe.schedule.seed)
-    with distributed.joined(choose_device(plan.device)) as device:
+    with _without_denormals(), distributed.joined(choose_device(plan.device)) as device:
         task = task_of(recipe)
         begun = task.start(recipe, "" if plan.resume else recipe.start.weights)
         say(f"{recipe.name}: {_size_of(begun)}, {begun.note}; on {device}")
@@ -75,6 +75,17 @@ def train(plan: Plan, watch: Watch, say: Callable[[str], None]) -> Finished:
     if progress.best_epoch < 0:
         best = "not measured, since there is nobody to find in [[data.val]]"
     return Finished(progress, best, task.FLAG, broken)
+
+
+@contextmanager
+def _without_denormals() -> Iterator[None]:
+    """Numbers below 1e-38 count as 0: a CPU takes many times as long for each, and of gradients
+    that have died away, and of their averages, they are what is left."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def _prepare(plan: Plan) -> None:
