@@ -38,6 +38,8 @@ RECIPES = (
 CROWDS = {"train": range(200), "val": range(1000, 1050)}  # a picture of each
 NEAR = replace(SCENES["easy"], field=35.0, size=(480, 288))  # people of 50 to 120 pixels
 DATA = """
+[model]
+whole = true
 [[data.train]]
 annotations = "train"
 least_visibility = 0.3
