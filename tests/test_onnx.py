@@ -271,6 +271,8 @@ def test_boxes_are_told_in_pixels_of_the_picture(tmp_path) -> None:
     path = saved(tmp_path, model_of({"scores": np.ones((1, 2, 1)), "boxes": BOXES[None]}))
     (found,) = build_detector(str(path))([np.zeros((64, 256, 3), np.uint8)])
     np.testing.assert_allclose(found.boxes, (BOXES - [0, 8, 0, 8]).clip(0, (256, 16) * 2) * 4)
+    (found,) = build_detector(str(path), whole=True)([np.zeros((64, 256, 3), np.uint8)])
+    np.testing.assert_allclose(found.boxes, (BOXES - [0, 8, 0, 8]) * 4)
     with pytest.raises(MotError, match="--imgsz 96x96: this network takes 64x32 alone"):
         build_detector(str(path), width=96, height=96)
     with pytest.raises(MotError, match="holds its own weights: leave the flag out"):
