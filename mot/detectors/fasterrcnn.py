@@ -128,8 +128,8 @@ class Fasterrcnn(nn.Module):
     def propose(self, objectness: Tensor, deltas: Tensor, size: Size) -> Tensor:
         """(B, P, 4) xyxy, the best first: of each level's best those that overlap no better one."""
         levels = self.anchors(size)
-        edges = None if self.whole else size
-        boxes = decode_boxes(self.rpn.box_coder, deltas.detach(), torch.cat(levels), edges)
+        anchors = torch.cat(levels)
+        boxes = decode_boxes(self.rpn.box_coder, deltas.detach(), anchors, size, self.whole)
         logits = objectness.detach().float()[..., 0]
         best = self.rpn._get_top_n_idx(logits, [level.shape[0] for level in levels])
         numbers = [torch.full_like(level[:, 0], place) for place, level in enumerate(levels)]
@@ -157,8 +157,8 @@ class Fasterrcnn(nn.Module):
         refinements = self.columns(raw.refinements, dim=2)
         count = refinements.shape[2]
         proposals = raw.proposals.repeat_interleave(count, 1)
-        edges = None if self.whole else size
-        boxes = decode_boxes(self.roi_heads.box_coder, refinements.flatten(1, 2), proposals, edges)
+        coder, deltas = self.roi_heads.box_coder, refinements.flatten(1, 2)
+        boxes = decode_boxes(coder, deltas, proposals, size, self.whole)
         is_box = (boxes[..., 2:] - boxes[..., :2]).amin(-1) >= LEAST_SIDE
         scores = scores * is_box.reshape(scores.shape)
         return (boxes, scores) if count == 1 else _best_of_classes(boxes, scores)

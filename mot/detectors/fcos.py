@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torchvision.models.detection._utils import BoxLinearCoder
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.fcos import FCOSHead
-from torchvision.ops import clip_boxes_to_image
 
 from mot.detectors.families import Classes, FcosSettings, classes_of
 from mot.detectors.parts import (
@@ -22,6 +21,7 @@ from mot.detectors.parts import (
     Size,
     anchors_by_level,
     body_of,
+    cut_to_picture,
     size_of,
 )
 from mot.detectors.pictures import InputSpec
@@ -65,9 +65,7 @@ class Fcos(nn.Module):
     def decode(self, raw: Raw, size: Size) -> tuple[Tensor, Tensor]:
         boxes = self.coder.decode(raw.sides.float(), torch.cat(self.anchors(size)))
         chances = self.columns(raw.logits).float().sigmoid() * raw.centreness.float().sigmoid()
-        if not self.whole:
-            boxes = clip_boxes_to_image(boxes, size)
-        return boxes, chances.sqrt()
+        return cut_to_picture(boxes, size, self.whole), chances.sqrt()
 
 
 def create(settings: Settings) -> Fcos:

@@ -143,17 +143,12 @@ class NetworkDetector:
     ) -> Iterator[Detections]:
         for found, placed in zip(candidates, placements, strict=True):
             kept = nms(found.boxes, found.scores, found.labels, self._nms)
-            rows = None if found.embeddings is None else found.embeddings[kept.rows]
             restored = placed.restore(kept.boxes)
             inside = boxes.clip(restored, *placed.size)
             sound = np.all(inside[:, 2:] > inside[:, :2], axis=1)  # not wholly in the margin
             sound &= (np.abs(restored) < FARTHEST / 2).all(axis=1)
-            yield Detections(
-                restored[sound],
-                kept.scores[sound],
-                kept.labels[sound],
-                None if rows is None else rows[sound],
-            )
+            looks = None if found.embeddings is None else found.embeddings[kept.rows[sound]]
+            yield Detections(restored[sound], kept.scores[sound], kept.labels[sound], looks)
 
     def _halve_batch(self, tried: int) -> None:
         if tried == 1:

@@ -190,13 +190,21 @@ def anchors_by_level(
     return list(anchors.split(counts))
 
 
-def decode_boxes(coder: BoxCoder, deltas: Tensor, anchors: Tensor, edges: Size | None) -> Tensor:
-    """(B, N, 4) xyxy of (B, N, 4) deltas from (N, 4) or (B, N, 4) anchors; cut where edges are
-    given."""
+def decode_boxes(
+    coder: BoxCoder, deltas: Tensor, anchors: Tensor, size: Size, whole: bool
+) -> Tensor:
+    """(B, N, 4) xyxy, of (B, N, 4) deltas from (N, 4) or (B, N, 4) anchors."""
     anchors = anchors.expand(*deltas.shape)
-    boxes: Tensor = coder.decode_single(deltas.float().flatten(0, 1), anchors.flatten(0, 1))
-    boxes = boxes.reshape(deltas.shape)
-    return clip_boxes_to_image(boxes, edges) if edges else boxes
+    boxes = coder.decode_single(deltas.float().flatten(0, 1), anchors.flatten(0, 1))
+    return cut_to_picture(boxes.reshape(deltas.shape), size, whole)
+
+
+def cut_to_picture(boxes: Tensor, size: Size, whole: bool) -> Tensor:
+    """As they are where people are told of whole."""
+    if whole:
+        return boxes
+    clipped: Tensor = clip_boxes_to_image(boxes, size)
+    return clipped
 
 
 class Columns(nn.Module):

@@ -101,8 +101,8 @@ class Ssd(nn.Module):
         return anchors_by_level(self.anchor_generator, size, self.strides, device)
 
     def decode(self, raw: Raw, size: Size) -> tuple[Tensor, Tensor]:
-        edges = None if self.whole else size
-        boxes = decode_boxes(self.coder, raw.deltas, torch.cat(self.anchors(size)), edges)
+        anchors = torch.cat(self.anchors(size))
+        boxes = decode_boxes(self.coder, raw.deltas, anchors, size, self.whole)
         return boxes, self.columns(raw.logits.float().softmax(-1))
 
 
