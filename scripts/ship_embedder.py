@@ -31,7 +31,7 @@ def main() -> None:
     if given.start:
         lead_back(model, load_embedder(given.start)[0], given.way)
     model.common = given.common
-    export_embedder(model, spec_of(settings), FILE)
+    export_embedder(model, spec_of(settings), FILE, small=True)
     print(told_of(FILE))
 
 

@@ -297,9 +297,25 @@ def test_somebody_in_front_and_what_is_erased() -> None:
     assert 0.02 < min(shares) and max(shares) < 0.3
 
 
+def test_spliced_people_have_the_legs_of_another() -> None:
+    who = module.Annotations.of([[0, 0, 9, 9]], labels=[0], ids=[3])
+    grey = [np.full((154, 77, 3), level, np.uint8) for level in (50, 100, 150, 200)]
+    told = CropSettings(**{**STILL, "splice": 1.0, "splice_height": (0.4, 0.6)})
+    change = CropAugment(told)
+    legs, waists = set(), []
+    for seed in range(40):
+        image, _ = change(lambda index: (grey[index], who), 4, 0, (64, 128), seed)
+        column = image[0].float().mean(1)
+        assert (image[0] == column[:, None]).all() and column[0] == 50
+        legs.add(int(column[-1]))
+        waists += [int((column == 50).sum())] * (column[-1] != 50)
+    assert legs == {50, 100, 150, 200} and 51 <= min(waists) < max(waists) <= 77
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"each": 1}, {"flip": 1.5}, {"erase_area": (0.5, 0.1)}, {"cross_width": (0.5, 2.0)}]
+    + [{"splice": 2.0}, {"splice_height": (0.5, 1.5)}, {"splice_height": (0.6, 0.4)}]
     + [{"coarse_height": (40,)}, {"jpeg_quality": (0, 50)}, {"hue": 0.7}],
 )
 def test_settings_that_make_no_sense(wrong) -> None:

@@ -10,6 +10,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("timm")
 
+from onnxruntime import InferenceSession  # noqa: E402
+
+from mot.appearance.export import export_embedder  # noqa: E402
 from mot.appearance.networks import create, load_embedder, metadata_of, told_by  # noqa: E402
 from mot.appearance.settings import EmbedderSettings, spec_of  # noqa: E402
 from mot.appearance.torch_embedder import TorchEmbedder  # noqa: E402
@@ -104,10 +107,10 @@ def test_whatever_halves_otherwise_stays_as_it_is() -> None:
 
 def test_stripes_are_averaged_apart() -> None:
     model = create(EmbedderSettings("small", 32, 64, 8, stripes=4)).eval()
-    maps = torch.rand(2, 96, 4, 2)
+    maps = torch.rand(2, 128, 4, 2)
     model.backbone = torch.nn.Identity()
     wanted = [
-        [float(maps[at, channel, row].mean()) for channel in range(96) for row in range(4)]
+        [float(maps[at, channel, row].mean()) for channel in range(128) for row in range(4)]
         for at in range(2)
     ]
     found = model.features(maps)
@@ -119,7 +122,22 @@ def test_the_embedder_that_comes_with_mot_takes_two_megabytes() -> None:
 
     settings = load_recipe(("reid-person",)).model
     assert isinstance(settings, EmbedderSettings)
-    assert 4 * size_of(create(settings)) < 1.9e6
+    assert 2 * size_of(create(settings)) < 2e6
+
+
+def test_in_half_as_many_bytes_it_sees_the_same(tmp_path) -> None:
+    settings = EmbedderSettings("small", 32, 64, 8, stripes=4)
+    model = create(settings).eval()
+    sizes, found = [], []
+    crops = np.random.default_rng(0).random((3, 3, 64, 32), np.float32)
+    for small in (False, True):
+        path = tmp_path / f"{small}.onnx"
+        export_embedder(model, spec_of(settings), path, small)
+        sizes.append(path.stat().st_size)
+        found.append(InferenceSession(path).run(None, {"images": crops})[0])
+    assert sizes[1] < 0.51 * sizes[0]
+    assert 0 < np.abs(found[0] - found[1]).max() < 1e-3
+    np.testing.assert_allclose(np.linalg.norm(found[1], axis=1), 1, atol=1e-5)
 
 
 def test_a_file_tells_what_it_holds(tmp_path) -> None:

@@ -121,7 +121,8 @@ def test_workers_change_nothing(tmp_path, data) -> None:
 
 def test_crops_are_learned_by_heart(tmp_path, data, monkeypatch) -> None:
     monkeypatch.setattr("mot.training.run._STEPS_BY_HEART", 16)
-    done, _ = run(tables(data), tmp_path, overfit=8)
+    told = tables(data, model={"width": 32, "height": 64}, loss={"smoothing": 0.0})
+    done, _ = run(told, tmp_path, overfit=16)
     losses = [line["loss"] for line in log(tmp_path) if "loss" in line]
     assert losses[-1] < losses[0] / 2
     assert done.progress.best > 0.3
@@ -220,6 +221,8 @@ def test_nobody_to_train_on_is_an_error_that_names_the_mend(tmp_path) -> None:
         ({"augment": {"coarse_height": [90, 40]}}, "coarse_height"),
         ({"loss": {"identity": 0.0, "triplet": 0.0}}, "nothing to learn"),
         ({"loss": {"teacher": "absent.onnx"}}, "absent.onnx"),
+        ({"augment": {"splice": 0.5}}, "splice makes people"),
+        ({"augment": {"splice": 0.5, "views": 2}}, "splice makes people"),
     ],
 )
 def test_wrong_recipes_are_told_of(changed, message, data, tmp_path) -> None:

@@ -43,14 +43,26 @@ FLAG = "--embedder"
 def start(recipe: Recipe, weights: str) -> Started:
     """The network; what fits of the weights is taken over. Before hours of work, also: is there
     the teacher?"""
-    if recipe.loss.get("teacher"):
-        found_file(str(recipe.loss["teacher"]))
+    loss = _loss(recipe)
+    if loss.teacher:
+        found_file(loss.teacher)
     assert isinstance(recipe.model, EmbedderSettings)
     model, note = create(recipe.model), "from nothing"
     if weights:
         path = weights_file(weights)
         note = f"{path.name}: {_take_over(model, path)}"
     return Started(model, spec_of(recipe.model), ("person",), recipe.model, note)
+
+
+def _loss(recipe: Recipe) -> Settings:
+    loss, change = build(Settings, recipe.loss, "[loss]"), recipe.augment
+    assert isinstance(change, CropSettings)
+    if change.splice and not (change.views and loss.is_taught_alone):
+        raise MotError(
+            "augment.splice makes people whom only a teacher of the same views knows: set "
+            "augment.views and loss.teacher, and loss.identity, .triplet and .contrast to 0"
+        )
+    return loss
 
 
 def _take_over(model: EmbedderNetwork, path: Path) -> str:
@@ -125,7 +137,7 @@ def _order(recipe: Recipe, crops: Crops) -> Order:
 
 
 def objective(recipe: Recipe, begun: Started, materials: Materials) -> Objective:
-    settings = build(Settings, recipe.loss, "[loss]")
+    settings = _loss(recipe)
     assert isinstance(begun.settings, EmbedderSettings) and isinstance(materials.train, Crops)
     change, size = materials.loader.data.change, begun.spec.size
     assert isinstance(change, CropAugment) and size

@@ -64,6 +64,9 @@ def _seen(
     filmed_size = _coarse(size, settings, rng)
     window, is_mirrored = _jittered(settings, rng), bool(rng.random() < settings.flip)
     crop = _window(kept, window, is_mirrored, filmed_size)
+    if rng.random() < settings.splice:
+        legs, _ = read(int(rng.integers(count)))
+        _splice(crop, _window(legs, window, is_mirrored, filmed_size), settings, rng)
     if rng.random() < settings.cross:
         other, _ = read(int(rng.integers(count)))
         _stand_in_front(crop, other, settings, rng)
@@ -117,6 +120,12 @@ def resampled(image: Image, window: Window, is_mirrored: bool, size: Size) -> Im
         image, inverse, size, flags=flags, borderMode=cv2.BORDER_REPLICATE
     )
     return found
+
+
+def _splice(crop: Image, other: Image, settings: CropSettings, rng: np.random.Generator) -> None:
+    """What is below the waist becomes another's."""
+    waist = round(rng.uniform(*settings.splice_height) * len(crop))
+    crop[waist:] = other[waist:]
 
 
 def _stand_in_front(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mot.training.augment.settings import check_film, check_range
 
-_SHARES = ("flip", "jitter", "grey", "blur", "jpeg", "coarse", "noise", "erase", "cross")
+_SHARES = ("flip", "jitter", "grey", "blur", "jpeg", "coarse", "noise", "erase", "cross", "splice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class CropSettings:
     erase_area: tuple[float, float] = (0.03, 0.25)  # of the crop
     cross: float = 0.2  # somebody else stands in front of a part
     cross_width: tuple[float, float] = (0.15, 0.5)  # of the crop, from one of its sides
+    splice: float = 0.0  # legs of somebody else, as anybody may wear: where a teacher sees them too
+    splice_height: tuple[float, float] = (0.4, 0.6)  # of the crop, at which they begin
 
     def __post_init__(self) -> None:
         if self.each < 2:
@@ -41,8 +43,9 @@ class CropSettings:
         for name in _SHARES:
             if getattr(self, name) > 1:
                 raise ValueError(f"{name} = {getattr(self, name)} must be at most 1")
-        for name in ("coarse_height", "erase_area", "cross_width"):
+        for name in ("coarse_height", "erase_area", "cross_width", "splice_height"):
             check_range(name, getattr(self, name))
-        if max(self.erase_area[1], self.cross_width[1]) > 1:
-            raise ValueError("erase_area and cross_width are shares of the crop: at most 1")
+        for name in ("erase_area", "cross_width", "splice_height"):
+            if getattr(self, name)[1] > 1:
+                raise ValueError(f"{name} is a share of the crop: at most 1")
         check_film(self.hue, self.jpeg_quality)

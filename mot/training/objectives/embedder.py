@@ -54,6 +54,10 @@ class Settings:
         """And something to learn from it."""
         return not set(self.wanted()).isdisjoint(_TAUGHT)
 
+    @property
+    def is_taught_alone(self) -> bool:
+        return set(self.wanted()) <= set(_TAUGHT)
+
 
 class Learned(nn.Module):
     """What is of no use after the training: everybody's direction, the teacher's coordinates."""
@@ -94,7 +98,8 @@ class EmbedderObjective:
             "imitation": lambda: imitation(learned.teacher(unit), taught),
             "relations": lambda: relations(unit, taught, crops, settings.relation_temperature),
         }
-        return {name: getattr(settings, name) * losses[name]() for name in settings.wanted()}
+        with torch.autocast(images.device.type, enabled=False):  # half of the digits are too few
+            return {name: getattr(settings, name) * losses[name]() for name in settings.wanted()}
 
     def _taught(self, views: Tensor) -> Tensor:
         """(B, D) what the teacher says of these."""
