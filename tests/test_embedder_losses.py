@@ -147,11 +147,11 @@ class Network(torch.nn.Module):
         return images.flatten(1)
 
 
-def of(settings: Settings, teacher=None) -> dict[str, float]:
+def of(settings: Settings, teacher=None, people=IDS) -> dict[str, float]:
     images = random(8, 3, 2, 2).float()
     targets = [
         Target(torch.zeros(1, 4), torch.tensor([crop]), torch.tensor([who]), torch.zeros(0, 4))
-        for crop, who in zip([5, 0, 1, 2, 3, 4, 6, 7], IDS, strict=True)
+        for crop, who in zip([5, 0, 1, 2, 3, 4, 6, 7], people, strict=True)
     ]
     learned = Learned(settings, 12, 10, 0 if teacher is None else teacher.shape[2])
     model = Network()
@@ -163,6 +163,19 @@ def test_the_losses_that_count_are_told_and_weighted() -> None:
     assert of(Settings(identity=0.0, contrast=1.0)).keys() == {"triplet", "contrast"}
     once, twice = of(Settings(identity=0.0)), of(Settings(identity=0.0, triplet=2.0))
     assert twice["triplet"] == pytest.approx(2 * once["triplet"])
+
+
+def test_nobody_is_neither_the_same_as_anybody_nor_another() -> None:
+    settings, people = Settings(contrast=1.0), [4, -1, 1, -1, 1, 4, -1, 7]
+    known = np.array(people) >= 0
+    features = random(8, 3, 2, 2).float().flatten(1)
+    unit = torch.nn.functional.normalize(torch.nn.BatchNorm1d(12)(features)).detach()
+    told, ids = of(settings, people=people), [who for who in people if who >= 0]
+    wanted = plain_triplet(features[known].tolist(), ids, settings.margin)
+    assert told["triplet"] == pytest.approx(wanted, abs=1e-5) and wanted > 0
+    wanted = plain_contrast(unit[known].tolist(), ids, settings.temperature)
+    assert told["contrast"] == pytest.approx(wanted, abs=1e-5) and wanted > 0
+    assert set(of(settings, people=[-1] * 8).values()) == {0.0}
 
 
 def test_a_teacher_is_heard_by_the_place_of_each_crop() -> None:

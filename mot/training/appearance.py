@@ -57,10 +57,10 @@ def start(recipe: Recipe, weights: str) -> Started:
 def _loss(recipe: Recipe) -> Settings:
     loss, change = build(Settings, recipe.loss, "[loss]"), recipe.augment
     assert isinstance(change, CropSettings)
-    if change.splice and not (change.views and loss.is_taught_alone):
+    if change.splice and not (change.views and loss.has_teacher):
         raise MotError(
             "augment.splice makes people whom only a teacher of the same views knows: set "
-            "augment.views and loss.teacher, and loss.identity, .triplet and .contrast to 0"
+            "augment.views and loss.teacher"
         )
     return loss
 

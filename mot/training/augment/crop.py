@@ -17,6 +17,7 @@ from mot.training.augment.augmenter import Read
 from mot.training.augment.crop_settings import CropSettings
 from mot.training.augment.pixels import filmed
 from mot.training.data.dataset import Annotations
+from mot.training.data.identities import NOBODY
 from mot.training.targets import Target
 from mot.types import Image
 
@@ -44,13 +45,13 @@ class CropAugment:
         """The crop `index` of `count`; another one may stand in front of it."""
         kept, who = read(index)
         if self._settings is None:
-            crop = _window(kept, (0, 0, 1, 1), False, size)
+            crop, is_spliced = _window(kept, (0, 0, 1, 1), False, size), False
         else:
             rng = np.random.default_rng((index, seed % self.views) if self.views else seed)
-            crop = _seen(kept, read, count, size, self._settings, rng)
+            crop, is_spliced = _seen(kept, read, count, size, self._settings, rng)
         rgb = cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
         view = index * self.views + seed % self.views if self.views else index
-        return torch.from_numpy(rgb).permute(2, 0, 1), _target(who, view)
+        return torch.from_numpy(rgb).permute(2, 0, 1), _target(who, view, is_spliced)
 
 
 def _seen(
@@ -60,11 +61,13 @@ def _seen(
     size: Size,
     settings: CropSettings,
     rng: np.random.Generator,
-) -> Image:
+) -> tuple[Image, bool]:
+    """And whether it is somebody who has never been."""
     filmed_size = _coarse(size, settings, rng)
     window, is_mirrored = _jittered(settings, rng), bool(rng.random() < settings.flip)
     crop = _window(kept, window, is_mirrored, filmed_size)
-    if rng.random() < settings.splice:
+    is_spliced = bool(rng.random() < settings.splice)
+    if is_spliced:
         legs, _ = read(int(rng.integers(count)))
         _splice(crop, _window(legs, window, is_mirrored, filmed_size), settings, rng)
     if rng.random() < settings.cross:
@@ -79,7 +82,7 @@ def _seen(
         crop = cv2.resize(crop, size)
     if rng.random() < settings.erase:
         _erase(crop, settings, rng)
-    return crop
+    return crop, is_spliced
 
 
 def _coarse(size: Size, settings: CropSettings, rng: np.random.Generator) -> Size:
@@ -168,7 +171,8 @@ def _erase(crop: Image, settings: CropSettings, rng: np.random.Generator) -> Non
     crop[top : top + rows, left : left + columns] = filling
 
 
-def _target(who: Annotations, view: int) -> Target:
+def _target(who: Annotations, view: int, is_nobody: bool) -> Target:
     """`labels` is the crop's place among all of them, or that of its view."""
     boxes, ids = torch.from_numpy(who.boxes.copy()), torch.from_numpy(who.ids.copy())
+    ids = torch.full_like(ids, NOBODY) if is_nobody else ids
     return Target(boxes, torch.tensor([view]), ids, boxes[:0])

@@ -34,7 +34,7 @@ class CropSettings:
     erase_area: tuple[float, float] = (0.03, 0.25)  # of the crop
     cross: float = 0.2  # somebody else stands in front of a part
     cross_width: tuple[float, float] = (0.15, 0.5)  # of the crop, from one of its sides
-    splice: float = 0.0  # legs of somebody else, as anybody may wear: where a teacher sees them too
+    splice: float = 0.0  # with legs of somebody else: people whom a teacher alone knows
     splice_height: tuple[float, float] = (0.4, 0.6)  # of the crop, at which they begin
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mot.training.data.identities import NOBODY
 from mot.training.targets import Target
 
 _ALONE = ("identity", "triplet", "contrast")
@@ -54,10 +55,6 @@ class Settings:
         """And something to learn from it."""
         return not set(self.wanted()).isdisjoint(_TAUGHT)
 
-    @property
-    def is_taught_alone(self) -> bool:
-        return set(self.wanted()) <= set(_TAUGHT)
-
 
 class Learned(nn.Module):
     """What is of no use after the training: everybody's direction, the teacher's coordinates."""
@@ -88,13 +85,16 @@ class EmbedderObjective:
         features, unit = features.float(), functional.normalize(behind)
         ids = torch.cat([target.ids for target in targets])
         views = torch.cat([target.labels for target in targets])
+        known = ids != NOBODY
         taught = self._taught(views)
         crops = views // (1 if self.teacher is None else self.teacher.shape[1])
         settings, learned = self.settings, self.learned
         losses = {
-            "identity": lambda: identity(learned.people(behind), ids, settings.smoothing),
-            "triplet": lambda: triplet(features, ids, settings.margin),
-            "contrast": lambda: contrast(unit, ids, settings.temperature),
+            "identity": lambda: identity(
+                learned.people(behind[known]), ids[known], settings.smoothing
+            ),
+            "triplet": lambda: triplet(features[known], ids[known], settings.margin),
+            "contrast": lambda: contrast(unit[known], ids[known], settings.temperature),
             "imitation": lambda: imitation(learned.teacher(unit), taught),
             "relations": lambda: relations(unit, taught, crops, settings.relation_temperature),
         }
@@ -110,11 +110,14 @@ class EmbedderObjective:
 
 
 def identity(logits: Tensor, ids: Tensor, smoothing: float) -> Tensor:
-    return functional.cross_entropy(logits.float(), ids, label_smoothing=smoothing)
+    loss = functional.cross_entropy(logits, ids, label_smoothing=smoothing, reduction="sum")
+    return loss / max(1, len(ids))
 
 
 def triplet(features: Tensor, ids: Tensor, margin: float) -> Tensor:
     """Batch-hard (Hermans et al., 2017), over the crops with both a right and a wrong one."""
+    if not len(ids):
+        return features.sum()
     same, other = _pairs(ids)
     distance = torch.cdist(features, features)
     farthest = distance.where(same, -torch.inf).amax(1)
