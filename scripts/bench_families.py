@@ -16,8 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mot.cli.synthesis import writer_for
 from mot.synthetic import SCENES, World
 from mot.training.logs import LOG, read_log
@@ -103,7 +101,7 @@ def overrides_of(size: str, epochs: int, own: Mapping[str, object]) -> tuple[str
         "schedule.epochs": epochs,
         "schedule.validate": epochs,
         "schedule.ema": 0.98,
-        "schedule.precision": "fp16" if torch.cuda.is_available() else "",
+        "schedule.precision": "fp16",
         "schedule.workers": 0,
         **own,
     }

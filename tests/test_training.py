@@ -24,6 +24,7 @@ from mot.detectors.darknet import parse_cfg  # noqa: E402
 from mot.detectors.families import FAMILIES, CfgSettings  # noqa: E402
 from mot.errors import MachineError, MotError  # noqa: E402
 from mot.opencv import cv2  # noqa: E402
+from mot.training import materials  # noqa: E402
 from mot.training.logs import BEST, LAST, read_log  # noqa: E402
 from mot.training.optimising import Average, rate_at  # noqa: E402
 from mot.training.recipe import Schedule, known_recipes, load_recipe  # noqa: E402
@@ -180,6 +181,29 @@ def test_what_dies_away_costs_no_time(tmp_path, recipe) -> None:
     run(recipe, tmp_path / "run", Looks(), overrides=("schedule.epochs=1",))
     assert seen and not any(seen)
     assert (tiny * 1e-10).item() > 0
+
+
+def test_half_precision_is_for_gpus(tmp_path, data) -> None:
+    for precision in ("fp32", "fp16", "bf16"):
+        schedule = {"precision": precision, "epochs": 1}
+        run(write_recipe(tmp_path / f"{precision}.toml", data, **schedule), tmp_path / precision)
+    whole, half, brain = (losses(tmp_path / each) for each in ("fp32", "fp16", "bf16"))
+    assert whole == half != brain
+
+
+def test_no_more_processes_read_than_there_are_cpus(tmp_path, data, monkeypatch) -> None:
+    class Loader(materials.Loader):
+        def __init__(self, data: Any, batches: Any, workers: int, **given: Any) -> None:
+            told.append(workers)
+            super().__init__(data, batches, 0, **given)
+
+    told: list[int] = []
+    monkeypatch.setattr(materials, "Loader", Loader)
+    monkeypatch.setattr(materials, "usable_cpus", lambda: 3)
+    for workers in (8, 2):
+        recipe = write_recipe(tmp_path / f"{workers}.toml", data, workers=workers, epochs=1)
+        run(recipe, tmp_path / f"{workers}")
+    assert told == [3, 2]
 
 
 @pytest.mark.parametrize("at", [3, 5])

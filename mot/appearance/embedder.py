@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from mot import boxes
 from mot.detectors.onnx_session import check_device
 from mot.errors import MotError
+from mot.machine import usable_cpus
 from mot.opencv import cv2
 from mot.types import Detections, FloatArray, Frame, Image
 
@@ -40,7 +40,7 @@ class OnnxEmbedder:
     """
 
     def __init__(self, path: str | Path, threads: int | None = None, device: str = "auto") -> None:
-        self._threads = threads or min(8, os.cpu_count() or 1)
+        self._threads = threads or min(8, usable_cpus())
         self._session, self._is_single = _open(Path(path), self._threads, device)
         (given,) = self._session.get_inputs()
         self._input = given.name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
@@ -27,6 +26,7 @@ from mot.evaluation.entries import Entry, Truth
 from mot.evaluation.protocols import protocol_named
 from mot.evaluation.summary import Summary, summarize
 from mot.files import write_text
+from mot.machine import usable_cpus
 from mot.runfile import write_run
 
 Scores = dict[str, dict[str, Scored]]  # tracker -> sequence
@@ -38,7 +38,7 @@ def run(options: Options) -> None:
         protocol_named(options.protocol)
     plan, folder = _plan(options), _folder(options)
     _claim(folder, plan, options.overwrite)
-    jobs = min(options.jobs or _cpus(), len(plan.tasks))
+    jobs = min(options.jobs or usable_cpus(), len(plan.tasks))
     with (
         _said_what_is_kept(plan, folder),
         watched(options.quiet) as watch,
@@ -123,13 +123,6 @@ def _refuse_other(path: Path, plan: Plan) -> None:
         raise MotError(f"{path}: not a benchmark's plan: {mend}") from None
     if different and kept:
         raise MotError(f"{path}: is of another benchmark: {different}: {mend}")
-
-
-def _cpus() -> int:
-    """Those that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextmanager

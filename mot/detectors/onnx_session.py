@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from mot.detectors.network import OutOfMemory
 from mot.detectors.onnx_outputs import Array
 from mot.detectors.pictures import Size
 from mot.errors import MotError
+from mot.machine import usable_cpus
 from mot.opencv import cv2
 
 Runtime = Any  # the module, imported when a file is opened
@@ -42,9 +42,9 @@ class Session:
 
     def __init__(self, path: Path, device: str, threads: int) -> None:
         self.path = path
-        self.workers = min(threads or _cores(), _MOST_WORKERS)
+        self.workers = min(threads or usable_cpus(), _MOST_WORKERS)
         # Those that the file's own steps are shared out to, beside the workers.
-        self._session = _open(path, device, (threads or _cores()) - self.workers + 1)
+        self._session = _open(path, device, (threads or usable_cpus()) - self.workers + 1)
         try:
             self.input = _input_of(path, self._session)
             self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
@@ -93,12 +93,6 @@ def _started(runtime: Runtime, path: Path, providers: list[Any], threads: int) -
         return runtime.InferenceSession(str(path), options, **given)
     except Exception as error:  # as above
         raise MotError(f"{path}: not an ONNX file that can be run: {_line(error)}") from None
-
-
-def _cores() -> int:
-    """That this process may use."""
-    has_affinity = hasattr(os, "sched_getaffinity")
-    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
 
 
 def cpu_block() -> int:

@@ -9,6 +9,7 @@ import torch
 
 from mot.detectors.pictures import InputSpec, Size, fitting_size
 from mot.errors import MotError
+from mot.machine import usable_cpus
 from mot.training import distributed
 from mot.training.data.batches import EpochData, Loader
 from mot.training.data.dataset import DataSet, Picture
@@ -47,7 +48,8 @@ def materials_of(
     except ValueError as error:
         raise MotError(f"[schedule]: {error}") from None
     batches = Batches(order, wanted)
-    loader = Loader(data, batches, schedule.workers, pin=torch.cuda.is_available())
+    workers = min(schedule.workers, usable_cpus())
+    loader = Loader(data, batches, workers, pin=torch.cuda.is_available())
     val_size = _size(schedule.val_size, spec) if schedule.val_size else sizes[0]
     return Materials(*pictures, loader, len(batches), val_size, findings, identities)
 

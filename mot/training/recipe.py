@@ -55,8 +55,9 @@ class Schedule:
     least: float = 0.01  # of the rate, at the end of the cosine
     clip: float = 10.0  # the largest norm of the gradient; 0: any
     ema: float = 0.9998  # how much the averaged weights keep at a step; 0: no average
-    precision: str = ""  # fp16, bf16: mixed with float32; fp32, as if nothing is told: that alone
-    workers: int = 2  # processes that read pictures
+    # fp16, bf16: mixed with float32; fp32, as if nothing is told, or fp16 on a CPU: that alone.
+    precision: str = ""
+    workers: int = 2  # processes that read pictures, as many as there are CPUs at most
     validate: int = 1  # epochs between measurements
     save: int = 500  # steps between checkpoints, beside those of each epoch
     seed: int = 0
