@@ -12,6 +12,7 @@ import torch
 
 from mot.detectors.torch_network import choose_device
 from mot.errors import explain
+from mot.machine import freed_memory_kept
 from mot.training import distributed
 from mot.training.diary import Diary, Watch
 from mot.training.logs import BEST, BOARD, LAST, LOG
@@ -45,7 +46,7 @@ def train(plan: Plan, watch: Watch, say: Callable[[str], None]) -> Finished:
     """Train as planned; `say` is told what a person should know."""
     recipe = _for_few(plan) if plan.overfit else plan.recipe
     torch.manual_seed(recipe.schedule.seed)
-    with _without_denormals(), distributed.joined(choose_device(plan.device)) as device:
+    with _quick_on_cpus(), distributed.joined(choose_device(plan.device)) as device:
         task = task_of(recipe)
         begun = task.start(recipe, "" if plan.resume else recipe.start.weights)
         say(f"{recipe.name}: {_size_of(begun)}, {begun.note}; on {device}")
@@ -78,12 +79,13 @@ def train(plan: Plan, watch: Watch, say: Callable[[str], None]) -> Finished:
 
 
 @contextmanager
-def _without_denormals() -> Iterator[None]:
+def _quick_on_cpus() -> Iterator[None]:
     """Numbers below 1e-38 count as 0: a CPU takes many times as long for each, and of gradients
     that have died away, and of their averages, they are what is left."""
     torch.set_flush_denormal(True)
     try:
-        yield
+        with freed_memory_kept():
+            yield
     finally:
         torch.set_flush_denormal(False)
 
