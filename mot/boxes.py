@@ -136,6 +136,14 @@ def containment(a: Boxes, b: Boxes) -> FloatArray:
     return _blockwise(_containment, a, b)
 
 
+def hidden(xyxy: Boxes) -> FloatArray:
+    """(N,) the share of each that another one covers, who is nearer: whose feet are lower."""
+    covered = containment(xyxy, xyxy)
+    covered[xyxy[:, None, 3] >= xyxy[:, 3]] = 0
+    share: FloatArray = covered.max(axis=1, initial=0)
+    return share
+
+
 def paired_iou(a: Boxes, b: Boxes) -> FloatArray:
     """(N,) IoU of each row of `a` with the same row of `b`."""
     return _paired(_iou, a, b)

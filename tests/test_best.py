@@ -21,6 +21,8 @@ from test_trackers import (
 )
 
 from mot.trackers.best import Best, BestSettings, _least_of_others
+from mot.trackers.table import CONFIRMED, LOST
+from mot.types import Detections
 
 BLIND = BestSettings(drift_pairs=10_000)  # never sees enough pairs
 
@@ -86,6 +88,37 @@ def test_who_was_away_is_known_again_by_looks() -> None:
     assert all_ids(run(Best(), [*stream[:80], *stranger])) == [1, 2]
     bare = [replace(each, embeddings=None) for each in stream]
     assert all_ids(run(Best(), bare)) == [1, 2]
+
+
+def test_what_hides_somebody_is_not_remembered_as_his_looks() -> None:
+    """Somebody in red stops before one in blue: of what is seen there the most is red."""
+    blue, red = np.eye(2)
+    behind, before = PERSON, PERSON + [0, 0, 0, 5]
+    mixed = (blue + 3 * red) / 10**0.5
+    alone = Detections.from_boxes([behind], embeddings=blue[None])
+    for beside, remembered in ((before, blue), (before + 300, mixed)):
+        both = Detections.from_boxes([behind, beside], embeddings=np.array([mixed, red]))
+        tracker = Best()
+        run(tracker, [alone] * 10 + [both] * 40)
+        assert tracker._table.extra["looks"][0] @ remembered > 0.99
+
+
+@pytest.mark.parametrize(
+    ("phases", "lost_one", "taken"),
+    [
+        ((CONFIRMED, LOST), 0.05, []),  # as likely as not
+        ((CONFIRMED, LOST), 0.03, [1]),
+        ((CONFIRMED, CONFIRMED), 0.05, [1]),
+        ((LOST, LOST), 0.05, [1]),
+        ((LOST, CONFIRMED), 0.05, [1]),
+    ],
+)
+def test_who_is_lost_must_be_the_likelier_by_far(phases, lost_one, taken) -> None:
+    tracker = Best()
+    run(tracker, [people([PERSON, PERSON + 200], who=[1, 2])] * 3)
+    tracker._table.phases[:] = phases
+    left = tracker._unmistaken(np.array([[0.10], [lost_one]]))
+    assert np.isfinite(left[:, 0]).nonzero()[0].tolist() == taken
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -162,6 +162,23 @@ def test_an_empty_box_overlaps_nothing(box) -> None:
     assert boxes.giou(empty, empty) == boxes.giou(empty, around) == 0
 
 
+@given(planes())
+@quick
+def test_who_is_nearer_hides_others(xyxy) -> None:
+    shares = [
+        max((containment(one, other) for other in xyxy if other[3] > one[3]), default=0.0)
+        for one in xyxy
+    ]
+    np.testing.assert_allclose(boxes.hidden(xyxy), shares, atol=1e-5)
+
+
+def test_the_nearest_is_hidden_by_nobody() -> None:
+    behind, before, beside = [0, 0, 10, 20], [5, 0, 15, 22], [40, 0, 50, 30]
+    np.testing.assert_allclose(
+        boxes.hidden(np.array([behind, before, beside], np.float32)), [0.5, 0, 0]
+    )
+
+
 @pytest.mark.parametrize(("to", "_back", "plain"), CONVERSIONS)
 @given(planes())
 @quick

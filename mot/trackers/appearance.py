@@ -53,10 +53,11 @@ def cosine_distance(tracks: Vectors, found: Vectors) -> npt.NDArray[np.float32]:
     return np.subtract(1, distance, out=distance)
 
 
-def moving_average(old: Vectors, new: Vectors, weight: float) -> Vectors:
-    """`weight` of the old; a track that knew nothing takes the new, and the other way round."""
+def moving_average(old: Vectors, new: Vectors, weight: float | Vectors) -> Vectors:
+    """`weight` of the old, (N, 1) or one for all; a track that knew nothing takes the new, and the
+    other way round."""
     known = new.any(axis=1, keepdims=True)
-    share = np.where(old.any(axis=1, keepdims=True), np.float32(weight), np.float32(0))
+    share = np.where(old.any(axis=1, keepdims=True), np.asarray(weight, np.float32), np.float32(0))
     share = np.where(known, share, np.float32(1))
     return normalise(share * old + (1 - share) * new)
 
@@ -106,7 +107,7 @@ class AppearanceTracker(Tracker):
         assert found.embeddings is not None
         return {"looks": found.embeddings[chosen]}
 
-    def _remember(self, tracks: IntArray, vectors: Vectors, weight: float) -> None:
+    def _remember(self, tracks: IntArray, vectors: Vectors, weight: float | Vectors) -> None:
         if self._width:
             looks = self._table.extra["looks"]
             looks[tracks] = moving_average(looks[tracks], vectors, weight)

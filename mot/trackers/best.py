@@ -22,7 +22,7 @@ from mot.trackers.bytetrack import ByteTrackSettings, fuse_score
 from mot.trackers.kalman import XYAH_MODEL
 from mot.trackers.life import ByteTrackLife
 from mot.trackers.stages import Cost
-from mot.trackers.table import CONFIRMED, TENTATIVE, Column, TrackTable
+from mot.trackers.table import CONFIRMED, LOST, TENTATIVE, Column, TrackTable
 from mot.types import FloatArray, IntArray
 
 
@@ -83,9 +83,12 @@ class Best(AppearanceTracker, ByteTrackLife):
         return self._live(candidates, stages, born, elapsed, cost)
 
     def _unmistaken(self, looks: Cost) -> Cost:
-        """Without those who might as well be somebody else: in a team all look alike."""
-        rivals = np.minimum(_least_of_others(looks, axis=0), _least_of_others(looks, axis=1))
-        looks[looks + self.settings.looks_margin > rivals] = np.inf
+        """Without those who might as well be somebody else: in a team all look alike. One who is
+        lost is only taken for him who is followed where twice as much speaks for it."""
+        margin = self.settings.looks_margin
+        rated = looks + margin * (self._table.phases == LOST)[:, None]
+        rivals = np.minimum(_least_of_others(rated, axis=0), _least_of_others(rated, axis=1))
+        looks[rated + margin > rivals] = np.inf
         return looks
 
     def _fused(self, predicted: boxes.Boxes, cost: Cost, candidates: Candidates) -> Cost:
@@ -137,9 +140,15 @@ class Best(AppearanceTracker, ByteTrackLife):
 
     def _hit(self, tracks: IntArray, found: Candidates, chosen: IntArray) -> None:
         super()._hit(tracks, found, chosen)
-        assert found.embeddings is not None
-        self._remember(tracks, found.embeddings[chosen], self.settings.looks_memory)
+        if self._width:
+            self._remember_seen(tracks, found, chosen)
         self._table.extra["seen"][tracks] = found.boxes[chosen]
+
+    def _remember_seen(self, tracks: IntArray, found: Candidates, chosen: IntArray) -> None:
+        """The new counts for as much as is seen of it: what hides somebody is not his looks."""
+        assert found.embeddings is not None
+        memory, hidden = self.settings.looks_memory, boxes.hidden(found.boxes)[chosen, None]
+        self._remember(tracks, found.embeddings[chosen], memory + (1 - memory) * hidden)
 
     def _report_boxes(self, tracks: IntArray) -> boxes.Boxes:
         """Between the filter, which lags, and the detection, which trembles."""
