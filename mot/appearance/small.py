@@ -7,18 +7,18 @@ import torch
 from torch import Tensor, nn
 
 
-def convolution(ins: int, outs: int, stride: int = 1, linear: bool = False) -> nn.Sequential:
+def convolution(ins: int, outs: int, stride: int = 1) -> nn.Sequential:
     layers = [nn.Conv2d(ins, outs, 3, stride, 1, bias=False), nn.BatchNorm2d(outs)]
-    return nn.Sequential(*layers, *[nn.ReLU(inplace=True)] * (not linear))
+    return nn.Sequential(*layers, nn.ReLU(inplace=True))
 
 
 class Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            convolution(channels, channels), convolution(channels, channels, linear=True)
-        )
-        nn.init.zeros_(self.body[1][1].weight)  # so that it changes nothing to begin with
+        norm = nn.BatchNorm2d(channels)
+        nn.init.zeros_(norm.weight)  # so that it changes nothing to begin with
+        last = nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1, bias=False), norm)
+        self.body = nn.Sequential(convolution(channels, channels), last)
 
     def forward(self, maps: Tensor) -> Tensor:
         return torch.relu(maps + self.body(maps))
