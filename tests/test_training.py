@@ -24,7 +24,7 @@ from mot.detectors.darknet import parse_cfg  # noqa: E402
 from mot.detectors.families import FAMILIES, CfgSettings  # noqa: E402
 from mot.errors import MachineError, MotError  # noqa: E402
 from mot.opencv import cv2  # noqa: E402
-from mot.training import materials  # noqa: E402
+from mot.training import loop, materials  # noqa: E402
 from mot.training.logs import BEST, LAST, read_log  # noqa: E402
 from mot.training.optimising import Average, rate_at  # noqa: E402
 from mot.training.recipe import Schedule, known_recipes, load_recipe  # noqa: E402
@@ -183,12 +183,17 @@ def test_what_dies_away_costs_no_time(tmp_path, recipe) -> None:
     assert (tiny * 1e-10).item() > 0
 
 
-def test_half_precision_is_for_gpus(tmp_path, data) -> None:
-    for precision in ("fp32", "fp16", "bf16"):
-        schedule = {"precision": precision, "epochs": 1}
-        run(write_recipe(tmp_path / f"{precision}.toml", data, **schedule), tmp_path / precision)
-    whole, half, brain = (losses(tmp_path / each) for each in ("fp32", "fp16", "bf16"))
-    assert whole == half != brain
+def test_half_precision_is_for_those_that_know_it(tmp_path, data, monkeypatch) -> None:
+    told = []
+    for knows, precision in ((True, "fp32"), (False, "fp16"), (False, "bf16"), (True, "bf16")):
+        monkeypatch.setattr(loop, "_cpu_knows", lambda dtype, knows=knows: knows)
+        recipe = write_recipe(tmp_path / f"{precision}.toml", data, precision=precision, epochs=1)
+        run(recipe, tmp_path / f"{precision}-{knows}")
+        told.append(losses(tmp_path / f"{precision}-{knows}"))
+    assert told[0] == told[1] == told[2] != told[3]
+    monkeypatch.undo()
+    assert loop.dtype_of("", torch.device("cpu")) == torch.float32
+    assert loop.dtype_of("fp16", torch.device("cuda")) == torch.float16
 
 
 def test_no_more_processes_read_than_there_are_cpus(tmp_path, data, monkeypatch) -> None:

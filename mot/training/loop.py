@@ -37,10 +37,18 @@ _DTYPES = {
 
 
 def dtype_of(precision: str, device: torch.device) -> torch.dtype:
-    """Of activations. CPUs take ten times as long in float16 as in float32."""
+    """Of activations. CPUs that do not know it take ten times as long in half of the bytes."""
     dtype = _DTYPES[precision]
-    is_for_gpus = device.type == "cpu" and dtype is torch.float16
-    return torch.float32 if is_for_gpus else dtype
+    return dtype if device.type != "cpu" or _cpu_knows(dtype) else torch.float32
+
+
+def _cpu_knows(dtype: torch.dtype) -> bool:
+    """Whether oneDNN has instructions for it here."""
+    name = {torch.float16: "_is_mkldnn_fp16_supported", torch.bfloat16: "_is_mkldnn_bf16_supported"}
+    if dtype not in name:
+        return True
+    asked = getattr(torch.ops.mkldnn, name[dtype], None)
+    return asked is not None and bool(asked())
 
 
 class Lesson(nn.Module):

@@ -55,7 +55,7 @@ class Schedule:
     least: float = 0.01  # of the rate, at the end of the cosine
     clip: float = 10.0  # the largest norm of the gradient; 0: any
     ema: float = 0.9998  # how much the averaged weights keep at a step; 0: no average
-    # fp16, bf16: mixed with float32; fp32, as if nothing is told, or fp16 on a CPU: that alone.
+    # fp16, bf16: mixed with float32; fp32, or nothing, or a CPU that does not know it: that alone.
     precision: str = ""
     workers: int = 2  # processes that read pictures, as many as there are CPUs at most
     validate: int = 1  # epochs between measurements
