@@ -46,7 +46,8 @@ def train(plan: Plan, watch: Watch, say: Callable[[str], None]) -> Finished:
     """Train as planned; `say` is told what a person should know."""
     recipe = _for_few(plan) if plan.overfit else plan.recipe
     torch.manual_seed(recipe.schedule.seed)
-    with _quick_on_cpus(), distributed.joined(choose_device(plan.device)) as device:
+    joined = distributed.joined(choose_device(plan.device))
+    with _without_denormals(), freed_memory_kept(), joined as device:
         task = task_of(recipe)
         begun = task.start(recipe, "" if plan.resume else recipe.start.weights)
         say(f"{recipe.name}: {_size_of(begun)}, {begun.note}; on {device}")
@@ -79,13 +80,12 @@ def train(plan: Plan, watch: Watch, say: Callable[[str], None]) -> Finished:
 
 
 @contextmanager
-def _quick_on_cpus() -> Iterator[None]:
+def _without_denormals() -> Iterator[None]:
     """Numbers below 1e-38 count as 0: a CPU takes many times as long for each, and of gradients
     that have died away, and of their averages, they are what is left."""
     torch.set_flush_denormal(True)
     try:
-        with freed_memory_kept():
-            yield
+        yield
     finally:
         torch.set_flush_denormal(False)
 
