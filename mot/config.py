@@ -219,7 +219,7 @@ def resolve_detector(name: str) -> tuple[str, dict[str, Any], str]:
 
 
 def _unknown(name: str) -> str:
-    from mot.models import known_models
+    from mot.model_zoo import known_models
 
     if name in known_models():
         return f"detector {name}: is known, but not on this machine: mot models get {name}"
@@ -233,7 +233,7 @@ def _file_of_model(name: str) -> str:
     """The file of a known model that is on this machine; other names as they are."""
     if name in DETECTORS or name in _entry_points():
         return name
-    from mot.models import installed_file
+    from mot.model_zoo import installed_file
 
     return str(installed_file(name) or name)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mot.appearance import DEFAULT_EMBEDDER, NO_EMBEDDER
 from mot.config import build_detector, build_tracker, detector_settings_for, settings_of
 from mot.detectors import DEFAULT_DETECTOR
 from mot.motfile import read_detections
+from mot.reid import DEFAULT_EMBEDDER, NO_EMBEDDER
 from mot.trackers import DEFAULT_TRACKER
 from mot.types import Detections, Detector, Frame, Image, Tracker, Tracks
 from mot.video import open_source
@@ -121,8 +121,8 @@ def looked_at(
 ) -> Iterator[tuple[Frame, Detections]]:
     """The same detections, with what those look like that score `least`; `anew`: also where a
     detector told it."""
-    from mot.appearance.embedder import with_looks
-    from mot.appearance.opening import open_embedder
+    from mot.reid.embedder import with_looks
+    from mot.reid.open import open_embedder
 
     return with_looks(detected, open_embedder(embedder, threads), anew, least)
 

@@ -26,8 +26,6 @@ from bench_trackers import Load, Stream, run
 from scoring import Truth, score
 
 from mot import boxes
-from mot.appearance import DEFAULT_EMBEDDER
-from mot.appearance.opening import open_embedder
 from mot.config import (
     build_detector,
     build_tracker,
@@ -37,6 +35,8 @@ from mot.config import (
 )
 from mot.detectors import DEFAULT_DETECTOR
 from mot.motfile import find_sequences, read_detections, read_rows_of
+from mot.reid import DEFAULT_EMBEDDER
+from mot.reid.open import open_embedder
 from mot.synthetic import SCENES, World
 from mot.types import Detections, Frame
 from mot.video import open_source

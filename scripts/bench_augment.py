@@ -22,11 +22,11 @@ import cv2
 import numpy as np
 import torch
 
-from mot.detectors.pictures import InputSpec
+from mot.datasets.dataset import Annotations, Picture
+from mot.datasets.images import read_picture
+from mot.runtime.preprocess import InputSpec
 from mot.training.augment.settings import AugmentSettings
 from mot.training.data.batches import EpochData
-from mot.training.data.dataset import Annotations, Picture
-from mot.training.data.pictures import read_picture
 from mot.training.data.sampling import Draw
 
 SIZE = (416, 416)

@@ -26,7 +26,7 @@ from bench_detectors import Run, Timer, best, timed
 from bench_person import DARKNET
 from layer_times import darknet_flops
 
-from mot.detectors.darknet import parse_cfg
+from mot.detectors.darknet.cfg import parse_cfg
 from mot.opencv import cv2
 
 SHARED = Path(os.environ.get("MOT_SHARED", "../shared")) / "data"
@@ -50,7 +50,7 @@ for line in sys.stdin:
 
 
 def on_onnx(path: Path, blob: np.ndarray, threads: int) -> Run:
-    from mot.detectors.onnx_session import Session
+    from mot.runtime.onnx_session import Session
 
     session = Session(path, "cpu", threads)
     return lambda: session.run(blob, tuple(session.outputs))
@@ -59,7 +59,7 @@ def on_onnx(path: Path, blob: np.ndarray, threads: int) -> Run:
 def on_torch(cfg: Path, blob: np.ndarray, threads: int) -> Run:
     import torch
 
-    from mot.detectors.darknet_torch import load_darknet
+    from mot.detectors.darknet.model import load_darknet
 
     torch.set_num_threads(threads)
     model = load_darknet(cfg, cfg.with_suffix(".weights")).fold()
@@ -103,8 +103,8 @@ def parts(
 ) -> tuple[dict[str, Timer], int]:
     """The whole detector and what is in it beside the network; how many it finds."""
     from mot.detectors.nms import nms
-    from mot.detectors.onnx import OnnxSettings, build
-    from mot.detectors.pictures import batch_of, normalise
+    from mot.detectors.onnx.network import OnnxSettings, build
+    from mot.runtime.preprocess import batch_of, normalise
 
     settings = OnnxSettings(
         model=str(path), width=size[0], height=size[1], threads=threads, device="cpu"
@@ -127,9 +127,9 @@ def parts(
 
 
 def bench(cfg: Path, folder: Path, image: np.ndarray, given: argparse.Namespace) -> None:
-    from mot.detectors.darknet_detector import DarknetSettings, load_model
+    from mot.detectors.darknet.detector import DarknetSettings, load_model
     from mot.detectors.export import export
-    from mot.detectors.onnx_session import cpu_block
+    from mot.runtime.onnx_session import cpu_block
 
     path, network = folder / f"{cfg.stem}.onnx", parse_cfg(cfg)
     model, spec, names = load_model(DarknetSettings(model=str(cfg)))

@@ -22,11 +22,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mot.training.data.dataset import Annotations, DataSet, Picture
-from mot.training.metrics.coco import coco_scores
-from mot.training.metrics.results import coco_results
-from mot.training.metrics.scores import Scores, evaluate
-from mot.training.metrics.sides import put_side_by_side
+from mot.datasets.dataset import Annotations, DataSet, Picture
+from mot.evaluation.detection.coco import coco_scores
+from mot.evaluation.detection.pairs import put_side_by_side
+from mot.evaluation.detection.results import coco_results
+from mot.evaluation.detection.scores import Scores, evaluate
 from mot.types import Detections
 
 SIZE = (640, 480)

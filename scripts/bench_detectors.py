@@ -36,11 +36,11 @@ import numpy as np
 
 from mot.config import build, parse_overrides, resolve_detector
 from mot.detectors import DETECTORS
-from mot.detectors.families import FamilySettings, family_of
+from mot.detectors.architectures import FamilySettings, family_of
 from mot.detectors.network import DetectorSettings, Network, NetworkDetector
-from mot.detectors.pictures import InputSpec, Size, batch_of, fitting_size, normalise
 from mot.errors import MotError
 from mot.opencv import cv2
+from mot.runtime.preprocess import InputSpec, Size, batch_of, fitting_size, normalise
 
 Run = Callable[[], object]
 Timer = Callable[[], float]  # seconds of one run
@@ -99,7 +99,7 @@ def opened(name: str, given: argparse.Namespace) -> Subject:
     values |= {"weights": given.weights} if given.weights else {}
     settings = build(getattr(module, settings_name), values, place)
     if family == "onnx":
-        from mot.detectors.onnx import OnnxNetwork
+        from mot.detectors.onnx.network import OnnxNetwork
 
         network = OnnxNetwork(settings.model, "cpu", 1)
         return Subject(name, family, settings, network.spec, network.names, None, network.path)
@@ -122,7 +122,7 @@ def as_onnx(subject: Subject, folder: Path) -> Path:
 
 def network_on(runtime: str, subject: Subject, folder: Path, given: argparse.Namespace) -> Network:
     if runtime == "onnx":
-        from mot.detectors.onnx import OnnxNetwork
+        from mot.detectors.onnx.network import OnnxNetwork
 
         return OnnxNetwork(as_onnx(subject, folder), given.device, given.threads)
     from mot.detectors.torch_network import TorchNetwork
@@ -265,7 +265,7 @@ def flops_of(subject: Subject, size: Size) -> float:
 
 def check_flops(subject: Subject, counted: float, size: Size) -> None:
     """Against those that the .cfg tells."""
-    from mot.detectors.darknet import parse_cfg
+    from mot.detectors.darknet.cfg import parse_cfg
 
     network = parse_cfg(Path(getattr(subject.settings, "model", "")))
     told = layer_times.darknet_flops(network, size)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mot.cli.synthesis import writer_for
+from mot.commands.synth import writer_for
 from mot.synthetic import SCENES, World
 from mot.training.logs import LOG, read_log
 from mot.training.recipe import Recipe, load_recipe

@@ -14,11 +14,11 @@ import sys
 from pathlib import Path
 
 from mot.config import build_detector
-from mot.training.data.dataset import DataSet
-from mot.training.data.loading import load
-from mot.training.data.pictures import read_picture
-from mot.training.data.settings import DataSettings
-from mot.training.metrics.scores import evaluate
+from mot.datasets.config import DataSettings
+from mot.datasets.dataset import DataSet
+from mot.datasets.images import read_picture
+from mot.datasets.load import load
+from mot.evaluation.detection.scores import evaluate
 
 SHARED = Path(os.environ.get("MOT_SHARED", "../shared")) / "data"
 DARKNET = ("yolo-fastest-1.1_body", "yolo-fastest-1.1-xl", "MobileNetV2-YOLOv3-Nano-coco")

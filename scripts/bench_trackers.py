@@ -26,9 +26,9 @@ from pathlib import Path
 import numpy as np
 from scoring import Truth, score
 
-from mot.appearance.camera import MotionFile
+from mot.camera_motion import MotionFile
 from mot.config import build_tracker
-from mot.embeddings import read_embeddings
+from mot.formats.embeddings import read_embeddings
 from mot.motfile import (
     Sequence,
     detections_by_frame,

@@ -22,9 +22,9 @@ from rich.progress import track
 
 from mot import boxes
 from mot.config import build_detector
+from mot.datasets.images import decode
 from mot.files import written_beside
-from mot.models import installed_file
-from mot.training.data.pictures import decode
+from mot.model_zoo import installed_file
 from mot.types import Detector, FloatArray, Image
 
 SIZE = (640, 512)

@@ -136,7 +136,7 @@ def darknet_flops(network: Any, size: tuple[int, int]) -> float:
 
 def _convolutions(network: Any) -> Iterator[tuple[int, int]]:
     """Of each convolution: its weights, and at how many places they are used."""
-    from mot.detectors.darknet_layers import Convolutional
+    from mot.detectors.darknet.layers import Convolutional
 
     for index, layer in enumerate(network.layers):
         if isinstance(layer, Convolutional):

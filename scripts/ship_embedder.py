@@ -10,9 +10,9 @@ from pathlib import Path
 
 from ship_person import FOLDER, told_of
 
-from mot.appearance.export import export_embedder
-from mot.appearance.networks import load_embedder
-from mot.appearance.settings import spec_of
+from mot.reid.export import export_embedder
+from mot.reid.networks import load_embedder
+from mot.reid.settings import spec_of
 
 FILE = FOLDER / "embedder.onnx"
 

@@ -18,19 +18,19 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mot.detectors.darknet_torch import load_darknet
-from mot.detectors.export import export
-from mot.detectors.families import (
+from mot.detectors.architectures import (
     CfgSettings,
     FileSettings,
     JdeSettings,
     load_model,
     metadata_of,
 )
-from mot.detectors.person import WIDE
-from mot.detectors.safetensors_header import read_metadata
-from mot.detectors.weights import save_weights
-from mot.training.starting import weights_file
+from mot.detectors.built_in import WIDE
+from mot.detectors.darknet.model import load_darknet
+from mot.detectors.export import export
+from mot.runtime.checkpoints import save_weights
+from mot.runtime.safetensors_header import read_metadata
+from mot.training.initial_model import weights_file
 
 FOLDER = Path(__file__).resolve().parent.parent / "mot" / "weights"
 SIZE = (640, 384)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mot.training.data.dataset import Annotations, DataSet, Picture
+from mot.datasets.dataset import Annotations, DataSet, Picture
 from mot.types import Detections
 
 SIZE = (120, 90)

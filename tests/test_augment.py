@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mot.config import build
-from mot.detectors.pictures import InputSpec, batch_of, normalise, place
+from mot.datasets.dataset import Annotations
 from mot.errors import MotError
+from mot.runtime.preprocess import InputSpec, batch_of, normalise, place
 from mot.training.augment.settings import AugmentSettings
 from mot.training.augment.views import View, crop_window, fitted, paint, show, single_view
-from mot.training.data.dataset import Annotations
 from mot.types import Image
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")

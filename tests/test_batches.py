@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mot.detectors.pictures import InputSpec, place
+from mot.datasets.dataset import Annotations, DataSet, Picture
 from mot.errors import MotError
 from mot.opencv import cv2
+from mot.runtime.preprocess import InputSpec, place
 from mot.training.augment.settings import AugmentSettings
-from mot.training.data.dataset import Annotations, DataSet, Picture
 from mot.training.data.sampling import (
     Batches,
     BatchSettings,
@@ -236,7 +236,7 @@ def test_data_travels_to_workers_that_are_started_afresh(loading, data) -> None:
 
 
 def test_real_pictures_become_samples(loading, shared) -> None:
-    reading = importlib.import_module("mot.training.data.loading")
+    reading = importlib.import_module("mot.datasets.load")
     folder = shared / "data" / "person"
     found = reading.load(
         reading.DataSettings(annotations=str(folder / "val.json"), images=str(folder / "val"))

@@ -21,8 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mot.benchmark import cache
-from mot.benchmark.engines import ENGINES, on_processes, or_raise
-from mot.benchmark.frames import frames_of, pictures_of
+from mot.benchmark.executors import ENGINES, on_processes, or_raise
 from mot.benchmark.plan import Wanted, make_plan
 from mot.benchmark.work import Step, attempt
 from mot.cli import main
@@ -31,6 +30,7 @@ from mot.home import home
 from mot.motfile import mot_lines, read_rows_of, read_sequence
 from mot.synthetic import make_world
 from mot.types import Detections
+from mot.video.sequence_frames import frames_of, pictures_of
 
 PROGRAM = [sys.executable, "-m", "mot"]
 FRAMES = 60
@@ -127,7 +127,7 @@ def in_this_process(jobs, watch, address=None) -> Iterator:
 @pytest.fixture
 def inline(monkeypatch) -> None:
     """No processes, for what does not depend on them."""
-    monkeypatch.setattr("mot.cli.benchmarking.on_processes", in_this_process)
+    monkeypatch.setattr("mot.commands.benchmark.on_processes", in_this_process)
 
 
 def results(folder: Path) -> dict[str, str]:
@@ -466,7 +466,7 @@ OTHER_PLANS = {
 def done(dataset, tmp_path_factory) -> Path:
     """The results of best alone."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mot.cli.benchmarking.on_processes", in_this_process)
+        patch.setattr("mot.commands.benchmark.on_processes", in_this_process)
         folder = tmp_path_factory.mktemp("done") / "out"
         assert mot("benchmark", dataset, "-q", "-o", folder) == 0
     return folder

@@ -18,7 +18,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed")
 accumulators = pytest.importorskip(
     "tensorboard.backend.event_processing.event_accumulator", reason="TensorBoard is not installed"
 )
-Board = importlib.import_module("mot.training.board").Board
+Board = importlib.import_module("mot.training.tensorboard").Board
 
 
 def test_what_is_told_can_be_read_again(tmp_path: Path) -> None:

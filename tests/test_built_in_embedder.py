@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import mot
-from mot.appearance import DEFAULT_EMBEDDER
-from mot.appearance.opening import open_embedder
-from mot.appearance.retrieval import Looks, retrieve, sooner_than
 from mot.cli import main
+from mot.reid import DEFAULT_EMBEDDER
+from mot.reid.evaluation.retrieval import Looks, retrieve, sooner_than
+from mot.reid.open import open_embedder
 from mot.synthetic import SCENES, World
 from mot.types import Detections, FloatArray, IntArray, Tracks
 
@@ -95,7 +95,7 @@ def scene(tmp_path: Path) -> Path:
 def test_trackers_get_it_where_they_use_it(scene, monkeypatch, flags, needs, dims, way) -> None:
     tracker = Remembering()
     tracker.needs_embeddings = needs
-    for user in ("mot.cli.tracking", "mot.pipeline"):
+    for user in ("mot.commands.track", "mot.pipeline"):
         monkeypatch.setattr(f"{user}.build_tracker", lambda *names, **settings: tracker)
     if "detections" in flags:
         flags = {"detections": str(scene / flags["detections"])}

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mot.appearance.camera import METHODS, CameraMotion, MotionFile, with_camera
+from mot.camera_motion import METHODS, CameraMotion, MotionFile, with_camera
 from mot.errors import MotError
 from mot.types import Detections, Frame, Image
 

@@ -15,10 +15,10 @@ import av
 import numpy as np
 import pytest
 
-from mot.appearance.camera import METHODS
+from mot.camera_motion import METHODS
 from mot.cli import cli, main
+from mot.formats.track_text import FORMATS
 from mot.motfile import read_rows_of
-from mot.results import FORMATS
 from mot.synthetic import SCENES
 from mot.trackers.postprocess import STEPS
 

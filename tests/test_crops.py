@@ -15,21 +15,21 @@ pytest.importorskip("torchvision", reason="torchvision is not installed")
 
 from embedder_worlds import PEOPLE, write_sequence  # noqa: E402
 
-from mot.appearance.galleries import GALLERY  # noqa: E402
-from mot.appearance.settings import EmbedderSettings, spec_of  # noqa: E402
+from mot.datasets.config import DataSettings  # noqa: E402
+from mot.datasets.identities import numbered  # noqa: E402
+from mot.datasets.load import guess, load  # noqa: E402
+from mot.datasets.problems import Findings  # noqa: E402
 from mot.errors import MotError  # noqa: E402
 from mot.opencv import cv2  # noqa: E402
+from mot.reid.evaluation.galleries import GALLERY  # noqa: E402
+from mot.reid.settings import EmbedderSettings, spec_of  # noqa: E402
 from mot.training.augment.crop import MARGIN, CropAugment, resampled  # noqa: E402
 from mot.training.augment.crop_settings import CropSettings  # noqa: E402
 from mot.training.data import crops as module  # noqa: E402
 from mot.training.data.batches import EpochData, Loader  # noqa: E402
 from mot.training.data.crops import cut  # noqa: E402
-from mot.training.data.findings import Findings  # noqa: E402
-from mot.training.data.identities import numbered  # noqa: E402
-from mot.training.data.loading import guess, load  # noqa: E402
 from mot.training.data.persons import PersonSettings, by_person  # noqa: E402
 from mot.training.data.sampling import Batches, BatchSettings  # noqa: E402
-from mot.training.data.settings import DataSettings  # noqa: E402
 
 SIZE = (16, 32)
 STILL = {name: 0.0 for name in ("flip", "jitter", "coarse", "blur", "jpeg", "noise", "erase")}

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mot.detectors.darknet import ACTIVATIONS, Network, parse_cfg
-from mot.detectors.darknet_layers import Convolutional, Maxpool, Route, Shape, Yolo
-from mot.detectors.darknet_weights import (
+from mot.detectors.darknet.cfg import ACTIVATIONS, Network, parse_cfg
+from mot.detectors.darknet.layers import Convolutional, Maxpool, Route, Shape, Yolo
+from mot.detectors.darknet.weights import (
     Header,
     array_shapes,
     convolutions,
@@ -32,7 +32,7 @@ REAL = ["yolo-fastest-1.1_body", "yolo-fastest-1.1-xl", "MobileNetV2-YOLOv3-Nano
 @pytest.fixture(scope="session")
 def darknet_torch() -> Any:
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    return importlib.import_module("mot.detectors.darknet_torch")
+    return importlib.import_module("mot.detectors.darknet.model")
 
 
 # Networks, as Darknet's own .cfg files have them; `thin` divides the numbers of filters.

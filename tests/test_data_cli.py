@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner
 
 from mot.cli import cli
-from mot.cli.surveying import network_sizes
+from mot.commands.data import network_sizes
+from mot.datasets.dataset import Annotations
+from mot.datasets.load import DataSettings, load
 from mot.errors import MotError
 from mot.reports.datasets import contact_sheet
-from mot.training.data.dataset import Annotations
-from mot.training.data.loading import DataSettings, load
 
 
 def run(*words: object) -> str:
@@ -176,7 +176,7 @@ def test_the_sheet_shows_what_counts_and_what_does_not() -> None:
 
 
 def test_anchors_as_the_network_sees_them(train: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mot.detectors.yolov3", None)  # as without PyTorch
+    monkeypatch.setitem(sys.modules, "mot.detectors.models.yolov3", None)  # as without PyTorch
     data = load(DataSettings(str(train)), sizes=True).data
     sizes = network_sizes(data, (320, 320))
     assert sizes.tolist() == [[40, 120], [60, 160], [60, 160]]  # 160 x 120 become 320 x 240

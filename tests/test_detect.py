@@ -55,7 +55,7 @@ import numpy as np
 
 from mot import Detections
 from mot.detectors.network import Candidates, DetectorSettings, NetworkDetector
-from mot.detectors.pictures import InputSpec
+from mot.runtime.preprocess import InputSpec
 
 
 def patches(image, channel):

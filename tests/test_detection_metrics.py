@@ -21,17 +21,17 @@ from detection_oracles import (
     random_world,
 )
 
-from mot.training.data.dataset import Annotations, DataSet, Picture
-from mot.training.metrics import mistakes as wrong
-from mot.training.metrics import sides as sides_module
-from mot.training.metrics.coco import THRESHOLDS, average_precision, coco_scores
-from mot.training.metrics.crowdhuman import SCORES, crowdhuman_scores, jaccard_indices
-from mot.training.metrics.curve import best_operation, operation_at
-from mot.training.metrics.matching import match_coco, match_crowdhuman
-from mot.training.metrics.scores import Scores, evaluate, whole_curve
-from mot.training.metrics.sides import Sides, clipped, put_side_by_side
-from mot.training.metrics.splits import BY_OCCLUSION, BY_SIZE, split_scores
-from mot.training.metrics.voc import voc_scores
+from mot.datasets.dataset import Annotations, DataSet, Picture
+from mot.evaluation.detection import errors as wrong
+from mot.evaluation.detection import pairs as sides_module
+from mot.evaluation.detection.coco import THRESHOLDS, average_precision, coco_scores
+from mot.evaluation.detection.crowdhuman import SCORES, crowdhuman_scores, jaccard_indices
+from mot.evaluation.detection.matching import match_coco, match_crowdhuman
+from mot.evaluation.detection.pairs import Sides, clipped, put_side_by_side
+from mot.evaluation.detection.pr_curve import best_operation, operation_at
+from mot.evaluation.detection.scores import Scores, evaluate, whole_curve
+from mot.evaluation.detection.splits import BY_OCCLUSION, BY_SIZE, split_scores
+from mot.evaluation.detection.voc import voc_scores
 from mot.types import Detections
 
 CLOSE = 1e-12
@@ -95,7 +95,7 @@ def test_coco_is_what_pycocotools_says(limits, classes, grid) -> None:
 
 def test_coco_on_real_boxes_is_what_pycocotools_says(shared) -> None:
     pytest.importorskip("pycocotools", reason="pycocotools is the reference")
-    from mot.training.data.loading import DataSettings, load
+    from mot.datasets.load import DataSettings, load
 
     data = load(DataSettings(str(shared / "data/person/val.json"))).data
     chance = np.random.default_rng(0)

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from oracles import World, as_rows, trackeval_in_memory
 from random_worlds import crowd, walk, worlds
 
-from mot.evaluation.clues import covered
-from mot.evaluation.diagnosis import KINDS, Event, as_csv, causes, diagnose
+from mot.evaluation.diagnosis.with_gt.diagnosis import KINDS, Event, as_csv, causes, diagnose
+from mot.evaluation.diagnosis.with_gt.features import covered
 from mot.evaluation.entries import Entry, Truth, pair_up
 from mot.evaluation.loading import Loaded, load
 from mot.evaluation.protocols import PROTOCOLS, prepare

@@ -20,7 +20,7 @@ from mot.video import open_source
 
 pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 
-from mot.appearance.embedder import OnnxEmbedder, with_looks
+from mot.reid.embedder import OnnxEmbedder, with_looks
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 RNG = np.random.default_rng(0)

@@ -12,12 +12,12 @@ pytest.importorskip("timm")
 
 from onnxruntime import InferenceSession  # noqa: E402
 
-from mot.appearance.export import export_embedder  # noqa: E402
-from mot.appearance.networks import create, load_embedder, metadata_of, told_by  # noqa: E402
-from mot.appearance.settings import EmbedderSettings, spec_of  # noqa: E402
-from mot.appearance.torch_embedder import TorchEmbedder  # noqa: E402
-from mot.detectors.weights import save_weights  # noqa: E402
 from mot.errors import MotError  # noqa: E402
+from mot.reid.export import export_embedder  # noqa: E402
+from mot.reid.networks import create, load_embedder, metadata_of, told_by  # noqa: E402
+from mot.reid.settings import EmbedderSettings, spec_of  # noqa: E402
+from mot.reid.torch_embedder import TorchEmbedder  # noqa: E402
+from mot.runtime.checkpoints import save_weights  # noqa: E402
 
 
 def size_of(model: torch.nn.Module) -> int:

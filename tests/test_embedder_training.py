@@ -15,19 +15,19 @@ pytest.importorskip("onnxruntime")
 
 from embedder_worlds import write_sequence  # noqa: E402
 
-from mot.appearance.networks import create  # noqa: E402
-from mot.appearance.opening import open_embedder  # noqa: E402
-from mot.appearance.settings import EmbedderSettings  # noqa: E402
 from mot.cli import main  # noqa: E402
 from mot.config import build  # noqa: E402
-from mot.detectors.safetensors_header import read_metadata  # noqa: E402
 from mot.errors import MotError  # noqa: E402
 from mot.opencv import cv2  # noqa: E402
-from mot.training.appearance import gather, start  # noqa: E402
+from mot.reid.networks import create  # noqa: E402
+from mot.reid.open import open_embedder  # noqa: E402
+from mot.reid.settings import EmbedderSettings  # noqa: E402
+from mot.runtime.safetensors_header import read_metadata  # noqa: E402
+from mot.training.distillation import taught_by  # noqa: E402
 from mot.training.logs import BEST, read_log  # noqa: E402
 from mot.training.recipe import known_recipes, load_recipe, recipe_of  # noqa: E402
+from mot.training.reid import gather, start  # noqa: E402
 from mot.training.run import Plan, train  # noqa: E402
-from mot.training.teaching import taught_by  # noqa: E402
 
 SCHEDULE = {"epochs": 2, "batch": 16, "lr": 0.003, "warmup": 4, "workers": 0, "ema": 0.8}
 

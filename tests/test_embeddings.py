@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mot.embeddings import read_embeddings
 from mot.errors import MotError
+from mot.formats.embeddings import read_embeddings
 from mot.motfile import MotRows, detections_by_frame, read_rows_of
 
 COUNT, WIDTH = 30, 12

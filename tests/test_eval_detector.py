@@ -11,10 +11,10 @@ import pytest
 from detection_oracles import SIZE, World, random_world
 
 from mot.cli import main
-from mot.training.data.loading import DataSettings, load
-from mot.training.metrics.keys import Key
-from mot.training.metrics.results import coco_results, read_results
-from mot.training.metrics.scores import evaluate
+from mot.datasets.load import DataSettings, load
+from mot.evaluation.detection.keys import Key
+from mot.evaluation.detection.results import coco_results, read_results
+from mot.evaluation.detection.scores import evaluate
 from mot.types import Detections
 
 
@@ -178,8 +178,8 @@ def test_errors_are_drawn(files, tmp_path) -> None:
 
 def test_a_detector_looks_at_the_pictures(tmp_path, monkeypatch) -> None:
     """One that finds what the world says, whose detections are kept and read again."""
-    from mot.cli import evaluating_detector as work
-    from mot.cli.detectors import OpenDetector
+    from mot.commands import eval_detector as work
+    from mot.commands.open_detector import OpenDetector
 
     world = random_world(1, pictures=20)
     gt = write_coco(world, tmp_path)

@@ -17,13 +17,13 @@ pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 from test_embedder import MEAN, STD, mean_colour
 from test_retrieval import by_camera, by_frame, one_by_one
 
-from mot.appearance.crops import Frames, Pictures, cut, look
-from mot.appearance.embedder import OnnxEmbedder
-from mot.appearance.galleries import read_galleries, read_names
-from mot.appearance.opening import open_embedder
-from mot.appearance.retrieval import Looks
 from mot.cli import main
 from mot.motfile import read_rows_of
+from mot.reid.embedder import OnnxEmbedder
+from mot.reid.evaluation.crops import Frames, Pictures, cut, look
+from mot.reid.evaluation.galleries import read_galleries, read_names
+from mot.reid.evaluation.retrieval import Looks
+from mot.reid.open import open_embedder
 
 RNG = np.random.default_rng(0)
 
@@ -410,7 +410,7 @@ def test_vectors_that_say_nothing_are_refused(market, tmp_path, capsys, scale) -
 
 
 def test_vectors_that_are_not_finite_are_refused(market, network, monkeypatch, capsys) -> None:
-    from mot.cli import evaluating_embedder as work
+    from mot.commands import eval_embedder as work
 
     def broken(image, xyxy) -> np.ndarray:
         vectors = np.ones((len(xyxy), 3), np.float32)

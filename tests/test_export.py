@@ -14,12 +14,13 @@ from test_darknet import REAL, PlainDarknet, efficient, scaled, yolov4_tiny
 from test_imports import TORCH, run_without
 
 from mot.cli.export import export as verb
-from mot.detectors import families, runtime
-from mot.detectors.darknet_detector import DarknetSettings, build, load_model
-from mot.detectors.families import FAMILIES
-from mot.detectors.onnx import OnnxNetwork
-from mot.detectors.pictures import InputSpec, Size
+from mot.detectors import architectures as families
+from mot.detectors import select as runtime
+from mot.detectors.architectures import FAMILIES
+from mot.detectors.darknet.detector import DarknetSettings, build, load_model
+from mot.detectors.onnx.network import OnnxNetwork
 from mot.errors import MotError
+from mot.runtime.preprocess import InputSpec, Size
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
@@ -27,7 +28,7 @@ pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 
 from mot.detectors.export import export  # noqa: E402
 from mot.detectors.torch_network import TorchNetwork  # noqa: E402
-from mot.detectors.weights import save_weights  # noqa: E402
+from mot.runtime.checkpoints import save_weights  # noqa: E402
 
 SMALL = {"efficientnet": efficient(), "scaled": scaled(), "yolov4-tiny": yolov4_tiny(16, 64)}
 

@@ -18,8 +18,8 @@ pytest.importorskip("torchvision")
 
 from test_imports import TORCH, run_without  # noqa: E402
 
-from mot.detectors.fairmot import STRIDE, Raw  # noqa: E402
-from mot.detectors.families import FairmotSettings, load_model, metadata_of  # noqa: E402
+from mot.detectors.architectures import FairmotSettings, load_model, metadata_of  # noqa: E402
+from mot.detectors.models.fairmot import STRIDE, Raw  # noqa: E402
 from mot.errors import MotError  # noqa: E402
 from mot.training.objectives import fairmot as objectives  # noqa: E402
 from mot.training.objectives.identity import Learned  # noqa: E402
@@ -165,7 +165,7 @@ def test_runs_without_torch_and_says_the_same(tmp_path: Path) -> None:
     expected = network(model, spec, names, "cpu").find(canvas, 0.001, np.array([0]))
     np.save(tmp_path / "canvas.npy", canvas)
     program = (
-        "import numpy as np\nfrom mot.detectors.onnx import OnnxNetwork\n"
+        "import numpy as np\nfrom mot.detectors.onnx.network import OnnxNetwork\n"
         f"network = OnnxNetwork({str(tmp_path / 'net.onnx')!r}, 'cpu')\n"
         "assert network.spec.whole\n"
         f"canvas = np.load({str(tmp_path / 'canvas.npy')!r})\n"
@@ -375,7 +375,7 @@ def test_a_task_that_costs_nothing_is_not_weighted(identities: int, expected: fl
 def test_identities_are_classes() -> None:
     """Cross entropy of sqrt(2) log(N - 1) times the unit vector, in NumPy."""
     learned = Learned(
-        3, 6, objectives.Settings(), importlib.import_module("mot.detectors.parts").WIDE
+        3, 6, objectives.Settings(), importlib.import_module("mot.detectors.models.common").WIDE
     )
     vectors = torch.tensor([[3.0, 0, 4], [1, 1, 0]])
     looks = objectives.Looks(vectors, torch.tensor([0, 1]))

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from mot.cli.convert import FORMATS as HELP_FORMATS
 from mot.cli.convert import convert
-from mot.cli.converting import file_stem
+from mot.commands.convert import file_stem
 from mot.errors import MotError
 from mot.formats import FORMATS, VideoTracks, read_videos, write_videos
 from mot.formats.model import MOST_FRAMES, MOT_CLASSES, number_labels

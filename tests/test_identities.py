@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mot.training.data.dataset import Annotations, DataSet, Picture
-from mot.training.data.identities import numbered
+from mot.datasets.dataset import Annotations, DataSet, Picture
+from mot.datasets.identities import numbered
 
 
 def data_of(*pictures: list[int], ignored: tuple[int, ...] = ()) -> DataSet:

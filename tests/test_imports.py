@@ -77,7 +77,12 @@ def needing_torch() -> set[str]:
 def test_torch_is_imported_in_the_network_parts_alone():
     with_torch = needing_torch()
     assert with_torch
-    assert {name.split(".")[1] for name in with_torch} <= {"detectors", "appearance", "training"}
+    assert {name.split(".")[1] for name in with_torch} <= {
+        "detectors",
+        "reid",
+        "runtime",
+        "training",
+    }
 
 
 def test_everything_else_imports_without_torch():
@@ -123,10 +128,10 @@ def imported_by(file: Path) -> set[str]:
 
 
 FORBIDDEN = {
-    "evaluation": ["detectors", "trackers", "appearance", "video", "render", "pipeline", "cli"],
-    "reports": ["detectors", "trackers", "appearance", "pipeline", "config", "cli"],
+    "evaluation": ["detectors", "trackers", "reid", "video", "render", "pipeline", "cli"],
+    "reports": ["detectors", "trackers", "reid", "pipeline", "config", "cli"],
     "formats": ["detectors", "trackers", "video", "render", "pipeline", "config", "cli"],
-    "trackers": ["detectors", "appearance", "training", "video", "render", "pipeline", "cli"],
+    "trackers": ["detectors", "reid", "runtime", "training", "video", "render", "pipeline", "cli"],
     "detectors": ["trackers", "evaluation", "video", "render", "pipeline", "cli"],
     "video": ["trackers", "detectors", "render", "pipeline", "config", "cli", "synthetic"],
     "synthetic": ["trackers", "detectors", "pipeline", "config", "cli"],

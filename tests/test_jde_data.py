@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from test_training_data import boxes_of, read, write_image
 
+from mot.datasets.build import MISSING
+from mot.datasets.load import DataSettings, guess, load
 from mot.errors import MotError
-from mot.training.data.collecting import MISSING
-from mot.training.data.loading import DataSettings, guess, load
 
 
 def write_labels(folder: Path, **pictures: str) -> None:

@@ -19,34 +19,34 @@ from test_embedder import mean_colour  # noqa: E402
 from test_training import Nobody, drawing, write_recipe  # noqa: E402
 from torchvision.ops import roi_align  # noqa: E402
 
-from mot.appearance.embedder import OnnxEmbedder  # noqa: E402
 from mot.cli import main  # noqa: E402
 from mot.config import build_detector  # noqa: E402
-from mot.detectors.families import (  # noqa: E402
+from mot.detectors.architectures import (  # noqa: E402
     CfgSettings,
     JdeSettings,
     Yolov3Settings,
     load_model,
     metadata_of,
 )
-from mot.detectors.onnx import OnnxNetwork  # noqa: E402
-from mot.detectors.parts import WIDE  # noqa: E402
-from mot.detectors.person import PersonSettings  # noqa: E402
-from mot.detectors.person import load_model as load_person  # noqa: E402
-from mot.detectors.pictures import InputSpec, normalise  # noqa: E402
+from mot.detectors.built_in import PersonSettings  # noqa: E402
+from mot.detectors.built_in import load_model as load_person  # noqa: E402
+from mot.detectors.models.common import WIDE  # noqa: E402
+from mot.detectors.onnx.network import OnnxNetwork  # noqa: E402
 from mot.detectors.torch_network import TorchNetwork  # noqa: E402
-from mot.detectors.weights import save_weights  # noqa: E402
 from mot.errors import MotError  # noqa: E402
 from mot.motfile import read_rows_of  # noqa: E402
 from mot.opencv import cv2  # noqa: E402
+from mot.reid.embedder import OnnxEmbedder  # noqa: E402
+from mot.runtime.checkpoints import save_weights  # noqa: E402
+from mot.runtime.preprocess import InputSpec, normalise  # noqa: E402
 from mot.synthetic import SCENES, World  # noqa: E402
 from mot.training.assigners import SimOta  # noqa: E402
+from mot.training.initial_model import started  # noqa: E402
 from mot.training.logs import BEST, LAST, read_log  # noqa: E402
 from mot.training.objectives import jde as objectives  # noqa: E402
 from mot.training.objectives.teacher import Teacher  # noqa: E402
 from mot.training.recipe import load_recipe  # noqa: E402
 from mot.training.run import Plan, train  # noqa: E402
-from mot.training.starting import started  # noqa: E402
 from mot.training.targets import Target  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")

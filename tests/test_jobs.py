@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from mot.errors import MotError
-from mot.jobs import Job, detections_file, find_jobs
 from mot.motfile import read_sequence
 from mot.opencv import cv2
 from mot.types import Frame
 from mot.video import open_writer
 from mot.video.sources import Window
+from mot.video.streams import Job, detections_file, find_jobs
 
 ROW = "1,-1,0,0,9,9,1\n"
 SEQINFO = "[Sequence]\nname=x\nimDir=img1\nframeRate=10\nseqLength=4\nimWidth=32\nimHeight=24\n"

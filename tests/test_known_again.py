@@ -13,8 +13,8 @@ from mot import boxes
 from mot.types import Detections
 
 pytest.importorskip("torch", reason="PyTorch is not installed")
-dataset = importlib.import_module("mot.training.data.dataset")
-retrieving = importlib.import_module("mot.training.retrieving")
+dataset = importlib.import_module("mot.datasets.dataset")
+retrieving = importlib.import_module("mot.training.reid_metrics")
 
 
 def crowd(seed: int, pictures: int = 8, people: int = 6) -> tuple[Any, list[Detections]]:

@@ -9,12 +9,12 @@ import sys
 
 import pytest
 
-from mot.machine import usable_cpus
+from mot.runtime.cpu import usable_cpus
 
 PAGES = """
 import resource
 import numpy as np
-from mot.machine import freed_memory_kept
+from mot.runtime.cpu import freed_memory_kept
 
 def pages_of_eight_arrays():
     np.ones(1 << 22)

@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from mot import models
+from mot import model_zoo as models
 from mot.cli import main
 from mot.errors import MotError
-from mot.models import Model, ModelFile
+from mot.model_zoo import Model, ModelFile
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 HALF = len(CONTENT) // 2
@@ -196,7 +196,7 @@ def test_the_real_files_are_those_of_the_table(shared, home) -> None:
 
 
 def test_the_input_of_real_networks_is_that_of_the_table(shared) -> None:
-    from mot.detectors.darknet import parse_cfg
+    from mot.detectors.darknet.cfg import parse_cfg
 
     for model in models.known_models().values():
         path = shared / "data/weights" / model.files[0].name

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 import mot
-from mot.detectors.coco import COCO
-from mot.detectors.families import (
+from mot.detectors.architectures import (
     FAMILIES,
     CfgSettings,
     FairmotSettings,
@@ -28,18 +27,19 @@ from mot.detectors.families import (
     classes_of,
     load_model,
 )
+from mot.detectors.coco import COCO
 from mot.detectors.network import NetworkDetector
-from mot.detectors.pictures import fitting_size
 from mot.errors import MotError
+from mot.runtime.preprocess import fitting_size
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("torchvision", reason="torchvision is not installed")
 detection = importlib.import_module("torchvision.models.detection")
-yolov3 = importlib.import_module("mot.detectors.yolov3")
-yolov3_darknet = importlib.import_module("mot.detectors.yolov3_darknet")
-darknet_torch = importlib.import_module("mot.detectors.darknet_torch")
+yolov3 = importlib.import_module("mot.detectors.models.yolov3")
+yolov3_darknet = importlib.import_module("mot.detectors.models.yolov3_darknet")
+darknet_torch = importlib.import_module("mot.detectors.darknet.model")
 
 # The numbers that COCO's 80 classes have among torchvision's 91.
 COCO_IDS = [n for n in range(1, 91) if n not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
@@ -359,7 +359,7 @@ def test_the_native_yolov3_takes_darknets_weights(tmp_path) -> None:
 
 
 def test_the_native_yolov3_is_as_large_as_the_published_file() -> None:
-    weights = importlib.import_module("mot.detectors.darknet_weights")
+    weights = importlib.import_module("mot.detectors.darknet.weights")
     with torch.device("meta"):
         model = load_model(Yolov3Settings(names=("coco",), anchors="coco")).model
     network = yolov3_darknet.network_of(model)
@@ -462,7 +462,7 @@ def test_sixteen_bits_come_near_to_thirty_two(small, family, device, kind, toler
 @every_family
 @pytest.mark.parametrize("device", DEVICES)
 def test_finds_things_in_pictures_of_other_sizes(tmp_path, small, family, device) -> None:
-    weights = importlib.import_module("mot.detectors.weights")
+    weights = importlib.import_module("mot.runtime.checkpoints")
     weights.save_weights(small[family].model, tmp_path / "small.pth.safetensors", {})
     width, height = (0, 0) if family == "ssd" else size_for(family)
     settings = replace(

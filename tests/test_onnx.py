@@ -11,11 +11,11 @@ import pytest
 from test_imports import TORCH, run_without
 
 from mot.config import build_detector
-from mot.detectors.onnx import OnnxNetwork
-from mot.detectors.onnx_metadata import describe
-from mot.detectors.pictures import InputSpec, batch_of, normalise
+from mot.detectors.onnx.network import OnnxNetwork
 from mot.errors import MotError
 from mot.opencv import cv2
+from mot.runtime.onnx_metadata import describe
+from mot.runtime.preprocess import InputSpec, batch_of, normalise
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_onnx import BOXES, SIZE, helper, model_of, named, of_ours, onnx, pictures, saved, table
 
-from mot.detectors.onnx import OnnxNetwork, OnnxSettings, build
-from mot.detectors.onnx_metadata import KEY, describe
-from mot.detectors.pictures import InputSpec
+from mot.detectors.onnx.network import OnnxNetwork, OnnxSettings, build
 from mot.errors import MotError
+from mot.runtime.onnx_metadata import KEY, describe
+from mot.runtime.preprocess import InputSpec
 
 
 def refused(path: Path, **options: Any) -> str:

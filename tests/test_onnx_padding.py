@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mot.detectors.onnx_session import cpu_block
 from mot.opencv import cv2
+from mot.runtime.onnx_session import cpu_block
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 runtime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 
-from mot.detectors.onnx_padding import pad_channels  # noqa: E402
+from mot.runtime.pad_channels import pad_channels  # noqa: E402
 
 helper, numpy_helper = onnx.helper, onnx.numpy_helper
 FLOAT, FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16

@@ -12,10 +12,10 @@ import pytest
 import mot
 from mot import boxes
 from mot.config import build_detector
+from mot.detectors.built_in import PersonSettings
 from mot.detectors.network import Candidates, NetworkDetector
-from mot.detectors.person import PersonSettings
-from mot.detectors.pictures import InputSpec, shaped_size
 from mot.errors import MotError
+from mot.runtime.preprocess import InputSpec, shaped_size
 from mot.synthetic import SCENES, World
 
 ROOT = Path(mot.__file__).resolve().parent.parent
@@ -72,7 +72,7 @@ def test_the_file_for_wide_cpus_gives_the_same(name: str) -> None:
 
 @pytest.mark.parametrize("block", [4, 8, 16])
 def test_the_file_is_chosen_by_the_cpu(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
-    monkeypatch.setattr("mot.detectors.person.cpu_block", lambda: block)
+    monkeypatch.setattr("mot.detectors.built_in.cpu_block", lambda: block)
     network = build_detector("person").network
     assert network.path.name == ("person16.onnx" if block == 16 else "person.onnx")
 

@@ -20,7 +20,10 @@ from mot.detectors.network import (
     OutOfMemory,
     choose_classes,
 )
-from mot.detectors.pictures import (
+from mot.detectors.tiles import TiledDetector, Tiling, parse_tiling, places_of
+from mot.errors import MachineError, MotError
+from mot.opencv import cv2
+from mot.runtime.preprocess import (
     InputSpec,
     Placement,
     as_bgr,
@@ -29,9 +32,6 @@ from mot.detectors.pictures import (
     normalise,
     place,
 )
-from mot.detectors.tiles import TiledDetector, Tiling, parse_tiling, places_of
-from mot.errors import MachineError, MotError
-from mot.opencv import cv2
 from mot.types import Detections, Detector, Image
 
 quick = settings(deadline=None, max_examples=40)

@@ -16,8 +16,14 @@ from test_trackers import moments, run, switches
 
 from mot import boxes
 from mot.errors import MotError
-from mot.evaluation.paths import make_paths, motions, touching
-from mot.evaluation.quality import KINDS, QualityReport, QualitySettings, Suspicion, inspect
+from mot.evaluation.diagnosis.without_gt.quality import (
+    KINDS,
+    QualityReport,
+    QualitySettings,
+    Suspicion,
+    inspect,
+)
+from mot.evaluation.trajectories import make_paths, motions, touching
 from mot.motfile import MotRows, find_sequences, read_rows_of
 from mot.synthetic.world import Moment
 from mot.types import Detections, Tracks

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from mot.errors import MotError
-from mot.evaluation.diagnosis import Event, diagnose
+from mot.evaluation.diagnosis.with_gt.diagnosis import Event, diagnose
 from mot.evaluation.entries import pair_up
 from mot.evaluation.hota import ALPHAS
 from mot.evaluation.loading import Loaded, load
@@ -25,14 +25,8 @@ from mot.files import write_bytes
 from mot.imagesize import image_size
 from mot.render import colour_of
 from mot.reports.canvas import BLACK, BLUE, ORANGE
-from mot.reports.pictures import draw_events
-from mot.reports.plots import (
-    _COUNTS,
-    plot_hota,
-    plot_over_time,
-    plot_timeline,
-    plot_track_lengths,
-)
+from mot.reports.error_sheets import draw_events
+from mot.reports.plots import _COUNTS, plot_hota, plot_over_time, plot_timeline, plot_track_lengths
 from mot.types import Frame
 from mot.video import open_writer
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mot.commands.run_record import write_run
 from mot.errors import MotError
 from mot.files import partial_path, write_text, written_beside
+from mot.formats.track_text import FORMATS
 from mot.motfile import read_tracks
-from mot.results import FORMATS
-from mot.runfile import write_run
 from mot.types import Frame, Tracks
 
 FRAME = Frame(None, 7, 0.2)

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from mot.appearance import retrieval
-from mot.appearance.retrieval import JUNK, OTHER, Looks, retrieve, same_camera, sooner_than
+from mot.reid.evaluation import retrieval
+from mot.reid.evaluation.retrieval import JUNK, OTHER, Looks, retrieve, same_camera, sooner_than
 
 # Whether a person (id, place) looking for others does not look at one of them.
 Rule = Callable[[tuple[int, int], tuple[int, int]], bool]

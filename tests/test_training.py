@@ -19,17 +19,18 @@ pytest.importorskip("safetensors")
 
 from mot.cli import main  # noqa: E402
 from mot.config import build_detector  # noqa: E402
-from mot.detectors import darknet_torch  # noqa: E402
-from mot.detectors.darknet import parse_cfg  # noqa: E402
-from mot.detectors.families import FAMILIES, CfgSettings  # noqa: E402
+from mot.detectors.architectures import FAMILIES, CfgSettings  # noqa: E402
+from mot.detectors.darknet import model as darknet_torch  # noqa: E402
+from mot.detectors.darknet.cfg import parse_cfg  # noqa: E402
 from mot.errors import MachineError, MotError  # noqa: E402
 from mot.opencv import cv2  # noqa: E402
-from mot.training import loop, materials  # noqa: E402
+from mot.training import data_bundle as materials  # noqa: E402
+from mot.training import loop  # noqa: E402
+from mot.training.initial_model import started  # noqa: E402
 from mot.training.logs import BEST, LAST, read_log  # noqa: E402
-from mot.training.optimising import Average, rate_at  # noqa: E402
+from mot.training.optimizers import Average, rate_at  # noqa: E402
 from mot.training.recipe import Schedule, known_recipes, load_recipe  # noqa: E402
 from mot.training.run import Plan, train  # noqa: E402
-from mot.training.starting import started  # noqa: E402
 
 # Three strides, no batch norm: two processes then see what one sees of the double batch.
 DRAWING = """

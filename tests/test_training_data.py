@@ -18,21 +18,21 @@ from hypothesis import strategies as st
 from mot.cli.data import BOXES as HELP_BOXES
 from mot.cli.data import FORMATS as HELP_FORMATS
 from mot.config import build
+from mot.datasets.build import MISSING, NOT_FINITE, OUTSIDE, WITHOUT_AREA
+from mot.datasets.config import BOXES
+from mot.datasets.dataset import DataSet, Picture
+from mot.datasets.duplicates import Look, dhash, look_at_all, nearest_patterns, note_shared
+from mot.datasets.images import read_picture, size_of
+from mot.datasets.load import FORMATS, DataSettings, guess, load
+from mot.datasets.problems import Findings
+from mot.datasets.statistics import counts_of, distributions
+from mot.datasets.video_frames import frames_of_video
+from mot.datasets.write_coco import coco_lines
 from mot.errors import MotError
 from mot.imagesize import image_size
 from mot.motfile import read_rows_of
 from mot.training.anchors import fit_anchors, fit_of, size_iou
-from mot.training.data.collecting import MISSING, NOT_FINITE, OUTSIDE, WITHOUT_AREA
-from mot.training.data.dataset import DataSet, Picture
-from mot.training.data.findings import Findings
-from mot.training.data.frames import frames_of_video
-from mot.training.data.loading import FORMATS, DataSettings, guess, load
-from mot.training.data.looking import Look, dhash, look_at_all, nearest_patterns, note_shared
 from mot.training.data.mixing import mixed
-from mot.training.data.pictures import read_picture, size_of
-from mot.training.data.settings import BOXES
-from mot.training.data.statistics import counts_of, distributions
-from mot.training.data.writing import coco_lines
 from mot.types import Frame
 from mot.video.writers import VideoWriter
 

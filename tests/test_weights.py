@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mot.detectors.families import (
+from mot.detectors.architectures import (
     FasterrcnnSettings,
     FcosSettings,
     FileSettings,
@@ -28,16 +28,16 @@ from mot.detectors.families import (
     load_model,
     metadata_of,
 )
-from mot.detectors.pictures import InputSpec
-from mot.detectors.safetensors_header import read_metadata
 from mot.errors import MotError
+from mot.runtime.preprocess import InputSpec
+from mot.runtime.safetensors_header import read_metadata
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("torchvision", reason="torchvision is not installed")
 safetensors = pytest.importorskip("safetensors.torch", reason="safetensors is not installed")
-weights = importlib.import_module("mot.detectors.weights")
+weights = importlib.import_module("mot.runtime.checkpoints")
 nn, load_weights, save_weights = torch.nn, weights.load_weights, weights.save_weights
 
 TINY = SsdSettings(backbone="mobilenet_v3_large")
@@ -498,8 +498,8 @@ def written_as_a_mark(path: Path, *given: Any) -> bool:
 def test_partial_weights_are_kept_apart_and_warned_of(tmp_path, tiny, capsys, monkeypatch) -> None:
     """What is kept of a run that was allowed to leave some untrained is not taken for the whole."""
     monkeypatch.setenv("MOT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("mot.detectors.runtime._keep", written_as_a_mark)
-    monkeypatch.setattr("mot.detectors.runtime.OnnxNetwork", Marked)
+    monkeypatch.setattr("mot.detectors.select._keep", written_as_a_mark)
+    monkeypatch.setattr("mot.detectors.select.OnnxNetwork", Marked)
     path, opened = saved(tmp_path, tiny.state_dict()), set()
     for partial in (False, True, True):
         settings = replace(TINY, weights=str(path), partial=partial, device="cpu")

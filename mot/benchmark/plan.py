@@ -11,10 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mot import __version__
-from mot.appearance import DEFAULT_EMBEDDER
-from mot.appearance.opening import file_of
 from mot.benchmark.cache import digest_of, digest_of_seen, file_path
-from mot.benchmark.frames import pictures_of
 from mot.config import (
     build_detector,
     build_tracker,
@@ -26,11 +23,14 @@ from mot.config import (
 from mot.errors import MotError
 from mot.evaluation.loading import split_frames
 from mot.home import home
-from mot.jobs import Job, SequenceSource, detections_file
-from mot.models import SHIPPED
+from mot.model_zoo import SHIPPED
 from mot.motfile import Sequence, find_sequences
 from mot.pipeline import embedder_for, least_looked_at
+from mot.reid import DEFAULT_EMBEDDER
+from mot.reid.open import file_of
+from mot.video.sequence_frames import pictures_of
 from mot.video.sources import Window
+from mot.video.streams import Job, SequenceSource, detections_file
 
 Record = dict[str, Any]  # what JSON can hold
 
@@ -307,7 +307,7 @@ def _embeddings(sequence: Sequence, name: str) -> Path:
 
 def _camera(sequence: Sequence, name: str) -> str:
     """A method's name, or the path of a file, which is read here to refuse a bad one early."""
-    from mot.appearance.camera import METHODS, open_camera
+    from mot.camera_motion import METHODS, open_camera
 
     open_camera(name, sequence.folder)
     if name in METHODS:

@@ -8,10 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, TypeVar
 
 from mot.benchmark.cache import Table, kept_or_made
-from mot.benchmark.frames import frames_of
 from mot.benchmark.plan import Stream, Task
 from mot.config import build_detector, build_tracker, settings_of
-from mot.embeddings import read_looking_detections
 from mot.errors import MotError
 from mot.evaluation.entries import Entry
 from mot.evaluation.loading import load
@@ -19,10 +17,12 @@ from mot.evaluation.protocols import prepare, protocol_named
 from mot.evaluation.scene import Values
 from mot.evaluation.score import Score, count, match
 from mot.evaluation.series import by_block_and_person
+from mot.formats.embeddings import read_looking_detections
+from mot.formats.track_text import FORMATS
 from mot.pipeline import detections_of, from_images, from_table, looked_at, only
-from mot.results import FORMATS
 from mot.trackers.postprocess import add_looks, collect, mend, spread
 from mot.types import Detections, FloatArray, Frame, Tracks
+from mot.video.sequence_frames import frames_of
 
 _PACE = 0.1  # seconds between two words on how far it is
 T = TypeVar("T")
@@ -104,7 +104,7 @@ def track(task: Task, post: Post) -> Outcome:
     detect = only(from_table(table), task.tracker.conf, None)
     detected = detections_of(_frames(stream), detect)
     if stream.camera:
-        from mot.appearance.camera import open_camera, with_camera
+        from mot.camera_motion import open_camera, with_camera
 
         estimate = open_camera(stream.camera, None)
         detected = with_camera(detected, estimate)

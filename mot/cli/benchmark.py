@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 import click
 
-from mot.cli.common import several_of
 from mot.cli.detector_flags import DetectorOptions, detector_flags, set_flag
 from mot.cli.eval import PROTOCOLS, SPLITS
 from mot.cli.track import CAMERA_METHODS, POST, embedder_flag
+from mot.commands.console import several_of
 from mot.trackers import DEFAULT_TRACKER, TRACKERS
 
 ENGINES = ("local", "ray")
@@ -131,6 +131,6 @@ def benchmark(**options: Any) -> None:
     DATASET is a MOTChallenge data set or sequence. After an interruption the same command goes
     on where it was: finished sequences are not done again.
     """
-    from mot.cli.benchmarking import run
+    from mot.commands.benchmark import run
 
     run(Options(**options))

@@ -69,9 +69,9 @@ def convert(
     Of a data set of pictures (CrowdHuman's .odgt, EuroCity Persons, CityPersons, folders of VOC XML
     or YOLO text, or with --from coco-detection COCO JSON) the people come through, those that are
     not to be counted too: as `ignore` and `iscrowd`, as COCO's evaluation knows them."""
-    from mot.cli.common import refuse_existing, tell
-    from mot.cli.converting import plan_outputs, read_source, summary
-    from mot.cli.converting_data import convert_data_set, is_data_set
+    from mot.commands.console import refuse_existing, tell
+    from mot.commands.convert import plan_outputs, read_source, summary
+    from mot.commands.convert_data import convert_data_set, is_data_set
     from mot.formats import format_of, write_videos
 
     name, overwrite = to or format_of(out), flags["overwrite"]

@@ -100,7 +100,7 @@ def check(**options: Any) -> None:
     (distributions.png), and all that was found, in JSON (report.json): broken, missing and repeated
     pictures, boxes that cannot be used, pictures that are in both the training and the validation
     data or look alike there."""
-    from mot.cli.surveying import run_check
+    from mot.commands.data import run_check
 
     run_check(**options)
 
@@ -128,6 +128,6 @@ def anchors(**options: Any) -> None:
     """Find the sizes that the boxes of SOURCE are nearest to, as a network sees them that gets its
     pictures at --imgsz with margins. Prints them by area, and how well they and the anchors that
     come with the networks suit the boxes."""
-    from mot.cli.surveying import run_anchors
+    from mot.commands.data import run_anchors
 
     run_anchors(**options)

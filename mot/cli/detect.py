@@ -64,6 +64,6 @@ Examples:
 def detect(**options: Any) -> None:
     """Find the people in each frame of SOURCE: a video, URL, camera, folder or glob of pictures,
     or a MOTChallenge sequence or data set. Frames keep the numbers that the source gives them."""
-    from mot.cli.detecting import run
+    from mot.commands.detect import run
 
     run(Options(**options))

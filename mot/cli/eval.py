@@ -89,6 +89,6 @@ def eval_(**options: Any) -> None:
     RESULTS is a file or a folder of NAME.txt in MOTChallenge's format; several are compared.
     They are paired with the ground truth by name; MOT17-02-FRCNN and MOT17-02 are the same.
     """
-    from mot.cli.evaluating import run
+    from mot.commands.eval import run
 
     run(Options(**options))

@@ -96,6 +96,6 @@ def eval_detector(**options: Any) -> None:
     writes), or a detector as `mot detect --detector` takes it, which then looks at the pictures
     with --conf 0.001. Several are compared.
     """
-    from mot.cli.evaluating_detector import run
+    from mot.commands.eval_detector import run
 
     run(Options(detector=None, **options))

@@ -63,6 +63,6 @@ def eval_embedder(**options: Any) -> None:
     DATA is a folder with query/ and bounding_box_test/ as Market-1501 has them, or a MOTChallenge
     sequence or data set with ground truth and pictures (img1/, or a video in the folder).
     """
-    from mot.cli.evaluating_embedder import run
+    from mot.commands.eval_embedder import run
 
     run(Options(**options))

@@ -47,6 +47,6 @@ def explain(**options: Any) -> None:
     distance, from 0 to 2), and how far the filter expected the track elsewhere.
 
     Give the options that `mot track` was given; ids are those before --post."""
-    from mot.cli.explaining import run
+    from mot.commands.explain import run
 
     run(Options(**options))

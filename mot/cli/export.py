@@ -59,6 +59,6 @@ def export(**options: Any) -> None:
     takes any number of pictures at a time, of any size that is a multiple of the network's stride
     (an embedder: of its own). It is compared with the original before it is kept.
     """
-    from mot.cli.exporting import run
+    from mot.commands.export import run
 
     run(Options(**options))

@@ -21,7 +21,7 @@ def models(context: click.Context) -> None:
     """List the known models with their licences, and which of them are here. They are kept in
     `models` under MOT_HOME [default: ~/.cache/mot]."""
     if context.invoked_subcommand is None:
-        from mot.cli.fetching import show_models
+        from mot.commands.models import show_models
 
         show_models()
 
@@ -40,7 +40,7 @@ Examples:
 def get(name: str, force: bool, quiet: bool) -> None:
     """Download the files of the model NAME, check them and keep them. A download that broke off
     goes on where it stood. Of files that are here the hashes are checked."""
-    from mot.cli.fetching import fetch
+    from mot.commands.models import fetch
 
     fetch(name, force, quiet)
 
@@ -55,6 +55,6 @@ Examples:
 @click.argument("name")
 def path(name: str) -> None:
     """Print where the file of the model NAME lies, or is to be placed by hand."""
-    from mot.cli.fetching import show_path
+    from mot.commands.models import show_path
 
     show_path(name)

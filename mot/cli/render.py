@@ -31,7 +31,7 @@ def render(
     source: str, tracks: Path, out: Path | None, quiet: bool, overwrite: bool, **look: float
 ) -> None:
     """Draw TRACKS, any MOTChallenge text file, on SOURCE, any video, folder or sequence."""
-    from mot.cli.common import progress, refuse_existing, tell
+    from mot.commands.console import progress, refuse_existing, tell
     from mot.motfile import read_tracks
     from mot.render import Renderer, RenderSettings
     from mot.types import Tracks

@@ -39,8 +39,8 @@ Examples:
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
 def synth(scene: str, seed: int, frames: int, size: str, out: Path, **flags: bool) -> None:
     """Render a scene: frames, ground truth, and the noisy detections of an imagined detector."""
-    from mot.cli.common import progress, refuse_existing, tell
-    from mot.cli.synthesis import outputs, parse_size, writer_for
+    from mot.commands.console import progress, refuse_existing, tell
+    from mot.commands.synth import outputs, parse_size, writer_for
     from mot.synthetic import make_world
 
     world = make_world(scene, seed, parse_size(size))

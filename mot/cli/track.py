@@ -8,8 +8,8 @@ from typing import Any, ClassVar, TypeVar
 
 import click
 
-from mot.cli.common import several_of
 from mot.cli.detector_flags import DetectorOptions, detector_flags, set_flag
+from mot.commands.console import several_of
 from mot.trackers import DEFAULT_TRACKER, TRACKERS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -131,6 +131,6 @@ def track(**options: Any) -> None:
     SOURCE is a video, a URL, a camera's number, - for standard input, a folder or glob of
     pictures or videos, or a MOTChallenge sequence or data set. Results go to runs/track/NAME.
     """
-    from mot.cli.tracking import run
+    from mot.commands.track import run
 
     run(Options(**options))

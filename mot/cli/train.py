@@ -91,7 +91,7 @@ def train() -> None:
 def by_recipe(**options: Any) -> None:
     """Train what RECIPE says: a TOML file, or the name of one that comes with mot. Of several,
     one may tell the network and another the data; the later wins."""
-    from mot.cli.training import run
+    from mot.commands.train import run
 
     run(Options(**options))
 
@@ -109,6 +109,6 @@ def by_recipe(**options: Any) -> None:
 @click.option("--overwrite", is_flag=True, help="Replace an earlier picture.")
 def plot(runs: tuple[Path, ...], out: Path, overwrite: bool) -> None:
     """Draw losses, learning rate and accuracy of each RUN, a folder with a log.jsonl."""
-    from mot.cli.training import plot_runs
+    from mot.commands.train import plot_runs
 
     plot_runs(runs, out, overwrite)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 # Name -> module, function or class, its settings. Nothing is imported before a detector is built.
 DETECTORS: dict[str, tuple[str, str, str]] = {
-    "person": ("mot.detectors.person", "build", "PersonSettings"),
-    "joint": ("mot.detectors.person", "build", "JointSettings"),
+    "person": ("mot.detectors.built_in", "build", "PersonSettings"),
+    "joint": ("mot.detectors.built_in", "build", "JointSettings"),
     "motion": ("mot.detectors.motion", "MotionDetector", "MotionSettings"),
-    "darknet": ("mot.detectors.darknet_detector", "build", "DarknetSettings"),
-    "onnx": ("mot.detectors.onnx", "build", "OnnxSettings"),
-    "yolov3": ("mot.detectors.families", "build", "Yolov3Settings"),
-    "retinanet": ("mot.detectors.families", "build", "RetinanetSettings"),
-    "fasterrcnn": ("mot.detectors.families", "build", "FasterrcnnSettings"),
-    "fcos": ("mot.detectors.families", "build", "FcosSettings"),
-    "ssd": ("mot.detectors.families", "build", "SsdSettings"),
-    "cfg": ("mot.detectors.families", "build", "CfgSettings"),
-    "fairmot": ("mot.detectors.families", "build", "FairmotSettings"),
-    "jde": ("mot.detectors.families", "build", "JdeSettings"),
-    "safetensors": ("mot.detectors.families", "build_file", "FileSettings"),
+    "darknet": ("mot.detectors.darknet.detector", "build", "DarknetSettings"),
+    "onnx": ("mot.detectors.onnx.network", "build", "OnnxSettings"),
+    "yolov3": ("mot.detectors.architectures", "build", "Yolov3Settings"),
+    "retinanet": ("mot.detectors.architectures", "build", "RetinanetSettings"),
+    "fasterrcnn": ("mot.detectors.architectures", "build", "FasterrcnnSettings"),
+    "fcos": ("mot.detectors.architectures", "build", "FcosSettings"),
+    "ssd": ("mot.detectors.architectures", "build", "SsdSettings"),
+    "cfg": ("mot.detectors.architectures", "build", "CfgSettings"),
+    "fairmot": ("mot.detectors.architectures", "build", "FairmotSettings"),
+    "jde": ("mot.detectors.architectures", "build", "JdeSettings"),
+    "safetensors": ("mot.detectors.architectures", "build_file", "FileSettings"),
 }
 # What runs a file, by its suffix.
 BY_SUFFIX = {".cfg": "darknet", ".onnx": "onnx", ".safetensors": "safetensors"}

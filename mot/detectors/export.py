@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mot.detectors.onnx import OUTPUTS
-from mot.detectors.onnx_metadata import describe
-from mot.detectors.onnx_outputs import Array
-from mot.detectors.onnx_session import import_runtime
-from mot.detectors.pictures import InputSpec, Size
+from mot.detectors.onnx.network import OUTPUTS
+from mot.detectors.onnx.outputs import Array
 from mot.errors import MotError
 from mot.files import write_bytes
+from mot.runtime.onnx_metadata import describe
+from mot.runtime.onnx_session import import_runtime
+from mot.runtime.preprocess import InputSpec, Size
 
 INPUT = "images"
 _OPSET = 17
@@ -46,7 +46,7 @@ def export(
     model = copy.deepcopy(model).cpu().eval().to(torch.float16 if half else torch.float32)
 
     def make() -> Any:
-        from mot.detectors.onnx_padding import pad_channels
+        from mot.runtime.pad_channels import pad_channels
 
         return pad_channels(simplified(_traced(model, spec)), block)
 

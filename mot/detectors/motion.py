@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mot import boxes
-from mot.detectors.pictures import as_bgr
 from mot.opencv import cv2
+from mot.runtime.preprocess import as_bgr
 from mot.types import Detections, FloatArray, Image
 
 _LEAST_SIDE = 16  # pixels of a picture in which anybody could be told

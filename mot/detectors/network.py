@@ -11,7 +11,8 @@ import numpy as np
 
 from mot import boxes
 from mot.detectors.nms import KINDS, NmsSettings, nms
-from mot.detectors.pictures import (
+from mot.errors import MachineError, MotError, nearest
+from mot.runtime.preprocess import (
     InputSpec,
     Placement,
     Size,
@@ -20,7 +21,6 @@ from mot.detectors.pictures import (
     fitting_size,
     shaped_size,
 )
-from mot.errors import MachineError, MotError, nearest
 from mot.types import FARTHEST, Detections, FloatArray, Image, IntArray
 
 _NMS_KINDS = KINDS.keys() - {"adaptive"}  # whose density no network here predicts

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from mot import boxes
 from mot.detectors.nms import NmsSettings, nms
-from mot.detectors.pictures import as_bgr
 from mot.errors import MotError
+from mot.runtime.preprocess import as_bgr
 from mot.types import Detections, Detector, FloatArray, Image
 
 Mask = npt.NDArray[np.bool_]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from mot.detectors.network import Candidates, OutOfMemory
-from mot.detectors.pictures import InputSpec
 from mot.errors import MotError
+from mot.runtime.preprocess import InputSpec
 from mot.types import Image, IntArray
 
 

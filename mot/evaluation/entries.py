@@ -6,14 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mot.errors import MotError, nearest
-from mot.motfile import (
-    DEFAULT_FPS,
-    Sequence,
-    base_name,
-    find_sequences,
-    is_sequence,
-    read_sequence,
-)
+from mot.motfile import DEFAULT_FPS, Sequence, base_name, find_sequences, is_sequence, read_sequence
 
 _NOT_RESULTS = (".det", ".gt", ".partial", "_summary", "_detailed")
 

@@ -7,12 +7,7 @@ from dataclasses import dataclass
 
 from mot.evaluation.clear import ClearCounts, ClearMatches, combine_clear, count_clear, match_clear
 from mot.evaluation.hota import HotaCounts, HotaMatches, combine_hota, count_hota, match_hota
-from mot.evaluation.identity import (
-    IdentityCounts,
-    combine_identity,
-    count_identity,
-    match_identity,
-)
+from mot.evaluation.identity import IdentityCounts, combine_identity, count_identity, match_identity
 from mot.evaluation.protocols import Protocol, prepare
 from mot.evaluation.scene import Mask, Scene
 from mot.motfile import MotRows

@@ -9,14 +9,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from mot.formats.model import (
-    MOST_FRAMES,
-    PEDESTRIAN,
-    UNKNOWN,
-    VideoTracks,
-    chosen,
-    number_labels,
-)
+from mot.formats.model import MOST_FRAMES, PEDESTRIAN, UNKNOWN, VideoTracks, chosen, number_labels
 from mot.motfile import DEFAULT_FPS, LARGEST, MotRows, natural_key
 from mot.rowreader import Table
 from mot.types import IntArray

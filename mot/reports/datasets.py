@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from mot.datasets.dataset import Annotations
 from mot.opencv import cv2
 from mot.render import Colour, Pen, colour_of
 from mot.reports.canvas import BLUE, ORANGE, canvas
 from mot.reports.panels import Words, compose
-from mot.training.data.dataset import Annotations
 from mot.types import FloatArray, Image
 
 _CELL = (320, 240)  # pixels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mot.evaluation.diagnosis import Event
+from mot.evaluation.diagnosis.with_gt.diagnosis import Event
 from mot.evaluation.loading import Loaded
 from mot.motfile import MotRows
 from mot.render import colour_of

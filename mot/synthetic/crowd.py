@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mot.synthetic.appearance import Look, make_build, make_look, make_vector
 from mot.synthetic.body import Array, Build
 from mot.synthetic.layout import Layout
-from mot.synthetic.looks import Look, make_build, make_look, make_vector
 from mot.synthetic.routes import Route, make_route
 from mot.synthetic.scenes import stream
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mot.synthetic import body
+from mot.synthetic.appearance import Colour, Look
 from mot.synthetic.body import Array
-from mot.synthetic.looks import Colour, Look
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import numpy as np
 from mot.opencv import cv2
 from mot.synthetic.camera import Array, Camera
 from mot.synthetic.layout import Prop
-from mot.synthetic.propart import PROP_ART
+from mot.synthetic.prop_textures import PROP_ART
 from mot.synthetic.scenes import stream
 from mot.types import Image
 

@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from mot.opencv import cv2
 from mot.synthetic import body
+from mot.synthetic.appearance import Look
 from mot.synthetic.body import Array, extents
 from mot.synthetic.garments import Part, dress
-from mot.synthetic.looks import Look
 from mot.types import Image
 
 PHASES, VIEWS, TILTS, SPANS = 24, 24, 8, 8  # buckets a cycle, a turn, a radian, a body height

@@ -14,7 +14,7 @@ from mot.synthetic.figures import cover, estimate_visibility, prop_boxes, see_pe
 from mot.synthetic.layout import make_layout
 from mot.synthetic.painter import Owners, Painter
 from mot.synthetic.scenes import SCENES, Scene
-from mot.synthetic.spotter import Spotter
+from mot.synthetic.simulated_detector import Spotter
 from mot.types import Detections, FloatArray, Frame, IntArray
 
 

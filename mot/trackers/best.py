@@ -20,7 +20,7 @@ from mot.trackers.appearance import APPEARANCE, AppearanceTracker
 from mot.trackers.base import FRAMES_PER_SECOND, Candidates
 from mot.trackers.bytetrack import ByteTrackSettings, fuse_score
 from mot.trackers.kalman import XYAH_MODEL
-from mot.trackers.life import ByteTrackLife
+from mot.trackers.lifecycle import ByteTrackLife
 from mot.trackers.stages import Cost
 from mot.trackers.table import CONFIRMED, LOST, TENTATIVE, Column, TrackTable
 from mot.types import FloatArray, IntArray

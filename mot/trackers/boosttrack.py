@@ -19,7 +19,7 @@ from mot import boxes
 from mot.trackers.appearance import CHI2_95
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL, Measurement
-from mot.trackers.life import SortLife
+from mot.trackers.lifecycle import SortLife
 from mot.trackers.stages import Cost
 from mot.types import IntArray
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
-from mot.trackers.life import ByteTrackLife
+from mot.trackers.lifecycle import ByteTrackLife
 from mot.trackers.stages import Cost
 from mot.trackers.table import CONFIRMED, TENTATIVE
 

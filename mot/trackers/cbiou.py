@@ -16,7 +16,7 @@ import numpy.typing as npt
 from mot import boxes
 from mot.trackers.base import Candidates, gate_classes
 from mot.trackers.kalman import XYWH_MODEL
-from mot.trackers.life import ByteTrackLife
+from mot.trackers.lifecycle import ByteTrackLife
 from mot.trackers.table import Column, TrackTable
 from mot.types import FloatArray, IntArray
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from mot.trackers.appearance import APPEARANCE, CHI2_95, AppearanceTracker, Vectors
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
-from mot.trackers.life import DeepSortLife
+from mot.trackers.lifecycle import DeepSortLife
 from mot.trackers.stages import Cost, Stages
 from mot.trackers.table import TENTATIVE, Column, TrackTable
 from mot.types import IntArray

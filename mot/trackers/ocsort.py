@@ -18,7 +18,7 @@ import numpy.typing as npt
 from mot import boxes
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import SORT_MODEL
-from mot.trackers.life import SortLife
+from mot.trackers.lifecycle import SortLife
 from mot.trackers.stages import Cost
 from mot.trackers.table import Column, TrackTable
 from mot.types import FloatArray, IntArray

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import SORT_MODEL
-from mot.trackers.life import SortLife
+from mot.trackers.lifecycle import SortLife
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from mot.trackers.appearance import APPEARANCE, AppearanceTracker
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
-from mot.trackers.life import DeepSortLife
+from mot.trackers.lifecycle import DeepSortLife
 from mot.trackers.table import TENTATIVE
 from mot.types import FloatArray, IntArray
 

@@ -9,27 +9,27 @@ from typing import Any
 from torch import nn
 
 from mot.config import build
-from mot.detectors.families import FamilySettings, metadata_of
+from mot.datasets.config import DataSettings
+from mot.datasets.dataset import DataSet, Picture
+from mot.datasets.identities import numbered
+from mot.datasets.images import read_picture
+from mot.datasets.load import load
+from mot.datasets.problems import Findings
+from mot.detectors.architectures import FamilySettings, metadata_of
 from mot.detectors.network import DetectorSettings, NetworkDetector
 from mot.detectors.torch_network import TorchNetwork
 from mot.errors import MotError, nearest
+from mot.evaluation.detection.scores import evaluate
 from mot.render import draw_detections
 from mot.training.assigners import ASSIGNERS, Assigner
 from mot.training.augment.settings import AugmentSettings
 from mot.training.data.batches import EpochData, joined
-from mot.training.data.dataset import DataSet, Picture
-from mot.training.data.findings import Findings
-from mot.training.data.identities import numbered
-from mot.training.data.loading import load
-from mot.training.data.pictures import read_picture
 from mot.training.data.sampling import in_order, shuffled
-from mot.training.data.settings import DataSettings
-from mot.training.materials import Materials, materials_of
-from mot.training.metrics.scores import evaluate
+from mot.training.data_bundle import Materials, materials_of
+from mot.training.initial_model import Started, started
 from mot.training.objectives import Objective, objective_module
 from mot.training.recipe import Recipe
-from mot.training.retrieving import known_again
-from mot.training.starting import Started, started
+from mot.training.reid_metrics import known_again
 from mot.training.task import Measured
 from mot.types import Detections, Frame, Image
 from mot.video.background import in_background

@@ -11,22 +11,22 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mot.detectors.torch_network import normaliser
-from mot.detectors.weights import save_weights
 from mot.errors import MotError
+from mot.runtime.checkpoints import save_weights
 from mot.training import distributed
 from mot.training.data.batches import Batch
-from mot.training.diary import Diary
+from mot.training.data_bundle import Materials
 from mot.training.distributed import mean_over_processes
+from mot.training.initial_model import Started
 from mot.training.interruption import Interruption
 from mot.training.logs import BEST, LAST
-from mot.training.materials import Materials
 from mot.training.objectives import Objective
-from mot.training.optimising import Average, freeze, norm_of, optimiser_of, rate_at, set_training
+from mot.training.optimizers import Average, freeze, norm_of, optimiser_of, rate_at, set_training
 from mot.training.recipe import Recipe, differences
-from mot.training.starting import Started
 from mot.training.state import Progress, State, load_state, read_recipe, save_state
 from mot.training.targets import Target
 from mot.training.task import Task
+from mot.training.train_logger import Diary
 
 _DTYPES = {
     "": torch.float32,

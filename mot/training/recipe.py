@@ -10,13 +10,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from mot.appearance.settings import EmbedderSettings
 from mot.config import build, load_toml, parse_overrides, shipped
-from mot.detectors.families import FAMILIES, FamilySettings
+from mot.datasets.config import DataSettings
+from mot.detectors.architectures import FAMILIES, FamilySettings
 from mot.errors import MotError, nearest
+from mot.reid.settings import EmbedderSettings
 from mot.training.augment.crop_settings import CropSettings
 from mot.training.augment.settings import AugmentSettings
-from mot.training.data.settings import DataSettings
 
 _GROUPS = ("model", "data", "augment", "loss", "assigner", "schedule")
 _SETTABLE = ("schedule", "model", "augment", "loss", "assigner")

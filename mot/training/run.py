@@ -12,15 +12,15 @@ import torch
 
 from mot.detectors.torch_network import choose_device
 from mot.errors import explain
-from mot.machine import freed_memory_kept
+from mot.runtime.cpu import freed_memory_kept
 from mot.training import distributed
-from mot.training.diary import Diary, Watch
+from mot.training.initial_model import Started
 from mot.training.logs import BEST, BOARD, LAST, LOG
 from mot.training.loop import Training
 from mot.training.recipe import Recipe
-from mot.training.starting import Started
 from mot.training.state import Progress
 from mot.training.task import task_of
+from mot.training.train_logger import Diary, Watch
 
 _STEPS_BY_HEART = 300
 

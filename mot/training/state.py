@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mot.errors import MotError
 from mot.files import write_bytes
-from mot.training.optimising import Average
+from mot.training.optimizers import Average
 
 _KEY = "training"  # in the file's metadata
 

@@ -1,6 +1,6 @@
 """What is trained: all that the loop has to know of it.
 
-A task is a module: `detection`, for the families of detectors, or `appearance`, for embedders.
+A task is a module: `detection`, for the families of detectors, or `reid`, for embedders.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import nn
 
-from mot.training.materials import Materials
+from mot.training.data_bundle import Materials
+from mot.training.initial_model import Started
 from mot.training.objectives import Objective
 from mot.training.recipe import EMBEDDER, Recipe
-from mot.training.starting import Started
 from mot.types import Image
 
 
@@ -46,6 +46,6 @@ class Task(Protocol):
 
 
 def task_of(recipe: Recipe) -> Task:
-    name = "appearance" if recipe.start.family == EMBEDDER else "detection"
+    name = "reid" if recipe.start.family == EMBEDDER else "detection"
     task: Task = import_module(f"mot.training.{name}")  # type: ignore[assignment]
     return task

@@ -8,15 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mot.training.assigners.core import (
-    Assigner,
-    area,
-    blocks,
-    centres,
-    near,
-    planes_of,
-    strides_of,
-)
+from mot.training.assigners.core import Assigner, area, blocks, centres, near, planes_of, strides_of
 from mot.training.targets import BACKGROUND, Guess, Places, Target
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mot.detectors.pictures import InputSpec, Size
+from mot.datasets.dataset import Annotations
+from mot.runtime.preprocess import InputSpec, Size
 from mot.training.augment.pixels import erased, filmed, transforms_of
 from mot.training.augment.sample import Sample, for_network, target_of
 from mot.training.augment.settings import AugmentSettings
@@ -22,7 +23,6 @@ from mot.training.augment.views import (
     single_view,
     tile_view,
 )
-from mot.training.data.dataset import Annotations
 from mot.training.targets import Target
 from mot.types import Image
 

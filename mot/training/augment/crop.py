@@ -11,13 +11,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mot.detectors.pictures import Size
+from mot.datasets.dataset import Annotations
+from mot.datasets.identities import NOBODY
 from mot.opencv import cv2
+from mot.runtime.preprocess import Size
 from mot.training.augment.augmenter import Read
 from mot.training.augment.crop_settings import CropSettings
 from mot.training.augment.pixels import filmed
-from mot.training.data.dataset import Annotations
-from mot.training.data.identities import NOBODY
 from mot.training.targets import Target
 from mot.types import Image
 

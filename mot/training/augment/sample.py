@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
-from mot.detectors.pictures import InputSpec, Size, batch_of
+from mot.datasets.dataset import Annotations
 from mot.opencv import cv2
+from mot.runtime.preprocess import InputSpec, Size, batch_of
 from mot.training.augment.views import Shown, fitted, show
-from mot.training.data.dataset import Annotations
 from mot.training.targets import Target
 from mot.types import Image
 

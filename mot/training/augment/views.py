@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mot import boxes as geometry
-from mot.detectors.pictures import InputSpec, Placement, Size, place
+from mot.datasets.dataset import Annotations, BoolArray
 from mot.opencv import cv2
+from mot.runtime.preprocess import InputSpec, Placement, Size, place
 from mot.training.augment.settings import AugmentSettings
-from mot.training.data.dataset import Annotations, BoolArray
 from mot.types import FloatArray, Image, IntArray
 
 _TRIALS = 50  # windows that are tried, as SSD does

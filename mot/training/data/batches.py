@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader
 
-from mot.detectors.pictures import InputSpec, Size
+from mot.datasets.dataset import Annotations, DataSet, Picture
+from mot.datasets.images import read_picture
 from mot.errors import MachineError, MotError
 from mot.opencv import cv2
+from mot.runtime.preprocess import InputSpec, Size
 from mot.training.augment.augmenter import Augment, Read
 from mot.training.augment.sample import letterboxed
 from mot.training.augment.settings import AugmentSettings
-from mot.training.data.dataset import Annotations, DataSet, Picture
-from mot.training.data.pictures import read_picture
 from mot.training.data.sampling import Batches, Draw
 from mot.training.targets import Target
 from mot.types import Image

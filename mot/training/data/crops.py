@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mot import boxes as geometry
-from mot.detectors.pictures import Size
+from mot.datasets.dataset import Annotations, DataSet, Picture
+from mot.datasets.identities import NOBODY
+from mot.datasets.images import read_picture
+from mot.datasets.problems import Findings
 from mot.errors import MotError
+from mot.runtime.preprocess import Size
 from mot.training.augment.crop import MARGIN, resampled
 from mot.training.data.batches import joined
-from mot.training.data.dataset import Annotations, DataSet, Picture
-from mot.training.data.findings import Findings
-from mot.training.data.identities import NOBODY
-from mot.training.data.pictures import read_picture
 from mot.types import FloatArray, Image, IntArray
 from mot.video.background import in_background
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mot.detectors.pictures import Size
-from mot.training.data.dataset import DataSet
+from mot.datasets.dataset import DataSet
+from mot.runtime.preprocess import Size
 from mot.training.data.mixing import mixed
 from mot.types import IntArray
 

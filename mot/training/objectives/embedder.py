@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mot.training.data.identities import NOBODY
+from mot.datasets.identities import NOBODY
 from mot.training.targets import Target
 
 _ALONE = ("identity", "triplet", "contrast")

@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mot.detectors.fairmot import STRIDE, Raw, box_around
-from mot.detectors.parts import WIDE, size_of
+from mot.detectors.models.common import WIDE, size_of
+from mot.detectors.models.fairmot import STRIDE, Raw, box_around
 from mot.training.assigners.core import planes_of, within
 from mot.training.distributed import mean_over_processes
 from mot.training.losses import box_loss, exact

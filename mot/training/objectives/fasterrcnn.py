@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mot.detectors.parts import size_of
+from mot.detectors.models.common import size_of
 from mot.training.assigners import MaxIou
 from mot.training.distributed import mean_over_processes
 from mot.training.losses import binary, smooth_l1

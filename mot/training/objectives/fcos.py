@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mot.detectors.parts import size_of
+from mot.detectors.models.common import size_of
 from mot.training.distributed import mean_over_processes
 from mot.training.losses import binary, box_loss, check_box_loss, focal
 from mot.training.objectives.common import Assigner, assign, one_hot, places_of

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mot.detectors.pictures import InputSpec
+from mot.runtime.preprocess import InputSpec
 from mot.training.distributed import mean_over_processes
 from mot.training.losses import exact
 from mot.training.objectives.teacher import Teacher

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from mot.detectors.parts import size_of
-from mot.detectors.pictures import InputSpec
+from mot.detectors.models.common import size_of
+from mot.runtime.preprocess import InputSpec
 from mot.training.objectives.common import Assigner
 from mot.training.objectives.identity import IdentitySettings, Learned, Looks
 from mot.training.objectives.yolov3 import ASSIGNER, Yolov3Objective

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mot.detectors.parts import size_of
+from mot.detectors.models.common import size_of
 from mot.training.losses import hard_negatives, smooth_l1
 from mot.training.objectives.common import Assigner, assign, encode_boxes, places_of
 from mot.training.targets import BACKGROUND, Target

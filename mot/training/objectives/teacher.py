@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from mot import boxes as geometry
-from mot.appearance.opening import open_embedder
-from mot.detectors.pictures import InputSpec
+from mot.reid.open import open_embedder
+from mot.runtime.preprocess import InputSpec
 from mot.training.targets import Target
 from mot.types import FloatArray, Image
 

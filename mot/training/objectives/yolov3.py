@@ -14,15 +14,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mot.detectors.parts import size_of
+from mot.detectors.models.common import size_of
 from mot.training.losses import binary, box_loss, check_box_loss, paired_iou
-from mot.training.objectives.common import (
-    Assigned,
-    Assigner,
-    assign,
-    one_hot,
-    places_of,
-)
+from mot.training.objectives.common import Assigned, Assigner, assign, one_hot, places_of
 from mot.training.targets import Guess, Target
 
 ASSIGNER = {"kind": "simota", "radius": 1.0}  # unless a recipe says otherwise

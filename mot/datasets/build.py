@@ -1,0 +1,176 @@
+"""What a reader tells becomes a data set: checked, chosen and counted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mot import boxes as geometry
+from mot.datasets.config import DataSettings
+from mot.datasets.dataset import Annotations, BoolArray, DataSet, Picture
+from mot.datasets.images import size_of
+from mot.datasets.parsing import Reading, Thing, Told
+from mot.datasets.problems import Findings
+from mot.errors import MotError
+from mot.formats.model import PEDESTRIAN, class_of_label
+from mot.types import FARTHEST, FloatArray
+
+MISSING = "pictures are missing"
+NOT_FINITE = "boxes have a corner that is no number"
+WITHOUT_AREA = "boxes have no area"
+OUTSIDE = "boxes lie outside of their picture"
+PERSON = "person"
+Size = tuple[int, int]
+
+
+class Loaded(NamedTuple):
+    data: DataSet
+    findings: Findings
+
+
+def collect(reading: Reading, settings: DataSettings, sizes: bool, absent: bool = False) -> Loaded:
+    """`sizes`: those that are not told are read from the heads of the pictures. `absent`: pictures
+    that are missing are kept."""
+    collector = _Collector(choose_classes(reading.names, settings.classes), settings, sizes)
+    for kind, examples in reading.notes:
+        collector.findings.note(kind, examples)
+    pictures = list(collector.pictures(reading, absent))
+    return Loaded(DataSet(collector.names, pictures), collector.findings)
+
+
+def choose_classes(known: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """As wanted; else the person, under whichever name; else all."""
+    unknown = [name for name in wanted if _canonical(name) not in map(_canonical, known)]
+    if unknown:
+        raise MotError(f"class {unknown[0]!r} is not in the data set: known: {', '.join(known)}")
+    if wanted:
+        return tuple(wanted)
+    return (PERSON,) if PERSON in map(_canonical, known) else tuple(known)
+
+
+@lru_cache
+def _canonical(name: str) -> str:
+    return PERSON if class_of_label(name) == PEDESTRIAN else name
+
+
+class _Collector:
+    """Holds what goes on from picture to picture."""
+
+    def __init__(self, names: tuple[str, ...], settings: DataSettings, sizes: bool) -> None:
+        self.names = names
+        self.findings = Findings()
+        self._settings = settings
+        self._sizes = sizes or settings.clip
+        self._labels = {_canonical(name): label for label, name in enumerate(names)}
+        self._tracks: dict[Hashable, int] = {}
+        self._folders: dict[Path, frozenset[str]] = {}
+
+    def pictures(self, reading: Reading, absent: bool) -> Iterator[Picture]:
+        count, missing, first = 0, 0, None
+        numbered = enumerate(reading.pictures, 1)
+        for number, told in islice(numbered, 0, None, self._settings.every):
+            count += 1
+            if not absent and not self._is_there(told.path):
+                missing, first = missing + 1, first or told.path
+                self.findings.note(MISSING, [told.name])
+                continue
+            yield self._picture(told, number)
+        if count == missing:
+            self._complain(count, first)
+
+    def _complain(self, count: int, first: Path | None) -> None:
+        source = self._settings.annotations
+        if first is None:
+            raise MotError(f"{source}: tells of no picture")
+        raise MotError(
+            f"{source}: none of its {count} pictures is there (the first would be {first}): "
+            "name their folder: images = in a recipe, --images on the command line"
+        )
+
+    def _is_there(self, path: Path) -> bool:
+        """Folders are listed once: to ask for file after file takes long on a network."""
+        if path.parent not in self._folders:
+            names = os.listdir(path.parent) if path.parent.is_dir() else []
+            self._folders[path.parent] = frozenset(names)
+        return path.name in self._folders[path.parent]
+
+    def _picture(self, told: Told, number: int) -> Picture:
+        size = told.size
+        if self._sizes and not all(size):
+            size = size_of(told.path) or (0, 0)
+        things = [thing for thing in told.things if _canonical(thing.name) in self._labels]
+        annotations = self._annotations(things, size, told.name)
+        number = told.number if told.number is not None else number
+        return Picture(told.path, told.name, number, size, annotations)
+
+    def _annotations(self, things: list[Thing], size: Size, name: str) -> Annotations:
+        boxes, visible = _boxes(things)
+        shares = np.array([thing.visibility for thing in things], np.float32)  # None is NaN
+        seen = Annotations.of(boxes, visible=visible, told_shares=shares).shares
+        if self._settings.boxes == "visible":
+            boxes = visible
+        with np.errstate(invalid="ignore"):
+            rows = self._sound(boxes, size, name)
+        boxes, visible, seen, shares = boxes[rows], visible[rows], seen[rows], shares[rows]
+        things = [things[row] for row in np.flatnonzero(rows)]
+        heights = boxes[:, 3] - boxes[:, 1]
+        ignored = np.array([thing.ignored for thing in things], np.bool_)
+        ignored |= seen < self._settings.least_visibility
+        ignored |= heights < self._settings.least_height
+        labels = [self._labels[_canonical(thing.name)] for thing in things]
+        ids = [self._identity(thing.track) for thing in things]
+        found = Annotations.of(boxes, labels, ignored, visible, ids, shares)
+        return clipped(found, size) if self._settings.clip and all(size) else found
+
+    def _sound(self, boxes: FloatArray, size: Size, name: str) -> BoolArray:
+        """(N,) which of the boxes can be used; the others are noted."""
+        sound = np.ones(len(boxes), np.bool_)
+        for kind, bad in (
+            (NOT_FINITE, ~(np.abs(boxes) <= FARTHEST).all(axis=1)),
+            (WITHOUT_AREA, (boxes[:, 2:] <= boxes[:, :2]).any(axis=1)),
+            (OUTSIDE, outside(boxes, size)),
+        ):
+            wrong = boxes[sound & bad].tolist()
+            self.findings.note(kind, (f"{name} {box}" for box in wrong))
+            sound &= ~bad
+        return sound
+
+    def _identity(self, track: Hashable) -> int:
+        """From 0 in the order in which they come, so that all the data set has no other such."""
+        return -1 if track is None else self._tracks.setdefault(track, len(self._tracks))
+
+
+def outside(boxes: FloatArray, size: Size) -> BoolArray:
+    """(N,) of which nothing lies in the picture; where its size is not known, the left and top
+    edges alone tell."""
+    width, height = size if all(size) else (np.inf, np.inf)
+    left, top, right, bottom = boxes.T
+    beyond: BoolArray = (right <= 0) | (bottom <= 0) | (left >= width) | (top >= height)
+    return beyond
+
+
+def clipped(annotations: Annotations, size: Size) -> Annotations:
+    return replace(
+        annotations,
+        boxes=geometry.clip(annotations.boxes, *size),
+        visible=geometry.clip(annotations.visible, *size),
+    )
+
+
+def _boxes(things: list[Thing]) -> tuple[FloatArray, FloatArray]:
+    """(N, 4) each; a visible part that is no box is the whole."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        told = [(thing.box, thing.visible or thing.box) for thing in things]
+        both = np.array(told, np.float64).reshape(-1, 2, 4).astype(np.float32)
+        boxes, visible = both[:, 0], both[:, 1]
+        strange = ~(visible[:, 2:] >= visible[:, :2]).all(axis=1)
+        strange |= ~(np.abs(visible) <= FARTHEST).all(axis=1)
+    visible[strange] = boxes[strange]
+    return boxes, visible

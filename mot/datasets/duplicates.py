@@ -1,0 +1,117 @@
+"""Looking at every picture of a data set: which are broken, which come twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mot.datasets.dataset import BoolArray, DataSet
+from mot.datasets.images import decode
+from mot.datasets.problems import Findings
+from mot.errors import MotError
+from mot.files import read_bytes
+from mot.types import Image
+
+BROKEN = "pictures cannot be read"
+OTHER_SIZE = "pictures have another size than is told"
+TWICE = "pictures come twice"
+SHARED = "pictures are in both the training and the validation data"
+ALIKE = "pictures of the validation data look like one of the training data"
+_BITS = 64
+_BLOCK = 1024  # pictures that are compared with all others at a time
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What one file shows."""
+
+    name: str
+    size: tuple[int, int]  # width, height
+    digest: bytes  # of the file
+    pattern: BoolArray  # (64,) like those of pictures that look alike
+
+
+def look_at_all(data: DataSet, findings: Findings) -> Iterator[Look | None]:
+    """Picture after picture; None where it cannot be read, which is noted."""
+    with ThreadPoolExecutor() as pool:  # decoding lets other threads run
+        looks = pool.map(_try_to_look, (each.path for each in data), (each.name for each in data))
+        for picture, look in zip(data, looks, strict=True):
+            if isinstance(look, MotError):
+                findings.note(BROKEN, [str(look)])
+                yield None
+                continue
+            if all(picture.size) and look.size != picture.size:
+                sizes = ["x".join(map(str, size)) for size in (look.size, picture.size)]
+                findings.note(OTHER_SIZE, [f"{look.name} is {sizes[0]}, not {sizes[1]}"])
+            yield look
+
+
+def _try_to_look(path: Path, name: str) -> Look | MotError:
+    try:
+        data = read_bytes(path)
+        image = decode(data, path)
+    except MotError as error:
+        return error
+    height, width = image.shape[:2]
+    return Look(name, (width, height), hashlib.blake2b(data, digest_size=16).digest(), dhash(image))
+
+
+def dhash(image: Image) -> BoolArray:
+    """(64,) where the picture, made very small, grows brighter to the right."""
+    from mot.opencv import cv2
+
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    small = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
+    bits: BoolArray = (small[:, 1:] > small[:, :-1]).reshape(_BITS)
+    return bits
+
+
+def note_twins(looks: Sequence[Look], findings: Findings) -> None:
+    """Files with the same content in one data set."""
+    by_digest: dict[bytes, list[str]] = defaultdict(list)
+    for look in looks:
+        by_digest[look.digest].append(look.name)
+    for names in by_digest.values():
+        findings.note(TWICE, (f"{other} = {names[0]}" for other in names[1:]))
+
+
+def note_shared(
+    train: Sequence[Look], val: Sequence[Look], findings: Findings, most: int = 5
+) -> None:
+    """Files of the validation data that are among the training data, or differ in `most` bits of
+    their patterns from one there."""
+    known = {look.digest: look.name for look in train}
+    others = []
+    for look in val:
+        if look.digest in known:
+            findings.note(SHARED, [f"{look.name} = {known[look.digest]}"])
+        else:
+            others.append(look)
+    for look, twin, distance in nearest_patterns(others, train):
+        if distance <= most:
+            findings.note(ALIKE, [f"{look.name} ~ {twin.name}"])
+
+
+def nearest_patterns(
+    looks: Sequence[Look], others: Sequence[Look]
+) -> Iterator[tuple[Look, Look, int]]:
+    """Each with the other that differs in the fewest bits, and how many."""
+    if not others:
+        return
+    theirs = _signs(others)
+    for start in range(0, len(looks), _BLOCK):
+        block = looks[start : start + _BLOCK]
+        distances = (_BITS - _signs(block) @ theirs.T) / 2
+        for look, row, place in zip(block, distances, distances.argmin(axis=1), strict=True):
+            yield look, others[place], int(row[place])
+
+
+def _signs(looks: Sequence[Look]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """(N, 64) of which the product counts the bits that agree less those that differ."""
+    return np.array([look.pattern for look in looks], np.float32) * 2 - 1

@@ -1,0 +1,67 @@
+"""Data sets by format: each is read by its own module, and becomes one kind of value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mot.datasets import citypersons, coco, crowdhuman, eurocity, jde, market, mot, voc, yolo
+from mot.datasets.build import Loaded, collect
+from mot.datasets.config import DataSettings
+from mot.datasets.parsing import Reading
+from mot.errors import MotError, nearest
+
+__all__ = ["FORMATS", "DataSettings", "Loaded", "guess", "load"]
+
+FORMATS: dict[str, Callable[[DataSettings], Reading]] = {
+    "crowdhuman": crowdhuman.read,
+    "coco": coco.read,
+    "voc": voc.read,
+    "mot": mot.read,
+    "eurocity": eurocity.read,
+    "citypersons": citypersons.read,
+    "yolo": yolo.read,
+    "jde": jde.read,
+    "market": market.read,
+}
+_SUFFIXES = {".odgt": "crowdhuman", ".json": "coco", **dict.fromkeys(jde.LISTS, "jde")}
+# Of a folder: the first format of which such a file lies in it.
+_PATTERNS = (
+    ("market", market.TRAIN),
+    *(("jde", f"{stars}{jde.LABELS}") for stars in ("", "*/", "*/*/")),
+    *(("mot", f"{stars}gt/gt.txt") for stars in ("", "*/", "*/*/")),
+    ("citypersons", f"**/*{citypersons.SUFFIX}"),
+    ("eurocity", "**/*.json"),
+    ("voc", "*.xml"),
+    ("voc", "Annotations/*.xml"),
+    ("yolo", "labels/**/*.txt"),
+    ("yolo", "**/*.txt"),
+)
+
+
+def load(settings: DataSettings, sizes: bool = False, absent: bool = False) -> Loaded:
+    """The data set, and what is wrong in it. With `sizes` each picture has its size, which is read
+    from the head of its file where no annotation tells it. With `absent` pictures that are missing
+    are kept: who has detections needs no pictures."""
+    source = settings.source
+    if not source.exists():
+        raise MotError(f"{source}: no such file or folder")
+    name = settings.format or guess(source)
+    if not name:
+        raise MotError(f"{source}: its format cannot be told: give one of {', '.join(FORMATS)}")
+    if name not in FORMATS:
+        raise MotError(f"unknown format {name!r} of a data set: {nearest(name, FORMATS)}")
+    return collect(FORMATS[name](settings), settings, sizes, absent)
+
+
+def guess(source: Path) -> str:
+    """By its suffix, or by what lies in the folder; empty where neither tells."""
+    if source.is_dir():
+        return next(_guesses(source), "")
+    return _SUFFIXES.get(source.suffix.lower(), "")
+
+
+def _guesses(folder: Path) -> Iterator[str]:
+    for name, pattern in _PATTERNS:
+        if next(folder.glob(pattern), None):
+            yield name

@@ -1,0 +1,1 @@
+"""Darknet networks: drawing, weights, PyTorch model, detector."""

@@ -1,0 +1,397 @@
+"""Darknet's networks in PyTorch: built from a `.cfg`, filled from `.weights`, and written back."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from mot.detectors.darknet.cfg import IMAGE, Network, parse_cfg
+from mot.detectors.darknet.layers import (
+    Avgpool,
+    Convolutional,
+    Dropout,
+    Layer,
+    Maxpool,
+    Route,
+    ScaleChannels,
+    Shape,
+    Shortcut,
+    Upsample,
+    Yolo,
+)
+from mot.detectors.darknet.weights import (
+    Header,
+    array_shapes,
+    convolutions,
+    read_weights,
+    write_weights,
+)
+from mot.types import FloatArray
+
+# Under the root, as in OpenCV's importer. Darknet itself has had 1e-6 beside the root and 1e-5
+# under it; small variances make maps differ by some hundredths between those.
+BATCH_NORM_EPSILON = 1e-6
+_FINEST = 1024  # parts of a pixel in which anchors are kept
+
+
+def _hard_mish(x: Tensor) -> Tensor:
+    return torch.where(x > 0, x, torch.where(x > -2, x * x / 2 + x, 0))
+
+
+def _beyond(x: Tensor, low: float, high: float, slope: float) -> Tensor:
+    """`x` within the limits, and rising by `slope` outside."""
+    inside = x.clamp(low, high)
+    return inside + slope * (x - inside)
+
+
+# The activations work on outputs that nothing else holds yet, so some may do it in place.
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda x: x,
+    "leaky": lambda x: F.leaky_relu_(x, 0.1),
+    "relu": F.relu_,
+    "relu6": lambda x: F.hardtanh_(x, 0.0, 6.0),
+    "relie": lambda x: F.leaky_relu_(x, 0.01),
+    "ramp": lambda x: F.relu(x) + 0.1 * x,
+    "logistic": torch.sigmoid,
+    "loggy": lambda x: 2 * torch.sigmoid(x) - 1,
+    "tanh": torch.tanh,
+    "hardtan": lambda x: F.hardtanh_(x),
+    "lhtan": lambda x: _beyond(x, 0, 1, 0.001),
+    "plse": lambda x: _beyond(x, -4, 4, 0.08) * 0.125 + 0.5,
+    "elu": F.elu,
+    "selu": F.selu,
+    "gelu": lambda x: F.gelu(x, approximate="tanh"),
+    "swish": F.silu,
+    "mish": F.mish,
+    "hard_mish": _hard_mish,
+    "hard_swish": F.hardswish,
+    "hswish": F.hardswish,
+}
+
+_NORM = {
+    "biases": "bias",
+    "scales": "weight",
+    "means": "running_mean",
+    "variances": "running_var",
+}  # Darknet's names of what PyTorch's batch norm has
+
+
+class Convolution(nn.Module):
+    def __init__(self, layer: Convolutional, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            channels,
+            layer.filters,
+            layer.size,
+            stride=layer.strides,
+            padding=layer.margin,
+            dilation=layer.dilation,
+            groups=layer.groups,
+            bias=not layer.batch_normalize,
+        )
+        self.norm: nn.Module = nn.Identity()
+        if layer.batch_normalize:
+            self.norm = nn.BatchNorm2d(layer.filters, eps=BATCH_NORM_EPSILON)
+        self.activation = layer.activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ACTIVATIONS[self.activation](self.norm(self.conv(x)))
+
+    def fold(self) -> None:
+        """The batch norm, of inference, goes into the convolution."""
+        if isinstance(self.norm, nn.BatchNorm2d):
+            self.conv = fuse_conv_bn_eval(self.conv.eval(), self.norm.eval())
+            self.norm = nn.Identity()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """By Darknet's names, in the order of its files."""
+        owner: nn.Module = self.conv
+        names = {"biases": "bias"}
+        if isinstance(self.norm, nn.BatchNorm2d):
+            owner, names = self.norm, _NORM
+        vectors = {name: getattr(owner, attribute) for name, attribute in names.items()}
+        return {**vectors, "weights": self.conv.weight}
+
+
+class Pool(nn.Module):
+    """The maximum; of padding that cannot be halved the larger part is behind."""
+
+    def __init__(self, layer: Maxpool) -> None:
+        super().__init__()
+        before, after = layer.margins
+        # By steps of two, rounding up gives as many windows as one more pixel behind.
+        is_plain = before == after or layer.strides == (2, 2)
+        is_plain &= before <= layer.window // 2  # what PyTorch pads by itself
+        self.pads = () if is_plain else (before, after, before, after)
+        self.pool = nn.MaxPool2d(
+            layer.window,
+            layer.strides,
+            padding=before if is_plain else 0,
+            ceil_mode=is_plain and before != after,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.pads:
+            x = F.pad(x, self.pads, value=-math.inf)
+        pooled: Tensor = self.pool(x)
+        return pooled
+
+
+class Sum(nn.Module):
+    """`[shortcut]`: adds as many channels as both have, and keeps the others of the first."""
+
+    def __init__(self, layer: Shortcut, inputs: list[Shape]) -> None:
+        super().__init__()
+        first, *others = inputs
+        self.channels = first.channels
+        self.shared = [min(first.channels, other.channels) for other in others]
+        self.activation = layer.activation
+
+    def forward(self, x: Tensor, *others: Tensor) -> Tensor:
+        for other, shared in zip(others, self.shared, strict=True):
+            total = x[:, :shared] + other[:, :shared]
+            x = total if shared == self.channels else torch.cat([total, x[:, shared:]], 1)
+        return ACTIVATIONS[self.activation](x)
+
+
+class Concatenation(nn.Module):
+    """`[route]`: one group of the channels of each input."""
+
+    def __init__(self, layer: Route, inputs: list[Shape]) -> None:
+        super().__init__()
+        sizes = [each.channels // layer.groups for each in inputs]
+        self.groups = [slice(layer.group_id * size, (layer.group_id + 1) * size) for size in sizes]
+        self.is_whole = layer.groups == 1
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        if not self.is_whole:
+            inputs = tuple(x[:, group] for x, group in zip(inputs, self.groups, strict=True))
+        return inputs[0] if len(inputs) == 1 else torch.cat(inputs, 1)
+
+
+class Product(nn.Module):
+    """`[scale_channels]`"""
+
+    def __init__(self, layer: ScaleChannels) -> None:
+        super().__init__()
+        self.activation = layer.activation
+
+    def forward(self, factor: Tensor, x: Tensor) -> Tensor:
+        return ACTIVATIONS[self.activation](x * factor)
+
+
+class Enlargement(nn.Module):
+    def __init__(self, layer: Upsample) -> None:
+        super().__init__()
+        self.times = nn.Upsample(scale_factor=layer.stride)
+        self.scale = layer.scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.times(x)
+        return x if self.scale == 1 else x * self.scale
+
+
+class Head(nn.Module):
+    """`[yolo]`: hands its map on, and knows what the map means."""
+
+    # Whole numbers, which stay exact when the model is cast to float16.
+    sizes: Tensor  # (A, 2) width and height of the anchors, in parts of a pixel
+    cell: Tensor  # (2,) width and height of a place of the map, in pixels
+
+    def __init__(self, layer: Yolo, cell: tuple[int, int]) -> None:
+        super().__init__()
+        self.layer = layer
+        sizes = torch.tensor(layer.sizes, dtype=torch.float64) * _FINEST
+        self.register_buffer("sizes", sizes.round().long(), persistent=False)
+        self.register_buffer("cell", torch.tensor(cell), persistent=False)
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw
+
+    def decode(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, H*W*A, 4) xyxy in the image's pixels, (B, H*W*A, C) scores, both float32."""
+        boxes, objects, classes = self.read(raw)
+        if not self.layer.new_coords:
+            objects, classes = objects.sigmoid(), classes.sigmoid()
+        return boxes, objects[..., None] * classes
+
+    def read(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, N, 4) xyxy, and as the map has them (B, N) objectness and (B, N, C) classes."""
+        batch, _, height, width = raw.shape
+        table = raw.float().permute(0, 2, 3, 1)
+        count = len(self.layer.chosen)
+        table = table.reshape(batch, height, width, count, 5 + self.layer.classes)
+        places, extents = table[..., :2], table[..., 2:4]
+        if self.layer.new_coords:
+            extents = (2 * extents) ** 2
+        else:
+            places, extents = places.sigmoid(), extents.exp()
+        scale = self.layer.scale_x_y
+        centres = (places * scale - (scale - 1) / 2 + _grid(raw)) * self.cell
+        halves = extents * (self.sizes / (2 * _FINEST))
+        boxes = torch.cat([centres - halves, centres + halves], -1).reshape(batch, -1, 4)
+        rest = table[..., 4:].reshape(batch, -1, 1 + self.layer.classes)
+        return boxes, rest[..., 0], rest[..., 1:]
+
+    def anchors(self, shape: tuple[int, int]) -> Tensor:
+        """(H*W*A, 4) xyxy around the middle of the cells of a map, in the order of its boxes."""
+        centres = (_cells(*shape, self.cell.device) + 0.5) * self.cell
+        halves = self.sizes / (2 * _FINEST)
+        return torch.cat([centres - halves, centres + halves], -1).reshape(-1, 4)
+
+
+def _grid(raw: Tensor) -> Tensor:
+    """(H, W, 1, 2) column and row of each place of a map."""
+    height, width = raw.shape[-2:]
+    return _cells(height, width, raw.device)
+
+
+def _cells(height: int, width: int, device: torch.device) -> Tensor:
+    rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
+    rows, columns = torch.meshgrid(rows, columns, indexing="ij")
+    return torch.stack([columns, rows], -1)[:, :, None]
+
+
+def _module(layer: Layer, inputs: list[Shape], cell: tuple[int, int]) -> nn.Module:
+    match layer:
+        case Convolutional():
+            return Convolution(layer, inputs[0].channels)
+        case Maxpool():
+            return Pool(layer)
+        case Avgpool():
+            return nn.AdaptiveAvgPool2d(1)
+        case Shortcut():
+            return Sum(layer, inputs)
+        case Route():
+            return Concatenation(layer, inputs)
+        case Upsample():
+            return Enlargement(layer)
+        case Dropout():
+            return nn.Dropout(layer.probability)
+        case ScaleChannels():
+            return Product(layer)
+        case Yolo():
+            return Head(layer, cell)
+    raise TypeError(f"no module for [{layer.kind}]")
+
+
+class DarknetModel(nn.Module):
+    """Images (B, 3, H, W), RGB from 0 to 1, sides multiples of `network.stride`, to boxes."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self.header = Header()
+        self.layers = nn.ModuleList(
+            _module(layer, network.inputs(index), network.cell(network.shapes[index]))
+            for index, layer in enumerate(network.layers)
+        )
+        self._unneeded_after = _last_uses(network)
+
+    @property
+    def levels(self) -> list[Head]:
+        """What each raw map means, in the file's order."""
+        return [module for module in self.layers if isinstance(module, Head)]
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Of each level."""
+        return tuple(max(head.cell.tolist()) for head in self.levels)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(B, N, 4) boxes, xyxy in the pixels of the images, and their (B, N, C) scores."""
+        return self.decode(self.raw(images))
+
+    def raw(self, images: Tensor) -> list[Tensor]:
+        """(B, A * (5 + C), H, W) of each level."""
+        return self.outputs(images, self.network.heads)
+
+    def outputs(self, images: Tensor, wanted: Sequence[int]) -> list[Tensor]:
+        """What these layers give."""
+        outputs = {IMAGE: images}
+        for index, module in enumerate(self.layers):
+            sources = self.network.layers[index].sources
+            outputs[index] = module(*(outputs[source] for source in sources))
+            for unneeded in self._unneeded_after[index]:
+                if unneeded not in wanted:
+                    del outputs[unneeded]
+        return [outputs[index] for index in wanted]
+
+    def anchors(self, size: tuple[int, int]) -> list[Tensor]:
+        """(H*W*A, 4) xyxy of each level, for images of this height and width."""
+        cells = [head.cell.tolist() for head in self.levels]
+        shapes = [(size[0] // height, size[1] // width) for width, height in cells]
+        return [head.anchors(shape) for head, shape in zip(self.levels, shapes, strict=True)]
+
+    def decode(self, raw: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        found = [head.decode(each) for head, each in zip(self.levels, raw, strict=True)]
+        boxes, scores = zip(*found, strict=True)
+        return torch.cat(boxes, 1), torch.cat(scores, 1)
+
+    def fold(self) -> DarknetModel:
+        """A copy for inference, its batch norms folded into the convolutions."""
+        folded: DarknetModel = copy.deepcopy(self).eval()
+        for module in folded.layers:
+            if isinstance(module, Convolution):
+                module.fold()
+        return folded
+
+    def load(self, path: str | Path, partial: bool = False) -> tuple[str, ...]:
+        """Fill in a `.weights` file. With `partial` what fits of it; the rest is returned."""
+        weights = read_weights(path, self.network, partial)
+        self.header = weights.header
+        with torch.no_grad():
+            for index, arrays in weights.layers.items():
+                for name, tensor in self.tensors(index).items():
+                    tensor.copy_(torch.from_numpy(arrays[name]))
+        return weights.unfit
+
+    def tensors(self, index: int) -> dict[str, Tensor]:
+        """What a `.weights` file holds of a convolution, in its order."""
+        module = self.layers[index]
+        assert isinstance(module, Convolution)
+        tensors = module.tensors()
+        if list(tensors) != list(array_shapes(self.network, index)):
+            raise ValueError("a folded model has no batch norms: load or save it before folding")
+        return tensors
+
+
+def _last_uses(network: Network) -> list[list[int]]:
+    """For each layer the outputs that nothing takes after it."""
+    last = {index: index for index in range(IMAGE, len(network.layers))}
+    for index, layer in enumerate(network.layers):
+        last.update(dict.fromkeys(layer.sources, index))
+    unneeded: list[list[int]] = [[] for _ in network.layers]
+    for source, user in last.items():
+        if source not in network.heads:
+            unneeded[max(user, 0)].append(source)
+    return unneeded
+
+
+def load_darknet(cfg: str | Path, weights: str | Path) -> DarknetModel:
+    """The network of a `.cfg` with its weights, ready for inference."""
+    model = DarknetModel(parse_cfg(cfg))
+    model.load(weights)
+    model.eval()
+    return model
+
+
+def save_weights(model: DarknetModel, path: str | Path) -> None:
+    """Write a `.weights` file; a model as it was loaded gives the same bytes."""
+    layers = {
+        index: {name: _to_numpy(tensor) for name, tensor in model.tensors(index).items()}
+        for index in convolutions(model.network)
+    }
+    write_weights(path, model.header, layers)
+
+
+def _to_numpy(tensor: Tensor) -> FloatArray:
+    array: FloatArray = tensor.detach().float().cpu().numpy()
+    return array

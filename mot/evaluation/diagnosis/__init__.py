@@ -1,0 +1,1 @@
+"""Why results are as they are."""

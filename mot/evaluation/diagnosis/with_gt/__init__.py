@@ -1,0 +1,1 @@
+"""The likely cause of each error, against ground truth."""

@@ -1,0 +1,1 @@
+"""Suspicious places in results that have no ground truth."""

@@ -1,0 +1,1 @@
+"""What every network shares: ONNX Runtime, export, preprocessing, checkpoints, devices."""

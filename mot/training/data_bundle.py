@@ -1,0 +1,61 @@
+"""What a recipe trains on and is measured on, loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from mot.datasets.dataset import DataSet, Picture
+from mot.datasets.problems import Findings
+from mot.errors import MotError
+from mot.runtime.cpu import usable_cpus
+from mot.runtime.preprocess import InputSpec, Size, fitting_size
+from mot.training import distributed
+from mot.training.data.batches import EpochData, Loader
+from mot.training.data.sampling import Batches, BatchSettings, Order
+from mot.training.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Materials:
+    train: Sequence[Picture]
+    val: DataSet
+    loader: Loader
+    batches: int  # of a whole epoch
+    val_size: Size
+    findings: Findings
+    identities: int  # how many people the pictures to train on tell apart
+    unread: list[str] = field(default_factory=list)  # why pictures to measure on were left out
+
+
+def materials_of(
+    recipe: Recipe,
+    spec: InputSpec,
+    pictures: tuple[Sequence[Picture], DataSet],
+    drawn: tuple[EpochData, Order],
+    findings: Findings,
+    identities: int,
+) -> Materials:
+    """Of the pictures to train on and to measure on, the samples of the former and their order."""
+    data, order = drawn
+    schedule = recipe.schedule
+    sizes = tuple(_size(text, spec) for text in schedule.sizes)
+    rank, ranks = distributed.rank(), distributed.world()
+    try:
+        wanted = BatchSettings(schedule.batch, sizes, schedule.seed, rank, ranks)
+    except ValueError as error:
+        raise MotError(f"[schedule]: {error}") from None
+    batches = Batches(order, wanted)
+    workers = min(schedule.workers, usable_cpus())
+    loader = Loader(data, batches, workers, pin=torch.cuda.is_available())
+    val_size = _size(schedule.val_size, spec) if schedule.val_size else sizes[0]
+    return Materials(*pictures, loader, len(batches), val_size, findings, identities)
+
+
+def _size(text: str, spec: InputSpec) -> Size:
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and int(side) for side in sides):
+        raise MotError(f"[schedule]: size {text!r}: write it as 640x384")
+    return fitting_size((int(sides[0]), int(sides[-1])), spec)
