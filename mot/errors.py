@@ -27,7 +27,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
 
 
-def explain(error: Exception, path: Path) -> Exception:
+def as_user_error(error: Exception, path: Path) -> Exception:
     """A failure to write in one line; other errors as they are."""
     if isinstance(error, MotError) or not isinstance(error, OSError):
         return error

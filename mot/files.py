@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from mot.errors import MotError, explain
+from mot.errors import MotError, as_user_error
 
 
 def read_bytes(path: Path) -> bytes:
@@ -42,7 +42,7 @@ def written_beside(path: Path) -> Iterator[TextIO]:
     except Exception as error:
         with suppress(OSError):
             partial.unlink()
-        raise explain(error, path) from error
+        raise as_user_error(error, path) from error
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def bytes_beside(path: Path) -> Iterator[BinaryIO]:
             partial.unlink()
         if not isinstance(error, Exception):
             raise
-        raise explain(error, path) from error
+        raise as_user_error(error, path) from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from mot.errors import MachineError, MotError, explain, nearest
+from mot.errors import MachineError, MotError, as_user_error, nearest
 from mot.files import partial_path
 from mot.home import home
 
@@ -164,7 +164,7 @@ def _fetch(file: ModelFile, path: Path, on_progress: OnProgress) -> str:
             )
         os.replace(partial, path)
     except OSError as error:
-        raise explain(error, path) from error
+        raise as_user_error(error, path) from error
     return digest
 
 

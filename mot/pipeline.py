@@ -79,16 +79,16 @@ def from_table(table: Mapping[int, Detections]) -> Detect:
     return lambda frames: [table.get(frame.index, nothing) for frame in frames]
 
 
-def only(detect: Detect, least_score: float | None, labels: Iterable[int] | None) -> Detect:
+def only(detect: Detect, min_score: float | None, labels: Iterable[int] | None) -> Detect:
     """Without the detections of a lower score or of another class."""
-    if least_score is None and labels is None:
+    if min_score is None and labels is None:
         return detect
     wanted = None if labels is None else list(labels)
 
     def choose(detections: Detections) -> Detections:
         chosen = np.ones(len(detections), np.bool_)
-        if least_score is not None:
-            chosen &= detections.scores >= least_score
+        if min_score is not None:
+            chosen &= detections.scores >= min_score
         if wanted is not None:
             chosen &= np.isin(detections.labels, wanted)
         return detections[chosen]
@@ -107,7 +107,7 @@ def embedder_for(tracker: Tracker, given: str | None, detects: bool) -> str | No
     return DEFAULT_EMBEDDER if is_wanted else None
 
 
-def least_looked_at(tracker: Tracker) -> float:
+def min_embedding_score(tracker: Tracker) -> float:
     """The score below which detections are matched by overlap alone."""
     return float(settings_of(tracker).get("track_high_thresh", 0.0))
 
@@ -121,10 +121,10 @@ def looked_at(
 ) -> Iterator[tuple[Frame, Detections]]:
     """The same detections, with what those look like that score `least`; `anew`: also where a
     detector told it."""
-    from mot.reid.embedder import with_looks
+    from mot.reid.embedder import attach_embeddings
     from mot.reid.open import open_embedder
 
-    return with_looks(detected, open_embedder(embedder, threads), anew, least)
+    return attach_embeddings(detected, open_embedder(embedder, threads), anew, least)
 
 
 def _image_of(frame: Frame) -> Image:
@@ -155,5 +155,7 @@ def track(
     with open_source(source) as frames:
         detected = detections_of(frames, detect, workers=workers_of(looker))
         if eyes:
-            detected = looked_at(detected, eyes, least_looked_at(follower), embedder is not None)
+            detected = looked_at(
+                detected, eyes, min_embedding_score(follower), embedder is not None
+            )
         yield from follow(detected, follower)

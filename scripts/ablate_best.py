@@ -34,10 +34,10 @@ WITHOUT: dict[str, dict[str, float]] = {
 }
 LOOKS: dict[str, dict[str, float]] = {
     "best": {},
-    "without the margin": {"looks_margin": 0.0},
-    "unlike ones cost nothing": {"looks_share": 0.0},
-    "buffer of 1.5 s": {"looks_buffer": 1.5},
-    "buffer of 5 s": {"looks_buffer": 5.0},
+    "without the margin": {"appearance_margin": 0.0},
+    "unlike ones cost nothing": {"appearance_share": 0.0},
+    "buffer of 1.5 s": {"appearance_buffer": 1.5},
+    "buffer of 5 s": {"appearance_buffer": 5.0},
 }
 GRID: dict[str, tuple[float, ...]] = {
     "height_power": (0.3, 0.5, 0.8),

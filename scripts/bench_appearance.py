@@ -46,7 +46,7 @@ PETS = SHARED / "mot15/PETS09-S2L1"
 OSNET = str(SHARED / "weights/osnet_x0_25_msmt17.onnx")
 TRACKERS = ("best", "botsort", "deepsort", "strongsort")
 NEEDS_LOOKS = ("deepsort", "strongsort")
-LEAST_SCORE = 0.1
+MIN_SCORE = 0.1
 OWN = "own"  # detections of a rendered scene
 SEEDS = (11, 12, 13)
 
@@ -89,7 +89,7 @@ def _above(floor: float, seen: Seen) -> Stream:
 
 
 def by_detector(name: str) -> Find:
-    detector = build_detector(name, conf=LEAST_SCORE)
+    detector = build_detector(name, conf=MIN_SCORE)
     return lambda frame: detector([frame.image])[0]
 
 
@@ -177,7 +177,7 @@ def _rendered(scene: str, seed: int, find: Find | None, looks: str | None) -> tu
 
 def speed() -> None:
     """On one thread; medians over frames."""
-    person, joint = (build_detector(name, conf=LEAST_SCORE) for name in ("person", "joint"))
+    person, joint = (build_detector(name, conf=MIN_SCORE) for name in ("person", "joint"))
     look = open_embedder(DEFAULT_EMBEDDER, 1)
     print(
         f"{'':12}{'people':>8}{'person':>8}{'looking':>8}{'joint':>8}   joint to person, with looks"

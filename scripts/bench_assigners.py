@@ -19,7 +19,7 @@ from torchvision.models.detection._utils import Matcher
 from torchvision.ops import box_iou
 
 from mot.training.assigners import ASSIGNERS
-from mot.training.targets import Guess, Places, Target
+from mot.training.targets import Anchors, Predictions, Target
 
 WIDTH, HEIGHT, STRIDES = 1344, 768, (8, 16, 32, 64, 128)
 Work = Callable[[], object]
@@ -33,11 +33,11 @@ def level(stride: int) -> torch.Tensor:
     return torch.cat([centres - 2 * stride, centres + 2 * stride], 1)
 
 
-def picture(objects: int) -> tuple[Places, Target, Guess]:
+def picture(objects: int) -> tuple[Anchors, Target, Predictions]:
     """People of all sizes, and what a network says that has begun to find them."""
     generator = torch.Generator().manual_seed(0)
     levels = [level(stride) for stride in STRIDES]
-    places = Places(torch.cat(levels), tuple(map(len, levels)), STRIDES)
+    places = Anchors(torch.cat(levels), tuple(map(len, levels)), STRIDES)
     tall = 30 + 300 * torch.rand(objects, 1, generator=generator)
     half = torch.cat([0.41 * tall, tall], 1) / 2
     middle = torch.rand(objects, 2, generator=generator) * torch.tensor([WIDTH, HEIGHT])
@@ -47,7 +47,7 @@ def picture(objects: int) -> tuple[Places, Target, Guess]:
     nearest = torch.cdist((places.boxes[:, :2] + places.boxes[:, 2:]) / 2, middle).argmin(1)
     share = torch.rand(len(places.boxes), 1, generator=generator)
     said = share * boxes[nearest] + (1 - share) * places.boxes
-    return places, target, Guess(torch.rand(len(said), 1, generator=generator), said)
+    return places, target, Predictions(torch.rand(len(said), 1, generator=generator), said)
 
 
 def measure(named: dict[str, Work], rounds: int) -> dict[str, float]:

@@ -36,7 +36,7 @@ import numpy as np
 
 from mot.config import build, parse_overrides, resolve_detector
 from mot.detectors import DETECTORS
-from mot.detectors.architectures import FamilySettings, family_of
+from mot.detectors.architectures import ArchitectureSettings, architecture_of
 from mot.detectors.network import DetectorSettings, Network, NetworkDetector
 from mot.errors import MotError
 from mot.opencv import cv2
@@ -107,7 +107,7 @@ def opened(name: str, given: argparse.Namespace) -> Subject:
         raise MotError(f"{name}: has no network that could be measured")
     model, spec, names, *told = module.load_model(settings)
     settings = told[0] if told else settings
-    family = family_of(settings) if isinstance(settings, FamilySettings) else family
+    family = architecture_of(settings) if isinstance(settings, ArchitectureSettings) else family
     return Subject(name, family, settings, spec, names, model)
 
 

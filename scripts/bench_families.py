@@ -40,10 +40,10 @@ DATA = """
 whole = true
 [[data.train]]
 annotations = "train"
-least_visibility = 0.3
+min_visibility = 0.3
 [[data.val]]
 annotations = "val"
-least_visibility = 0.3
+min_visibility = 0.3
 """
 
 

@@ -39,12 +39,12 @@ DATA = """
 [[data.train]]
 annotations = "train"
 every = 10
-least_visibility = 0.3
+min_visibility = 0.3
 identities = "{identities}"
 [[data.val]]
 annotations = "val"
 every = 10
-least_visibility = 0.3
+min_visibility = 0.3
 """
 SMALL = {"model.backbone": "mobilenetv2_100", "model.neck_width": 48, "model.dims": 64}
 VARIANTS: dict[str, tuple[str, str, dict[str, object]]] = {

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support.imports import (
+    TORCH,
+    run_without,
+)
 
 import mot
 from mot.cli import cli
 
 PACKAGE = Path(mot.__file__).parent
-BLOCK = """
-import sys
-class Block:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {blocked!r}:
-            raise ImportError(f"{{name}} is blocked")
-sys.meta_path.insert(0, Block())
-"""
-TORCH = ["torch", "torchvision", "timm", "safetensors"]
-
-
-def run_without(blocked: list[str], code: str) -> subprocess.CompletedProcess[str]:
-    program = BLOCK.format(blocked=blocked) + code
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
 
 
 def modules_under(part: str) -> list[str]:

@@ -25,12 +25,12 @@ from mot.evaluation.loading import split_frames
 from mot.home import home
 from mot.model_zoo import SHIPPED
 from mot.motfile import Sequence, find_sequences
-from mot.pipeline import embedder_for, least_looked_at
+from mot.pipeline import embedder_for, min_embedding_score
 from mot.reid import DEFAULT_EMBEDDER
 from mot.reid.open import file_of
 from mot.video.sequence_frames import pictures_of
 from mot.video.sources import Window
-from mot.video.streams import Job, SequenceSource, detections_file
+from mot.video.streams import SequenceSource, StreamSource, detections_file
 
 Record = dict[str, Any]  # what JSON can hold
 
@@ -230,7 +230,7 @@ def _embedder(wanted: Wanted, trackers: list[TrackerPlan]) -> EmbedderPlan | Non
     built = [build_tracker(each.tracker, **each.settings) for each in trackers]
     detects = wanted.detector is not None
     named = [(embedder_for(each, wanted.embedder, detects), each) for each in built]
-    looking = [(name, least_looked_at(each)) for name, each in named if name]
+    looking = [(name, min_embedding_score(each)) for name, each in named if name]
     if not looking:
         return None
     (name, _), least = looking[0], min(least for _, least in looking)
@@ -288,7 +288,7 @@ def _looked_at(stream: Stream, embedder: EmbedderPlan, pictures: list[Path]) -> 
 
 def _detections(sequence: Sequence, name: str | None) -> Path:
     opened = partial(SequenceSource, sequence, Window())
-    file = detections_file(Job(sequence.name, opened, sequence), name)
+    file = detections_file(StreamSource(sequence.name, opened, sequence), name)
     if file is None:
         raise MotError(
             f"{sequence.name}: has no detections: give --detections, or --detector for pictures"

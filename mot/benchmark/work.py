@@ -17,10 +17,10 @@ from mot.evaluation.protocols import prepare, protocol_named
 from mot.evaluation.scene import Values
 from mot.evaluation.score import Score, count, match
 from mot.evaluation.series import by_block_and_person
-from mot.formats.embeddings import read_looking_detections
+from mot.formats.embeddings import read_detections_with_embeddings
 from mot.formats.track_text import FORMATS
 from mot.pipeline import detections_of, from_images, from_table, looked_at, only
-from mot.trackers.postprocess import add_looks, collect, mend, spread
+from mot.trackers.postprocess import accumulate_embeddings, collect, mend, spread
 from mot.types import Detections, FloatArray, Frame, Tracks
 from mot.video.sequence_frames import frames_of
 
@@ -155,7 +155,10 @@ def _without_looks(stream: Stream, post: Post) -> tuple[Table, list[str]]:
 
 def _read(stream: Stream) -> Table:
     assert stream.file
-    table, length = read_looking_detections(stream.file, stream.embeddings), stream.sequence.length
+    table, length = (
+        read_detections_with_embeddings(stream.file, stream.embeddings),
+        stream.sequence.length,
+    )
     if max(table, default=0) > length:
         raise MotError(
             f"{stream.file}: has detections up to frame {max(table)}, but {stream.sequence.name} "
@@ -219,7 +222,7 @@ def _looks(tracked: Tracked) -> dict[int, FloatArray]:
     looks: dict[int, FloatArray] = {}
     for _, detections, tracks in tracked:
         if detections.embeddings is not None:
-            add_looks(looks, tracks, detections.embeddings)
+            accumulate_embeddings(looks, tracks, detections.embeddings)
     return looks
 
 

@@ -10,7 +10,7 @@ import click
 from mot.cli.data import BOXES, FORMATS
 from mot.cli.detector_flags import DetectorOptions, network_flags, set_flag
 
-LEAST_SCORE = 0.001  # of a detector that is measured: curves need what it is not sure of
+MIN_SCORE = 0.001  # of a detector that is measured: curves need what it is not sure of
 
 
 @dataclass(frozen=True, slots=True)

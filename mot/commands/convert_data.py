@@ -40,8 +40,8 @@ def convert_data_set(
     refuse_existing([path], overwrite, [source])
     told = {"annotations": str(source), "images": str(images or ""), "format": name or ""}
     told["format"] = _NAMES.get(told["format"], told["format"])
-    data, findings = load(build(DataSettings, told, "mot convert"), sizes=True)
-    for line in findings.lines():
+    data, problems = load(build(DataSettings, told, "mot convert"), sizes=True)
+    for line in problems.lines():
         tell(f"warning: {line}")
     folder = images.expanduser() if images else folder_of(data)
     with written_beside(path) as file:

@@ -14,10 +14,10 @@ import numpy as np
 from mot.commands.console import progress, refuse_existing, tell
 from mot.config import build
 from mot.datasets.dataset import DataSet
-from mot.datasets.duplicates import Look, look_at_all, note_shared, note_twins
+from mot.datasets.duplicates import ImageFingerprint, look_at_all, note_shared, note_twins
 from mot.datasets.images import read_picture
 from mot.datasets.load import DataSettings, Loaded, load
-from mot.datasets.problems import Findings
+from mot.datasets.problems import Problems
 from mot.datasets.statistics import PERCENTILES, counts_of, distributions, percentiles
 from mot.errors import MotError
 from mot.files import write_bytes, write_text
@@ -35,8 +35,8 @@ class _Survey:
     """One side of the data: to train on, or to validate with."""
 
     data: DataSet
-    findings: Findings
-    looks: list[Look]
+    problems: Problems
+    looks: list[ImageFingerprint]
 
 
 def run_check(
@@ -49,7 +49,7 @@ def run_check(
     sheets = {name: folder / f"{name}.png" for name in sides}
     refuse_existing([*sheets.values(), *(folder / name for name in _FILES)], overwrite)
     surveys = {name: _survey(name, *side, options, quiet) for name, side in sides.items()}
-    shared = Findings()
+    shared = Problems()
     if val:
         note_shared(surveys["train"].looks, surveys["val"].looks, shared)
     for name, survey in surveys.items():
@@ -65,15 +65,15 @@ def run_check(
 def _survey(
     name: str, sources: Sequence[str], images: Sequence[str], options: Any, quiet: bool
 ) -> _Survey:
-    data, findings = _joined(_load(sources, images, options))
-    looks: list[Look] = []
+    data, problems = _joined(_load(sources, images, options))
+    looks: list[ImageFingerprint] = []
     if not options["quick"]:
         with progress(name, len(data), quiet) as tick:
-            for picture, look in zip(data, look_at_all(data, findings), strict=True):
+            for picture, look in zip(data, look_at_all(data, problems), strict=True):
                 looks += [look] if look else []
                 tick(len(picture.annotations))
-        note_twins(looks, findings)
-    return _Survey(data, findings, looks)
+        note_twins(looks, problems)
+    return _Survey(data, problems, looks)
 
 
 def _load(sources: Sequence[str], images: Sequence[str], options: Any) -> Iterable[Loaded]:
@@ -92,17 +92,17 @@ def _load(sources: Sequence[str], images: Sequence[str], options: Any) -> Iterab
 
 
 def _joined(parts: Iterable[Loaded]) -> Loaded:
-    loaded, findings = list(parts), Findings()
+    loaded, problems = list(parts), Problems()
     names = {part.data.names for part in loaded}
     if len(names) > 1:
         lists = " and ".join(", ".join(each) for each in sorted(names))
         raise MotError(f"the sources have different classes ({lists}): choose with --classes")
     for part in loaded:
-        findings.add(part.findings)
+        problems.add(part.problems)
     data = loaded[0].data
     if len(loaded) > 1:
         data = DataSet(data.names, chain.from_iterable(part.data for part in loaded))
-    return Loaded(data, findings)
+    return Loaded(data, problems)
 
 
 def _draw(survey: _Survey, path: Path, title: str, options: Any) -> None:
@@ -125,7 +125,7 @@ def _draw(survey: _Survey, path: Path, title: str, options: Any) -> None:
 Values = dict[str, dict[str, FloatArray]]
 
 
-def _write_report(path: Path, surveys: dict[str, _Survey], values: Values, both: Findings) -> None:
+def _write_report(path: Path, surveys: dict[str, _Survey], values: Values, both: Problems) -> None:
     report: dict[str, Any] = {
         name: {
             "counts": counts_of(survey.data),
@@ -133,7 +133,7 @@ def _write_report(path: Path, surveys: dict[str, _Survey], values: Values, both:
                 title: dict(zip(map(str, PERCENTILES), percentiles(each), strict=True))
                 for title, each in values[name].items()
             },
-            "findings": _as_json(survey.findings),
+            "problems": _as_json(survey.problems),
         }
         for name, survey in surveys.items()
     }
@@ -141,14 +141,14 @@ def _write_report(path: Path, surveys: dict[str, _Survey], values: Values, both:
     write_text(path, json.dumps(report, indent=1) + "\n")
 
 
-def _as_json(findings: Findings) -> dict[str, Any]:
+def _as_json(problems: Problems) -> dict[str, Any]:
     return {
-        kind: {"count": count, "examples": findings.examples[kind]}
-        for kind, count in findings.counts.items()
+        kind: {"count": count, "examples": problems.examples[kind]}
+        for kind, count in problems.counts.items()
     }
 
 
-def _show(surveys: dict[str, _Survey], values: Values, both: Findings) -> None:
+def _show(surveys: dict[str, _Survey], values: Values, both: Problems) -> None:
     for name, survey in surveys.items():
         counts = (f"{count} {what}" for what, count in counts_of(survey.data).items() if count)
         print(f"{name}: {', '.join(counts)}")
@@ -156,7 +156,7 @@ def _show(surveys: dict[str, _Survey], values: Values, both: Findings) -> None:
         for title, each in values[name].items():
             numbers = "".join(f"{number:>9.4g}" for number in percentiles(each))
             print(f"  {title:<{_TITLE}}{numbers}")
-        for line in survey.findings.lines():
+        for line in survey.problems.lines():
             print(f"  found: {line}")
     for line in both.lines():
         print(f"found: {line}")
@@ -164,8 +164,8 @@ def _show(surveys: dict[str, _Survey], values: Values, both: Findings) -> None:
 
 def run_anchors(*, count: int, imgsz: tuple[int, int], seed: int, **options: Any) -> None:
     target = imgsz[0], imgsz[1] or imgsz[0]
-    data, findings = _joined(_load(options["sources"], options["images"], options))
-    for line in findings.lines():
+    data, problems = _joined(_load(options["sources"], options["images"], options))
+    for line in problems.lines():
         tell(f"warning: {line}")
     sizes = network_sizes(data, target)
     try:

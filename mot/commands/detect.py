@@ -15,14 +15,14 @@ from mot.cli.detect import Options
 from mot.commands.console import progress, refuse_existing, tell
 from mot.commands.open_detector import OpenDetector, open_detector
 from mot.detectors.coco import category_number
-from mot.errors import MotError, explain
+from mot.errors import MotError, as_user_error
 from mot.files import written_beside
 from mot.motfile import mot_lines
 from mot.pipeline import detections_of
 from mot.types import Detections, Frame
 from mot.video.background import in_background
 from mot.video.sources import Window
-from mot.video.streams import FrameSource, Job, find_jobs
+from mot.video.streams import FrameSource, StreamSource, find_streams
 
 Sink = Callable[[Frame, Detections], None]
 _SUFFIXES = {"mot": ".txt", "json": ".json", "coco": ".json"}
@@ -30,13 +30,13 @@ _SUFFIXES = {"mot": ".txt", "json": ".json", "coco": ".json"}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    job: Job
+    job: StreamSource
     text: Path
     video: Path | None
 
 
 def run(options: Options) -> None:
-    jobs = find_jobs(options.sources, Window(options.start, options.end, options.every))
+    jobs = find_streams(options.sources, Window(options.start, options.end, options.every))
     blind = [job.name for job in jobs if not job.has_pictures]
     if blind:
         raise MotError(f"{blind[0]}: has no pictures to look at")
@@ -55,7 +55,7 @@ def _format(options: Options) -> str:
     return "json" if suffix == ".json" else "mot"
 
 
-def _plan(job: Job, form: str, options: Options, alone: bool) -> Plan:
+def _plan(job: StreamSource, form: str, options: Options, alone: bool) -> Plan:
     out = Path(options.out).expanduser() if options.out else Path("runs/detect") / job.name
     if alone and out.suffix.lower() in _SUFFIXES.values():
         return Plan(job, out, out.with_suffix(".mp4") if options.save_video else None)
@@ -188,7 +188,7 @@ def _crop_sink(folder: Path, name: str, overwrite: bool) -> Sink:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise explain(error, folder) from error
+        raise as_user_error(error, folder) from error
 
     def write(frame: Frame, found: Detections) -> None:
         assert frame.image is not None

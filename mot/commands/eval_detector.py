@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mot.cli.eval_detector import LEAST_SCORE, Options
+from mot.cli.eval_detector import MIN_SCORE, Options
 from mot.commands.console import progress, refuse_existing, tell
 from mot.commands.detector_tables import show_scores, show_splits
 from mot.commands.open_detector import OpenDetector, open_detector
@@ -20,7 +20,7 @@ from mot.datasets.images import read_picture
 from mot.datasets.load import DataSettings, guess, load
 from mot.errors import MotError
 from mot.evaluation.detection.keys import Key
-from mot.evaluation.detection.pairs import Sides, put_side_by_side
+from mot.evaluation.detection.pairs import DetectionPairs, put_side_by_side
 from mot.evaluation.detection.results import SUFFIXES, coco_results, read_categories, read_results
 from mot.evaluation.detection.scores import Scores, score
 from mot.evaluation.detection.splits import SplitScores, split_scores
@@ -34,7 +34,7 @@ class Measured:
     """One detector, or one file of detections."""
 
     name: str
-    sides: Sides
+    sides: DetectionPairs
     scores: Scores
     splits: Mapping[str, SplitScores]
 
@@ -98,8 +98,8 @@ def _load(options: Options) -> tuple[DataSet, Key]:
     }
     settings = build(DataSettings, told, "mot eval-detector")
     needs_none = all(_is_file(each) for each in options.measured)
-    dataset, findings = load(settings, sizes=True, absent=needs_none)
-    for line in findings.lines():
+    dataset, problems = load(settings, sizes=True, absent=needs_none)
+    for line in problems.lines():
         tell(f"warning: {line}", options.quiet)
     if dataset.annotations.ignored.all():
         tell(
@@ -135,7 +135,7 @@ def _read(path: Path, key: Key, options: Options) -> list[Detections]:
 
 def _detect(name: str, options: Options, dataset: DataSet, key: Key) -> list[Detections]:
     if options.conf is None:
-        options = replace(options, conf=LEAST_SCORE)
+        options = replace(options, conf=MIN_SCORE)
     opened = open_detector(options)
     labels = _labels(opened, key)
     found = []

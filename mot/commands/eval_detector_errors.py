@@ -17,7 +17,7 @@ from mot.datasets.dataset import DataSet
 from mot.datasets.images import read_picture
 from mot.errors import MotError
 from mot.evaluation.detection.errors import DUPLICATE, HIDDEN, NAMES, RIGHT, Mistakes, find_mistakes
-from mot.evaluation.detection.pairs import Sides
+from mot.evaluation.detection.pairs import DetectionPairs
 from mot.evaluation.detection.scores import whole_curve
 from mot.files import write_bytes, write_text
 from mot.opencv import cv2
@@ -55,7 +55,7 @@ def _curve(measured: Measured) -> PrecisionRecall:
 
 
 def _draw_worst(
-    sides: Sides, mistakes: Mistakes, dataset: DataSet, folder: Path, quiet: bool
+    sides: DetectionPairs, mistakes: Mistakes, dataset: DataSet, folder: Path, quiet: bool
 ) -> None:
     """Those with the most misses and false alarms, the worst first."""
     counts = mistakes.by_picture(sides)
@@ -79,7 +79,7 @@ def _draw_worst(
         write_bytes(folder / f"{number:02}-{stem}.png", encoded)
 
 
-def _marks(sides: Sides, mistakes: Mistakes, place: int) -> Iterator[Marked]:
+def _marks(sides: DetectionPairs, mistakes: Mistakes, place: int) -> Iterator[Marked]:
     truth, found = sides.truth, sides.found
     for row in np.flatnonzero(truth.pictures == place):
         missed = "object, missed" if mistakes.missed[row] else "object, found"

@@ -37,5 +37,5 @@ def _thresholds() -> Mapping[str, float]:
         "strongsort, fairmot": StrongSortSettings().appearance_thresh,
         "best": BestSettings().appearance_thresh,
         # Of half the distance.
-        "botsort": BotSortSettings().appearance_thresh / BotSort.looks_weight,
+        "botsort": BotSortSettings().appearance_thresh / BotSort.appearance_weight,
     }

@@ -17,7 +17,7 @@ from mot.errors import MotError
 from mot.trackers.base import Tracker
 from mot.trackers.explain import Candidate, Verdict, fate, row_of, track_index, verdicts
 from mot.video.sources import Window
-from mot.video.streams import Job, find_jobs
+from mot.video.streams import StreamSource, find_streams
 
 _WORDS = ("made of", "outcome")  # columns that are not numbers
 
@@ -43,7 +43,7 @@ def run(options: Options) -> None:
 
 
 def _plan(tracker: Tracker, options: Options) -> Plan:
-    jobs = find_jobs((options.source,), Window(options.start, options.end, options.every))
+    jobs = find_streams((options.source,), Window(options.start, options.end, options.every))
     if len(jobs) > 1:
         names = ", ".join(job.name for job in jobs[:3])
         raise MotError(f"{options.source}: holds {len(jobs)} streams ({names} ...): name one")
@@ -54,7 +54,7 @@ def _plan(tracker: Tracker, options: Options) -> Plan:
     return Plan(job, detections, {}, None, choose_embedder(job, detections, tracker, options))
 
 
-def _check_plot(job: Job, options: Options) -> None:
+def _check_plot(job: StreamSource, options: Options) -> None:
     path = Path(options.plot or "")
     if path.suffix.lower() != ".png":
         raise MotError(f"--plot {path}: a picture is written: give a name that ends in .png")

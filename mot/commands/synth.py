@@ -12,7 +12,7 @@ from typing import TextIO
 
 import numpy as np
 
-from mot.errors import MotError, explain
+from mot.errors import MotError, as_user_error
 from mot.files import written_beside
 from mot.motfile import Sequence, mot_lines, write_seqinfo
 from mot.opencv import cv2
@@ -79,7 +79,7 @@ def _sequence(folder: Path, sequence: Sequence) -> Iterator[Write]:
         write_seqinfo(partial / "seqinfo.ini", sequence)
         _replace(partial, folder)
     except Exception as error:
-        raise explain(error, folder) from error
+        raise as_user_error(error, folder) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

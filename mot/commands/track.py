@@ -15,24 +15,24 @@ from mot.commands.open_detector import class_numbers, open_detector
 from mot.commands.run_record import write_run
 from mot.config import build_tracker, settings_of
 from mot.detectors import DEFAULT_DETECTOR
-from mot.errors import MotError, explain
+from mot.errors import MotError, as_user_error
 from mot.files import written_beside
-from mot.formats.embeddings import read_looking_detections
+from mot.formats.embeddings import read_detections_with_embeddings
 from mot.formats.track_text import FORMATS, Format
 from mot.pipeline import (
     detections_of,
     embedder_for,
     follow,
     from_table,
-    least_looked_at,
     looked_at,
+    min_embedding_score,
     only,
 )
 from mot.reid import NO_EMBEDDER
 from mot.types import Detections, FloatArray, Frame, Tracker, Tracks
 from mot.video.background import in_background
 from mot.video.sources import Window
-from mot.video.streams import FrameSource, Job, detections_file, find_jobs
+from mot.video.streams import FrameSource, StreamSource, detections_file, find_streams
 
 Sink = Callable[[Frame, Tracks], None]
 STDOUT = "-"
@@ -42,7 +42,7 @@ STDOUT = "-"
 class Plan:
     """One stream: where its detections come from and where its results go."""
 
-    job: Job
+    job: StreamSource
     detections: Path | None  # None: a detector looks at the pictures
     texts: dict[str, Path]  # by format
     video: Path | None
@@ -65,7 +65,7 @@ class Summary:
 def run(options: Options) -> None:
     """Plan everything and refuse what cannot be done, then track stream after stream."""
     tracker = build_tracker(options.tracker, **options.overrides("tracker"))
-    jobs = find_jobs(options.sources, Window(options.start, options.end, options.every))
+    jobs = find_streams(options.sources, Window(options.start, options.end, options.every))
     folder = _folder(jobs, options)
     plans = [_plan(job, folder, tracker, options) for job in jobs]
     for plan in plans:
@@ -116,7 +116,7 @@ def check_senses(tracker: Tracker, plans: list[Plan], options: FollowOptions, qu
         raise MotError(f"--camera {options.camera}: {blind[0]} has no pictures to see it in")
 
 
-def _folder(jobs: list[Job], options: Options) -> Path:
+def _folder(jobs: list[StreamSource], options: Options) -> Path:
     if options.out:
         return Path(options.out).expanduser()
     if len(jobs) == 1:
@@ -125,7 +125,7 @@ def _folder(jobs: list[Job], options: Options) -> Path:
     return Path("runs/track") / (first.name if first.is_dir() else first.parent.name)
 
 
-def _plan(job: Job, folder: Path, tracker: Tracker, options: Options) -> Plan:
+def _plan(job: StreamSource, folder: Path, tracker: Tracker, options: Options) -> Plan:
     detections = choose_detections(job, options)
     embedder = choose_embedder(job, detections, tracker, options)
     if options.out == STDOUT:
@@ -138,7 +138,7 @@ def _plan(job: Job, folder: Path, tracker: Tracker, options: Options) -> Plan:
     return Plan(job, detections, texts, video, embedder)
 
 
-def choose_detections(job: Job, options: FollowOptions) -> Path | None:
+def choose_detections(job: StreamSource, options: FollowOptions) -> Path | None:
     """The file to read them from; None: a detector looks at the pictures."""
     detections = None if options.detector else detections_file(job, options.detections)
     if detections is None and not job.has_pictures:
@@ -147,7 +147,7 @@ def choose_detections(job: Job, options: FollowOptions) -> Path | None:
 
 
 def choose_embedder(
-    job: Job, detections: Path | None, tracker: Tracker, options: FollowOptions
+    job: StreamSource, detections: Path | None, tracker: Tracker, options: FollowOptions
 ) -> str | None:
     if not options.embedder and (options.embeddings or not job.has_pictures):
         return None
@@ -208,7 +208,7 @@ def _mended(
     detected: Iterable[tuple[Frame, Detections]], tracker: Tracker, plan: Plan, options: Options
 ) -> Generator[tuple[Frame, Tracks], None, None]:
     """The tracks once all is known and mended; the pictures are then read a second time."""
-    from mot.trackers.postprocess import add_looks, collect, mend, spread
+    from mot.trackers.postprocess import accumulate_embeddings, collect, mend, spread
 
     frames: list[Frame] = []
     parts: list[tuple[int, Tracks]] = []
@@ -218,7 +218,7 @@ def _mended(
         frames.append(replace(frame, image=None))
         parts.append((frame.index, tracks))
         if detections.embeddings is not None:
-            add_looks(looks, tracks, detections.embeddings)
+            accumulate_embeddings(looks, tracks, detections.embeddings)
     table, nobody = spread(mend(collect(parts), options.post, looks)), Tracks.empty()
     if not _shows_pictures(plan, options):
         yield from ((frame, table.get(frame.index, nobody)) for frame in frames)
@@ -240,7 +240,7 @@ def observe(
     else:
         detected = _from_detector(source, tracker, options)
     if plan.embedder:
-        least, is_chosen = least_looked_at(tracker), options.embedder is not None
+        least, is_chosen = min_embedding_score(tracker), options.embedder is not None
         detected = in_background(looked_at(detected, plan.embedder, least, is_chosen), depth=4)
     if options.camera is None:
         yield from detected
@@ -270,7 +270,7 @@ def _from_file(
 ) -> Iterator[tuple[Frame, Detections]]:
     """Detections that do not fit are refused: for a sequence, whose length is known, at once."""
     assert plan.detections is not None
-    table = read_looking_detections(plan.detections, options.embeddings)
+    table = read_detections_with_embeddings(plan.detections, options.embeddings)
     last_row = max(table, default=0)
     if plan.job.sequence and source.frame_count is not None:  # headers of videos only guess
         _check_fits(last_row, source.frame_count, plan)
@@ -321,7 +321,7 @@ def _print(frame: Frame, tracks: Tracks) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise explain(error, Path("standard output")) from error
+        raise as_user_error(error, Path("standard output")) from error
 
 
 def _drawing_sink() -> Sink:

@@ -14,10 +14,10 @@ import numpy as np
 
 from mot import boxes as geometry
 from mot.datasets.config import DataSettings
-from mot.datasets.dataset import Annotations, BoolArray, DataSet, Picture
+from mot.datasets.dataset import Annotations, BoolArray, DataSet, ImageRecord
 from mot.datasets.images import size_of
-from mot.datasets.parsing import Reading, Thing, Told
-from mot.datasets.problems import Findings
+from mot.datasets.parsing import RawDataset, RawImage, RawObject
+from mot.datasets.problems import Problems
 from mot.errors import MotError
 from mot.formats.model import PEDESTRIAN, class_of_label
 from mot.types import FARTHEST, FloatArray
@@ -32,17 +32,19 @@ Size = tuple[int, int]
 
 class Loaded(NamedTuple):
     data: DataSet
-    findings: Findings
+    problems: Problems
 
 
-def collect(reading: Reading, settings: DataSettings, sizes: bool, absent: bool = False) -> Loaded:
+def collect(
+    reading: RawDataset, settings: DataSettings, sizes: bool, absent: bool = False
+) -> Loaded:
     """`sizes`: those that are not told are read from the heads of the pictures. `absent`: pictures
     that are missing are kept."""
     collector = _Collector(choose_classes(reading.names, settings.classes), settings, sizes)
     for kind, examples in reading.notes:
-        collector.findings.note(kind, examples)
+        collector.problems.note(kind, examples)
     pictures = list(collector.pictures(reading, absent))
-    return Loaded(DataSet(collector.names, pictures), collector.findings)
+    return Loaded(DataSet(collector.names, pictures), collector.problems)
 
 
 def choose_classes(known: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
@@ -65,21 +67,21 @@ class _Collector:
 
     def __init__(self, names: tuple[str, ...], settings: DataSettings, sizes: bool) -> None:
         self.names = names
-        self.findings = Findings()
+        self.problems = Problems()
         self._settings = settings
         self._sizes = sizes or settings.clip
         self._labels = {_canonical(name): label for label, name in enumerate(names)}
         self._tracks: dict[Hashable, int] = {}
         self._folders: dict[Path, frozenset[str]] = {}
 
-    def pictures(self, reading: Reading, absent: bool) -> Iterator[Picture]:
+    def pictures(self, reading: RawDataset, absent: bool) -> Iterator[ImageRecord]:
         count, missing, first = 0, 0, None
         numbered = enumerate(reading.pictures, 1)
         for number, told in islice(numbered, 0, None, self._settings.every):
             count += 1
             if not absent and not self._is_there(told.path):
                 missing, first = missing + 1, first or told.path
-                self.findings.note(MISSING, [told.name])
+                self.problems.note(MISSING, [told.name])
                 continue
             yield self._picture(told, number)
         if count == missing:
@@ -101,16 +103,16 @@ class _Collector:
             self._folders[path.parent] = frozenset(names)
         return path.name in self._folders[path.parent]
 
-    def _picture(self, told: Told, number: int) -> Picture:
+    def _picture(self, told: RawImage, number: int) -> ImageRecord:
         size = told.size
         if self._sizes and not all(size):
             size = size_of(told.path) or (0, 0)
         things = [thing for thing in told.things if _canonical(thing.name) in self._labels]
         annotations = self._annotations(things, size, told.name)
         number = told.number if told.number is not None else number
-        return Picture(told.path, told.name, number, size, annotations)
+        return ImageRecord(told.path, told.name, number, size, annotations)
 
-    def _annotations(self, things: list[Thing], size: Size, name: str) -> Annotations:
+    def _annotations(self, things: list[RawObject], size: Size, name: str) -> Annotations:
         boxes, visible = _boxes(things)
         shares = np.array([thing.visibility for thing in things], np.float32)  # None is NaN
         seen = Annotations.of(boxes, visible=visible, told_shares=shares).shares
@@ -122,8 +124,8 @@ class _Collector:
         things = [things[row] for row in np.flatnonzero(rows)]
         heights = boxes[:, 3] - boxes[:, 1]
         ignored = np.array([thing.ignored for thing in things], np.bool_)
-        ignored |= seen < self._settings.least_visibility
-        ignored |= heights < self._settings.least_height
+        ignored |= seen < self._settings.min_visibility
+        ignored |= heights < self._settings.min_height
         labels = [self._labels[_canonical(thing.name)] for thing in things]
         ids = [self._identity(thing.track) for thing in things]
         found = Annotations.of(boxes, labels, ignored, visible, ids, shares)
@@ -138,7 +140,7 @@ class _Collector:
             (OUTSIDE, outside(boxes, size)),
         ):
             wrong = boxes[sound & bad].tolist()
-            self.findings.note(kind, (f"{name} {box}" for box in wrong))
+            self.problems.note(kind, (f"{name} {box}" for box in wrong))
             sound &= ~bad
         return sound
 
@@ -164,7 +166,7 @@ def clipped(annotations: Annotations, size: Size) -> Annotations:
     )
 
 
-def _boxes(things: list[Thing]) -> tuple[FloatArray, FloatArray]:
+def _boxes(things: list[RawObject]) -> tuple[FloatArray, FloatArray]:
     """(N, 4) each; a visible part that is no box is the whole."""
     with np.errstate(over="ignore", invalid="ignore"):
         told = [(thing.box, thing.visible or thing.box) for thing in things]

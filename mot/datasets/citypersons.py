@@ -8,9 +8,9 @@ from pathlib import Path
 from mot.datasets.config import DataSettings
 from mot.datasets.parsing import (
     Entry,
-    Reading,
-    Thing,
-    Told,
+    RawDataset,
+    RawImage,
+    RawObject,
     at,
     beside,
     entries,
@@ -25,32 +25,32 @@ _OTHERS = ("rider", "sitting person", "person (other)")
 _REGIONS = ("ignore", "person group")
 
 
-def read(settings: DataSettings) -> Reading:
+def read(settings: DataSettings) -> RawDataset:
     """`annotations` is `gtBboxCityPersons/train`, or a part of it."""
     folder = settings.source
     images = beside(folder, "gtBboxCityPersons", "leftImg8bit")
     guesses = [path for path in (images, beside(folder, "gtBbox", "leftImg8bit"), folder) if path]
     files = files_in(folder, f"*{SUFFIX}")
-    return Reading(_pictures(files, folder, settings.image_folder(guesses), settings.others))
+    return RawDataset(_pictures(files, folder, settings.image_folder(guesses), settings.others))
 
 
-def _pictures(files: list[Path], folder: Path, images: Path, others: str) -> Iterator[Told]:
+def _pictures(files: list[Path], folder: Path, images: Path, others: str) -> Iterator[RawImage]:
     for path in files:
         inside = path.relative_to(folder).as_posix()
         name = f"{inside.removesuffix(SUFFIX)}_leftImg8bit.png"
         entry = read_json(path)
         with at(path):
             things = list(_things(entry, others))
-        yield Told(images / name, name, things, size_in(entry, "imgWidth", "imgHeight"))
+        yield RawImage(images / name, name, things, size_in(entry, "imgWidth", "imgHeight"))
 
 
-def _things(entry: Entry, others: str) -> Iterator[Thing]:
+def _things(entry: Entry, others: str) -> Iterator[RawObject]:
     for each in entries(entry, "objects"):
         label = each.get("label")
         if label == "pedestrian" or (label in _OTHERS and others == "keep"):
-            yield Thing(from_xywh(each, "bbox"), visible=_visible(each))
+            yield RawObject(from_xywh(each, "bbox"), visible=_visible(each))
         elif label in _REGIONS or (label in _OTHERS and others == "ignore"):
-            yield Thing(from_xywh(each, "bbox"), ignored=True, visible=_visible(each))
+            yield RawObject(from_xywh(each, "bbox"), ignored=True, visible=_visible(each))
 
 
 def _visible(entry: Entry) -> tuple[float, float, float, float] | None:

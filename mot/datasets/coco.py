@@ -10,9 +10,9 @@ from typing import Any
 from mot.datasets.config import DataSettings
 from mot.datasets.parsing import (
     Entry,
-    Reading,
-    Thing,
-    Told,
+    RawDataset,
+    RawImage,
+    RawObject,
     at,
     entries,
     field,
@@ -24,7 +24,7 @@ from mot.datasets.parsing import (
 _TRACK_KEYS = ("track_id", "instance_id")
 
 
-def read(settings: DataSettings) -> Reading:
+def read(settings: DataSettings) -> RawDataset:
     path = settings.source
     data = read_json(path)
     with at(path):
@@ -36,7 +36,7 @@ def read(settings: DataSettings) -> Reading:
         annotations = _by_image(entries(data, "annotations"), path)
     folder = settings.image_folder(_guesses(path))
     names_in_order = tuple(names[number] for number in sorted(names))
-    return Reading(_pictures(path, folder, images, annotations, names), names_in_order)
+    return RawDataset(_pictures(path, folder, images, annotations, names), names_in_order)
 
 
 def _guesses(path: Path) -> Iterator[Path]:
@@ -76,7 +76,7 @@ def _pictures(
     images: Mapping[int, Entry],
     annotations: Mapping[int, list[tuple[int, Entry]]],
     names: Mapping[int, str],
-) -> Iterator[Told]:
+) -> Iterator[RawImage]:
     """A picture that only its boxes know is one that is missing."""
     for number, image in images.items():
         things = []
@@ -84,18 +84,18 @@ def _pictures(
             with at(f"{path}: annotations[{index}]"):
                 things.append(_thing(entry, image, names))
         name = image["file_name"]
-        yield Told(folder / name, name, things, size_in(image), number)
+        yield RawImage(folder / name, name, things, size_in(image), number)
     for number in annotations.keys() - images.keys():
         name = f"image_id {number}"
-        yield Told(folder / name, name, [], number=number)
+        yield RawImage(folder / name, name, [], number=number)
 
 
-def _thing(entry: Entry, image: Entry, names: Mapping[int, str]) -> Thing:
+def _thing(entry: Entry, image: Entry, names: Mapping[int, str]) -> RawObject:
     category = field(entry, "category_id", int)
     if category not in names:
         raise ValueError(f"category_id {category} is not among the categories")
     visible = from_xywh(entry, "vis_bbox") if "vis_bbox" in entry else None
-    return Thing(
+    return RawObject(
         from_xywh(entry, "bbox"),
         names[category],
         bool(entry.get("iscrowd") or entry.get("ignore")),

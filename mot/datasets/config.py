@@ -23,8 +23,8 @@ class DataSettings:
     others: str = "ignore"  # or keep, drop: riders and people who sit, where they are told apart
     weight: float = 1.0  # 2: each picture comes twice as often
     every: int = 1  # only every n-th picture
-    least_visibility: float = 0.0  # objects of which a smaller share is seen are ignored
-    least_height: float = 0.0  # pixels; lower objects are ignored
+    min_visibility: float = 0.0  # objects of which a smaller share is seen are ignored
+    min_height: float = 0.0  # pixels; lower objects are ignored
     identities: str = "told"  # or boxes: each box is someone else; or none
     gap: int = 50  # frames after which an embedder is to find people of a sequence again
 
@@ -37,8 +37,8 @@ class DataSettings:
         for key in ("every", "gap"):
             if getattr(self, key) < 1:
                 raise ValueError(f"{key} = {getattr(self, key)} must be 1 or more")
-        if self.least_visibility > 1:
-            raise ValueError(f"least_visibility = {self.least_visibility} is a share, at most 1")
+        if self.min_visibility > 1:
+            raise ValueError(f"min_visibility = {self.min_visibility} is a share, at most 1")
 
     @property
     def source(self) -> Path:

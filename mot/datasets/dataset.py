@@ -71,7 +71,7 @@ class Annotations:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class ImageRecord:
     """One picture, not yet read."""
 
     path: Path
@@ -81,10 +81,10 @@ class Picture:
     annotations: Annotations
 
 
-class DataSet(Sequence[Picture]):
+class DataSet(Sequence[ImageRecord]):
     """Pictures whose boxes lie in a few long arrays, which workers share without copying."""
 
-    def __init__(self, names: Sequence[str], pictures: Iterable[Picture]) -> None:
+    def __init__(self, names: Sequence[str], pictures: Iterable[ImageRecord]) -> None:
         self.names = tuple(names)  # of the classes
         pictures = list(pictures)
         self._pictures = [(each.path, each.name, each.number, each.size) for each in pictures]
@@ -103,15 +103,15 @@ class DataSet(Sequence[Picture]):
         return len(self._pictures)
 
     @overload
-    def __getitem__(self, index: int) -> Picture: ...
+    def __getitem__(self, index: int) -> ImageRecord: ...
     @overload
     def __getitem__(self, index: slice) -> DataSet: ...
-    def __getitem__(self, index: int | slice) -> Picture | DataSet:
+    def __getitem__(self, index: int | slice) -> ImageRecord | DataSet:
         if isinstance(index, slice):
             return DataSet(self.names, (self[place] for place in range(*index.indices(len(self)))))
         place = range(len(self))[index]
         rows = slice(int(self._ends[place]), int(self._ends[place + 1]))
-        return Picture(*self._pictures[place], self.annotations[rows])
+        return ImageRecord(*self._pictures[place], self.annotations[rows])
 
 
 def _joined(parts: Sequence[Annotations]) -> Annotations:

@@ -13,7 +13,7 @@ import numpy as np
 
 from mot.datasets.dataset import BoolArray, DataSet
 from mot.datasets.images import decode
-from mot.datasets.problems import Findings
+from mot.datasets.problems import Problems
 from mot.errors import MotError
 from mot.files import read_bytes
 from mot.types import Image
@@ -28,7 +28,7 @@ _BLOCK = 1024  # pictures that are compared with all others at a time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
+class ImageFingerprint:
     """What one file shows."""
 
     name: str
@@ -37,29 +37,31 @@ class Look:
     pattern: BoolArray  # (64,) like those of pictures that look alike
 
 
-def look_at_all(data: DataSet, findings: Findings) -> Iterator[Look | None]:
-    """Picture after picture; None where it cannot be read, which is noted."""
+def look_at_all(data: DataSet, problems: Problems) -> Iterator[ImageFingerprint | None]:
+    """ImageRecord after picture; None where it cannot be read, which is noted."""
     with ThreadPoolExecutor() as pool:  # decoding lets other threads run
         looks = pool.map(_try_to_look, (each.path for each in data), (each.name for each in data))
         for picture, look in zip(data, looks, strict=True):
             if isinstance(look, MotError):
-                findings.note(BROKEN, [str(look)])
+                problems.note(BROKEN, [str(look)])
                 yield None
                 continue
             if all(picture.size) and look.size != picture.size:
                 sizes = ["x".join(map(str, size)) for size in (look.size, picture.size)]
-                findings.note(OTHER_SIZE, [f"{look.name} is {sizes[0]}, not {sizes[1]}"])
+                problems.note(OTHER_SIZE, [f"{look.name} is {sizes[0]}, not {sizes[1]}"])
             yield look
 
 
-def _try_to_look(path: Path, name: str) -> Look | MotError:
+def _try_to_look(path: Path, name: str) -> ImageFingerprint | MotError:
     try:
         data = read_bytes(path)
         image = decode(data, path)
     except MotError as error:
         return error
     height, width = image.shape[:2]
-    return Look(name, (width, height), hashlib.blake2b(data, digest_size=16).digest(), dhash(image))
+    return ImageFingerprint(
+        name, (width, height), hashlib.blake2b(data, digest_size=16).digest(), dhash(image)
+    )
 
 
 def dhash(image: Image) -> BoolArray:
@@ -72,17 +74,20 @@ def dhash(image: Image) -> BoolArray:
     return bits
 
 
-def note_twins(looks: Sequence[Look], findings: Findings) -> None:
+def note_twins(looks: Sequence[ImageFingerprint], problems: Problems) -> None:
     """Files with the same content in one data set."""
     by_digest: dict[bytes, list[str]] = defaultdict(list)
     for look in looks:
         by_digest[look.digest].append(look.name)
     for names in by_digest.values():
-        findings.note(TWICE, (f"{other} = {names[0]}" for other in names[1:]))
+        problems.note(TWICE, (f"{other} = {names[0]}" for other in names[1:]))
 
 
 def note_shared(
-    train: Sequence[Look], val: Sequence[Look], findings: Findings, most: int = 5
+    train: Sequence[ImageFingerprint],
+    val: Sequence[ImageFingerprint],
+    problems: Problems,
+    most: int = 5,
 ) -> None:
     """Files of the validation data that are among the training data, or differ in `most` bits of
     their patterns from one there."""
@@ -90,17 +95,17 @@ def note_shared(
     others = []
     for look in val:
         if look.digest in known:
-            findings.note(SHARED, [f"{look.name} = {known[look.digest]}"])
+            problems.note(SHARED, [f"{look.name} = {known[look.digest]}"])
         else:
             others.append(look)
     for look, twin, distance in nearest_patterns(others, train):
         if distance <= most:
-            findings.note(ALIKE, [f"{look.name} ~ {twin.name}"])
+            problems.note(ALIKE, [f"{look.name} ~ {twin.name}"])
 
 
 def nearest_patterns(
-    looks: Sequence[Look], others: Sequence[Look]
-) -> Iterator[tuple[Look, Look, int]]:
+    looks: Sequence[ImageFingerprint], others: Sequence[ImageFingerprint]
+) -> Iterator[tuple[ImageFingerprint, ImageFingerprint, int]]:
     """Each with the other that differs in the fewest bits, and how many."""
     if not others:
         return
@@ -112,6 +117,6 @@ def nearest_patterns(
             yield look, others[place], int(row[place])
 
 
-def _signs(looks: Sequence[Look]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+def _signs(looks: Sequence[ImageFingerprint]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     """(N, 64) of which the product counts the bits that agree less those that differ."""
     return np.array([look.pattern for look in looks], np.float32) * 2 - 1

@@ -10,9 +10,9 @@ from typing import Any
 from mot.datasets.config import DataSettings
 from mot.datasets.parsing import (
     Entry,
-    Reading,
-    Thing,
-    Told,
+    RawDataset,
+    RawImage,
+    RawObject,
     at,
     beside,
     corners,
@@ -26,24 +26,24 @@ _NOT_REAL = {"depiction", "reflection"}  # of people
 _COVERED = re.compile(r"(?:occluded|truncated)>(\d+)")  # percent
 
 
-def read(settings: DataSettings) -> Reading:
+def read(settings: DataSettings) -> RawDataset:
     """`annotations` is `labels/train`, or a part of it; the pictures lie in `img/train`."""
     folder = settings.source
     guesses = [path for path in (beside(folder, "labels", "img"), folder) if path]
     files = files_in(folder, "*.json")
-    return Reading(_pictures(files, folder, settings.image_folder(guesses), settings.others))
+    return RawDataset(_pictures(files, folder, settings.image_folder(guesses), settings.others))
 
 
-def _pictures(files: list[Path], folder: Path, images: Path, others: str) -> Iterator[Told]:
+def _pictures(files: list[Path], folder: Path, images: Path, others: str) -> Iterator[RawImage]:
     for path in files:
         name = path.relative_to(folder).with_suffix(".png").as_posix()
         entry = read_json(path)
         with at(path):
             things = list(_things(entry, others))
-        yield Told(images / name, name, things, size_in(entry, "imagewidth", "imageheight"))
+        yield RawImage(images / name, name, things, size_in(entry, "imagewidth", "imageheight"))
 
 
-def _things(entry: Entry, others: str) -> Iterator[Thing]:
+def _things(entry: Entry, others: str) -> Iterator[RawObject]:
     """What a rider rides is below the rider, people in a group are not told one by one."""
     for child in entries(entry, "children"):
         identity = child.get("identity")
@@ -55,12 +55,12 @@ def _things(entry: Entry, others: str) -> Iterator[Thing]:
             yield from _things(child, others)
 
 
-def _thing(entry: Entry, ignored: bool) -> Thing:
+def _thing(entry: Entry, ignored: bool) -> RawObject:
     tags = {str(tag) for tag in _list(entry.get("tags"))}
     box = corners(entry, ("x0", "y0", "x1", "y1"))
     covered = [int(match[1]) for match in map(_COVERED.search, tags) if match]
     visibility = 1 - max(covered) / 100 if covered else None
-    return Thing(box, ignored=ignored or bool(tags & _NOT_REAL), visibility=visibility)
+    return RawObject(box, ignored=ignored or bool(tags & _NOT_REAL), visibility=visibility)
 
 
 def _list(value: Any) -> list[Any]:

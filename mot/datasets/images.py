@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mot.datasets.dataset import Picture
+from mot.datasets.dataset import ImageRecord
 from mot.errors import MotError
 from mot.files import read_bytes
 from mot.imagesize import image_size
@@ -15,7 +15,7 @@ _JPEG, _PNG = b"\xff\xd8", b"\x89PNG"
 _JPEG_END, _JPEG_SCAN = b"\xff\xd9", b"\xff\xda"
 
 
-def read_picture(picture: Picture) -> Image:
+def read_picture(picture: ImageRecord) -> Image:
     """(H, W, 3) uint8 BGR, whatever its depth and channels. It is not turned as its EXIF says:
     boxes are told in the pixels of the file."""
     return decode(read_bytes(picture.path), picture.path)

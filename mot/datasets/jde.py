@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mot.datasets.config import DataSettings
 from mot.datasets.images import size_of
-from mot.datasets.parsing import Reading, Thing, Told, at, beside, lines_of
+from mot.datasets.parsing import RawDataset, RawImage, RawObject, at, beside, lines_of
 from mot.datasets.yolo import thing_of
 from mot.errors import MotError
 from mot.imagesize import IMAGE_SUFFIXES
@@ -18,13 +18,13 @@ LISTS = (".train", ".val", ".test", ".half")  # suffixes of lists of pictures
 _LEAST = -1  # the identity of who is not told
 
 
-def read(settings: DataSettings) -> Reading:
+def read(settings: DataSettings) -> RawDataset:
     """`annotations` is a list of pictures, whose names begin in its folder or in `images`, or a
     folder with one or more `labels_with_ids`. A picture without a text has nobody in it."""
     source, names = settings.source, settings.classes or ("person",)
     root = settings.image_folder([source.parent]) if source.is_file() else source
     found = _listed(source) if source.is_file() else _lying_in(source, settings.split)
-    return Reading((_told(root, name, names) for name in found), names)
+    return RawDataset((_told(root, name, names) for name in found), names)
 
 
 def _listed(source: Path) -> Iterator[str]:
@@ -45,7 +45,7 @@ def _lying_in(folder: Path, split: str) -> Iterator[str]:
         yield from (path.relative_to(folder).as_posix() for path in pictures)
 
 
-def _told(root: Path, name: str, names: tuple[str, ...]) -> Told:
+def _told(root: Path, name: str, names: tuple[str, ...]) -> RawImage:
     path = root / name
     labels = beside(path, IMAGES, LABELS)
     assert labels is not None
@@ -53,7 +53,7 @@ def _told(root: Path, name: str, names: tuple[str, ...]) -> Told:
     text = labels.with_suffix(".txt")
     lines = lines_of(text) if text.is_file() else ()
     things = [_thing(place, line, size, names, _data_set(labels)) for place, line in lines]
-    return Told(path, name, things, size or (0, 0))
+    return RawImage(path, name, things, size or (0, 0))
 
 
 def _data_set(labels: Path) -> str:
@@ -64,7 +64,7 @@ def _data_set(labels: Path) -> str:
 
 def _thing(
     place: str, line: str, size: tuple[int, int] | None, names: tuple[str, ...], data_set: str
-) -> Thing:
+) -> RawObject:
     words = line.split()
     with at(place):
         if len(words) != 6:

@@ -8,12 +8,12 @@ from pathlib import Path
 from mot.datasets import citypersons, coco, crowdhuman, eurocity, jde, market, mot, voc, yolo
 from mot.datasets.build import Loaded, collect
 from mot.datasets.config import DataSettings
-from mot.datasets.parsing import Reading
+from mot.datasets.parsing import RawDataset
 from mot.errors import MotError, nearest
 
 __all__ = ["FORMATS", "DataSettings", "Loaded", "guess", "load"]
 
-FORMATS: dict[str, Callable[[DataSettings], Reading]] = {
+FORMATS: dict[str, Callable[[DataSettings], RawDataset]] = {
     "crowdhuman": crowdhuman.read,
     "coco": coco.read,
     "voc": voc.read,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mot.datasets.config import DataSettings
 from mot.datasets.images import size_of
-from mot.datasets.parsing import Reading, Thing, Told
+from mot.datasets.parsing import RawDataset, RawImage, RawObject
 from mot.reid.evaluation.galleries import GALLERY, read_names
 from mot.reid.evaluation.retrieval import OTHER
 
@@ -15,7 +15,7 @@ TRAIN = "bounding_box_train"
 STRANGERS = "files have names that tell nobody, and are left out"
 
 
-def read(settings: DataSettings) -> Reading:
+def read(settings: DataSettings) -> RawDataset:
     """The pictures to train on, or those of the folder `split`, without pictures of nothing, and in
     a gallery without those of nobody in particular."""
     folder = settings.source / (settings.split or TRAIN)
@@ -27,11 +27,11 @@ def read(settings: DataSettings) -> Reading:
         if person != OTHER or folder.name != GALLERY
     ]
     notes = ((STRANGERS, named.strangers),) if named.strangers else ()
-    return Reading(_pictures(people), notes=notes)
+    return RawDataset(_pictures(people), notes=notes)
 
 
-def _pictures(people: list[tuple[Path, int]]) -> Iterator[Told]:
+def _pictures(people: list[tuple[Path, int]]) -> Iterator[RawImage]:
     for path, person in people:
         width, height = size_of(path) or (0, 0)
-        whole = Thing((0.0, 0.0, float(width), float(height)), track=person)
-        yield Told(path, path.name, [whole] if width else [], (width, height))
+        whole = RawObject((0.0, 0.0, float(width), float(height)), track=person)
+        yield RawImage(path, path.name, [whole] if width else [], (width, height))

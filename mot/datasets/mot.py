@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mot import boxes
 from mot.datasets.config import DataSettings
-from mot.datasets.parsing import Reading, Thing, Told
+from mot.datasets.parsing import RawDataset, RawImage, RawObject
 from mot.datasets.video_frames import frames_of_video
 from mot.errors import MotError
 from mot.formats import mottext
@@ -19,7 +19,7 @@ from mot.motfile import MotRows, Sequence, any_video, find_sequences, list_image
 _IGNORED = (2, 7, 8, 12, CROWD)
 
 
-def read(settings: DataSettings) -> Reading:
+def read(settings: DataSettings) -> RawDataset:
     """Of sequences that differ in their public detections alone, one."""
     found = [each for each in find_sequences(settings.source) if each.ground_truth]
     if not found:
@@ -27,7 +27,7 @@ def read(settings: DataSettings) -> Reading:
     sequences: dict[str, Sequence] = {}
     for sequence in found:
         sequences.setdefault(sequence.base_name, sequence)
-    return Reading(_pictures([_with_pictures(each) for each in sequences.values()]))
+    return RawDataset(_pictures([_with_pictures(each) for each in sequences.values()]))
 
 
 def _with_pictures(sequence: Sequence) -> Sequence:
@@ -43,7 +43,7 @@ def _with_pictures(sequence: Sequence) -> Sequence:
     return replace(sequence, images=frames_of_video(video))
 
 
-def _pictures(sequences: list[Sequence]) -> Iterator[Told]:
+def _pictures(sequences: list[Sequence]) -> Iterator[RawImage]:
     for sequence in sequences:
         rows = mottext.read_truth(sequence).rows
         things = _things(rows, sequence.name)
@@ -51,7 +51,7 @@ def _pictures(sequences: list[Sequence]) -> Iterator[Told]:
         missing = {frame: _missing(sequence, frame) for frame in things.keys() - paths.keys()}
         for frame, path in sorted({**paths, **missing}.items()):
             name = f"{sequence.name}/{path.name}"
-            yield Told(path, name, things.get(frame, []), sequence.size or (0, 0))
+            yield RawImage(path, name, things.get(frame, []), sequence.size or (0, 0))
 
 
 def _paths(sequence: Sequence) -> dict[int, Path]:
@@ -67,14 +67,14 @@ def _missing(sequence: Sequence, frame: int) -> Path:
     return sequence.images / f"{frame:06d}.jpg"
 
 
-def _things(rows: MotRows, name: str) -> dict[int, list[Thing]]:
+def _things(rows: MotRows, name: str) -> dict[int, list[RawObject]]:
     """Those of each frame that has any."""
     xyxy = boxes.xywh_to_xyxy(rows.xywh).tolist()
     columns = (rows.classes.tolist(), rows.scores.tolist(), rows.visibility.tolist())
     ids, classes, scores, visibility = rows.ids.tolist(), *columns
     return {
         frame: [
-            Thing(
+            RawObject(
                 tuple(xyxy[row]),
                 _name_of(classes[row]),
                 ignored=classes[row] in _IGNORED or scores[row] == 0,

@@ -15,7 +15,7 @@ Box = tuple[float, float, float, float]
 Entry = dict[str, Any]
 
 
-class Thing(NamedTuple):
+class RawObject(NamedTuple):
     """One object. Its boxes are xyxy, and may be NaN, empty or anywhere."""
 
     box: Box
@@ -26,20 +26,20 @@ class Thing(NamedTuple):
     track: Hashable = None  # who it is
 
 
-class Told(NamedTuple):
+class RawImage(NamedTuple):
     """One picture, which may be missing."""
 
     path: Path
     name: str
-    things: list[Thing]
+    things: list[RawObject]
     size: tuple[int, int] = (0, 0)
     number: int | None = None  # else its place in the data set, from 1
 
 
-class Reading(NamedTuple):
+class RawDataset(NamedTuple):
     """What a reader gives."""
 
-    pictures: Iterable[Told]
+    pictures: Iterable[RawImage]
     names: tuple[str, ...] = ("person",)  # of the classes
     notes: tuple[tuple[str, tuple[str, ...]], ...] = ()  # what is wrong, and examples of it
 

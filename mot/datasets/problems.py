@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 _EXAMPLES = 50  # kept of each kind
 
 
-class Findings:
+class Problems:
     """How often each kind was found, and the first examples."""
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Findings:
             if len(self.examples[kind]) < _EXAMPLES:
                 self.examples[kind].append(example)
 
-    def add(self, other: Findings) -> None:
+    def add(self, other: Problems) -> None:
         for kind, count in other.counts.items():
             self.note(kind, other.examples[kind])
             self.counts[kind] += count - len(other.examples[kind])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mot import boxes as geometry
-from mot.datasets.dataset import DataSet, Picture
+from mot.datasets.dataset import DataSet, ImageRecord
 from mot.types import FloatArray
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
@@ -23,7 +23,7 @@ def counts_of(data: DataSet) -> dict[str, int]:
     }
 
 
-def _beyond(picture: Picture) -> int:
+def _beyond(picture: ImageRecord) -> int:
     """Boxes that reach out of a picture of known size."""
     found = picture.annotations
     boxes = found.boxes[~found.ignored]
@@ -47,7 +47,7 @@ def distributions(data: DataSet) -> dict[str, FloatArray]:
     }
 
 
-def _crowding(picture: Picture) -> FloatArray:
+def _crowding(picture: ImageRecord) -> FloatArray:
     """(N,) how much of each box another one covers at most."""
     boxes = picture.annotations.boxes[~picture.annotations.ignored]
     overlaps = geometry.iou(boxes, boxes)

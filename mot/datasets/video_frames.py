@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mot.errors import MotError, explain
+from mot.errors import MotError, as_user_error
 from mot.home import home
 
 
@@ -40,7 +40,7 @@ def _made_beside(folder: Path) -> Iterator[Path]:
                 filled.rename(folder)
     except OSError as error:
         if not folder.is_dir():
-            raise explain(error, folder) from error
+            raise as_user_error(error, folder) from error
 
 
 def _write_frames(video: Path, folder: Path) -> None:

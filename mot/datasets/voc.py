@@ -8,7 +8,16 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from mot.datasets.config import DataSettings
-from mot.datasets.parsing import Box, Reading, Thing, Told, at, beside, files_in, lines_of
+from mot.datasets.parsing import (
+    Box,
+    RawDataset,
+    RawImage,
+    RawObject,
+    at,
+    beside,
+    files_in,
+    lines_of,
+)
 from mot.errors import MotError
 from mot.files import read_bytes
 from mot.formats.safexml import SafeBuilder
@@ -17,14 +26,14 @@ from mot.imagesize import IMAGE_SUFFIXES
 _HEAD = 1000  # bytes that the first element begins in
 
 
-def read(settings: DataSettings) -> Reading:
+def read(settings: DataSettings) -> RawDataset:
     """`annotations` is the folder of the XML files, or the one that holds `Annotations`."""
     inner = settings.source / "Annotations"
     folder = inner if inner.is_dir() else settings.source
     images = beside(folder, folder.absolute().name, "JPEGImages")
     guesses = [path for path in (images, folder) if path]
     files = _listed(folder, settings.split) if settings.split else files_in(folder, "*.xml")
-    return Reading(_pictures(files, settings.image_folder(guesses)))
+    return RawDataset(_pictures(files, settings.image_folder(guesses)))
 
 
 def _listed(folder: Path, split: str) -> list[Path]:
@@ -36,13 +45,13 @@ def _listed(folder: Path, split: str) -> list[Path]:
     ]
 
 
-def _pictures(files: list[Path], images: Path) -> Iterator[Told]:
+def _pictures(files: list[Path], images: Path) -> Iterator[RawImage]:
     for path in files:
         with at(path):
             root = _parse(path)
             name = _file_name(root, path)
             things = [_thing(each) for each in root.iter("object")]
-            yield Told(images / name, name, things, _size(root))
+            yield RawImage(images / name, name, things, _size(root))
 
 
 def _parse(path: Path) -> Element:
@@ -68,9 +77,9 @@ def _size(root: Element) -> tuple[int, int]:
     return (int(sides[0]), int(sides[1])) if all(side.isdecimal() for side in sides) else (0, 0)
 
 
-def _thing(element: Element) -> Thing:
+def _thing(element: Element) -> RawObject:
     name = (element.findtext("name") or "").strip()
-    return Thing(_box(element), name, (element.findtext("difficult") or "0").strip() == "1")
+    return RawObject(_box(element), name, (element.findtext("difficult") or "0").strip() == "1")
 
 
 def _box(element: Element) -> Box:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mot import boxes as geometry
-from mot.datasets.dataset import DataSet, Picture
+from mot.datasets.dataset import DataSet, ImageRecord
 from mot.formats.coco import document, numbered
 from mot.formats.model import plain
 from mot.types import FloatArray
@@ -46,14 +46,14 @@ def folder_of(data: DataSet) -> Path:
     return Path(os.path.commonpath([picture.path.absolute().parent for picture in data]))
 
 
-def _image_entry(number: int, picture: Picture, images: Path) -> dict[str, Any]:
+def _image_entry(number: int, picture: ImageRecord, images: Path) -> dict[str, Any]:
     name = Path(os.path.relpath(picture.path.absolute(), images.absolute())).as_posix()
     width, height = picture.size
     size = {"width": width, "height": height} if width and height else {}
     return {"id": number, "file_name": name, **size}
 
 
-def _annotation_entries(number: int, picture: Picture) -> Iterator[dict[str, Any]]:
+def _annotation_entries(number: int, picture: ImageRecord) -> Iterator[dict[str, Any]]:
     found = picture.annotations
     boxes, visible = _xywh(found.boxes), _xywh(found.visible)
     shares = [float(str(share)) for share in found.told_shares]

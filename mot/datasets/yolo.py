@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mot.datasets.config import DataSettings
 from mot.datasets.images import size_of
-from mot.datasets.parsing import Box, Reading, Thing, Told, at, beside, lines_of
+from mot.datasets.parsing import Box, RawDataset, RawImage, RawObject, at, beside, lines_of
 from mot.errors import MotError
 from mot.files import read_bytes
 from mot.imagesize import IMAGE_SUFFIXES
@@ -17,7 +17,7 @@ _NAME_FILES = ("classes.txt", "obj.names", "data.yaml", "dataset.yaml")
 _YAML_NAMES = re.compile(rb"^names:[ \t]*(\[.*?\]|(?:\s*\n[ \t]*(?:-|\d+[ \t]*:).*)+)", re.M | re.S)
 
 
-def read(settings: DataSettings) -> Reading:
+def read(settings: DataSettings) -> RawDataset:
     """`annotations` is `labels`, a part of it, or the folder with `labels` and `images` in it.
     A picture without a text has nobody in it."""
     inner = settings.source / "labels"
@@ -28,7 +28,7 @@ def read(settings: DataSettings) -> Reading:
         path for path in (beside(folder, "labels", "images"), folder) if path
     )
     names = _names(folder, settings)
-    return Reading(_pictures(folder, images, names), names)
+    return RawDataset(_pictures(folder, images, names), names)
 
 
 def _names(folder: Path, settings: DataSettings) -> tuple[str, ...]:
@@ -53,18 +53,18 @@ def _yaml_names(path: Path) -> tuple[str, ...]:
     return tuple(word.split(" #")[0].strip().strip("'\"") for word in words if word.strip())
 
 
-def _pictures(folder: Path, images: Path, names: tuple[str, ...]) -> Iterator[Told]:
+def _pictures(folder: Path, images: Path, names: tuple[str, ...]) -> Iterator[RawImage]:
     """Those that are there, and those that only have labels."""
     labels = {_key(path, folder): path for path in folder.rglob("*.txt") if _is_label(path)}
     paths = {_key(p, images): p for p in images.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES}
     for key in sorted(labels.keys() | paths.keys()):
         path = paths.get(key)
         if path is None:
-            yield Told(images / f"{key}.jpg", f"{key}.jpg", [])
+            yield RawImage(images / f"{key}.jpg", f"{key}.jpg", [])
             continue
         size = size_of(path)
         things = [_thing(*line, size, names) for line in _lines(labels.get(key))]
-        yield Told(path, path.relative_to(images).as_posix(), things, size or (0, 0))
+        yield RawImage(path, path.relative_to(images).as_posix(), things, size or (0, 0))
 
 
 def _key(path: Path, folder: Path) -> str:
@@ -79,7 +79,9 @@ def _lines(path: Path | None) -> Iterator[tuple[str, str]]:
     return lines_of(path) if path else iter(())
 
 
-def _thing(place: str, line: str, size: tuple[int, int] | None, names: tuple[str, ...]) -> Thing:
+def _thing(
+    place: str, line: str, size: tuple[int, int] | None, names: tuple[str, ...]
+) -> RawObject:
     words = line.split()
     with at(place):
         if len(words) not in (5, 6):
@@ -89,12 +91,12 @@ def _thing(place: str, line: str, size: tuple[int, int] | None, names: tuple[str
 
 def thing_of(
     number: str, shares: list[str], size: tuple[int, int] | None, names: tuple[str, ...]
-) -> Thing:
+) -> RawObject:
     """Of the class and the four shares; in a picture that cannot be read the box has no place."""
     if not number.isdecimal() or int(number) >= len(names):
         known = f"the {len(names)} known are {', '.join(names[:5])}"
         raise ValueError(f"class {number[:20]} has no name ({known}): add classes.txt")
-    return Thing(_box(shares, size or (1, 1)), names[int(number)])
+    return RawObject(_box(shares, size or (1, 1)), names[int(number)])
 
 
 def _box(words: list[str], size: tuple[int, int]) -> Box:

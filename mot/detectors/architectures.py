@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class FamilySettings(DetectorSettings):
+class ArchitectureSettings(DetectorSettings):
     """What is fixed once a network is trained; a file that tells these wins over them."""
 
     names: tuple[str, ...] = ("person",)  # of its classes; or coco, or coco91: torchvision's COCO
@@ -36,21 +36,21 @@ class FamilySettings(DetectorSettings):
 
 
 @dataclass(frozen=True, slots=True)
-class Yolov3Settings(FamilySettings):
+class Yolov3Settings(ArchitectureSettings):
     backbone: str = "darknet53"
     anchors: str = "person"  # or coco: Darknet's, or nine pairs of pixels
     neck_width: int = 512  # channels at the coarsest level; each finer one has half as many
 
 
 @dataclass(frozen=True, slots=True)
-class RetinanetSettings(FamilySettings):
+class RetinanetSettings(ArchitectureSettings):
     anchors: str = "person"  # or coco: torchvision's
     variant: str = "torchvision"  # torchvision-v2, mmdetection
     norm_epsilon: float = 1e-5  # of the backbone's batch norms
 
 
 @dataclass(frozen=True, slots=True)
-class FasterrcnnSettings(FamilySettings):
+class FasterrcnnSettings(ArchitectureSettings):
     backbone: str = "mobilenet_v2"
     anchors: str = "person"  # or coco: torchvision's
     variant: str = "torchvision"  # torchvision-v2, torchvision-mobile, mmdetection
@@ -61,18 +61,18 @@ class FasterrcnnSettings(FamilySettings):
 
 
 @dataclass(frozen=True, slots=True)
-class FcosSettings(FamilySettings):
+class FcosSettings(ArchitectureSettings):
     norm_epsilon: float = 1e-5  # of the backbone's batch norms
 
 
 @dataclass(frozen=True, slots=True)
-class SsdSettings(FamilySettings):
+class SsdSettings(ArchitectureSettings):
     backbone: str = "mobilenet_v2"  # or mobilenet_v3_large: SSDLite; vgg16: SSD300
     anchors: str = "person"  # or coco: torchvision's
 
 
 @dataclass(frozen=True, slots=True)
-class CfgSettings(FamilySettings):
+class CfgSettings(ArchitectureSettings):
     """Of a network that a Darknet `.cfg` draws, to be trained."""
 
     network: str = "person"  # a file, one of `mot/configs/networks`, or the text itself
@@ -81,7 +81,7 @@ class CfgSettings(FamilySettings):
 
 
 @dataclass(frozen=True, slots=True)
-class FairmotSettings(FamilySettings):
+class FairmotSettings(ArchitectureSettings):
     backbone: str = "dla34"
     neck: str = "dla"  # or fpn, a light one
     neck_width: int = 64  # channels of fpn's map; dla's is as wide as the backbone's finest
@@ -100,7 +100,7 @@ class JdeSettings(Yolov3Settings):
     layers: tuple[int, ...] = ()  # of a drawing, whose maps the regions are cut out of
 
 
-FAMILIES: dict[str, type[FamilySettings]] = {
+ARCHITECTURES: dict[str, type[ArchitectureSettings]] = {
     "yolov3": Yolov3Settings,
     "retinanet": RetinanetSettings,
     "fasterrcnn": FasterrcnnSettings,
@@ -129,10 +129,10 @@ class LoadedModel(NamedTuple):
     model: nn.Module
     spec: InputSpec
     names: tuple[str, ...]
-    settings: FamilySettings  # as the file has them, where it tells
+    settings: ArchitectureSettings  # as the file has them, where it tells
 
 
-def build(settings: FamilySettings) -> NetworkDetector:
+def build(settings: ArchitectureSettings) -> NetworkDetector:
     """A detector of any family."""
     if not settings.weights:
         return _without_weights(settings)
@@ -145,9 +145,9 @@ def build(settings: FamilySettings) -> NetworkDetector:
     return NetworkDetector(network, settings)
 
 
-def _without_weights(settings: FamilySettings) -> NetworkDetector:
+def _without_weights(settings: ArchitectureSettings) -> NetworkDetector:
     """Of FairMOT's kind one network comes with mot."""
-    family = family_of(settings)
+    family = architecture_of(settings)
     if not isinstance(settings, FairmotSettings):
         raise MotError(f"{family} needs weights: --weights FILE, or --detector FILE.safetensors")
     from mot.detectors import built_in as person
@@ -161,22 +161,22 @@ def build_file(settings: FileSettings) -> NetworkDetector:
     return build(_family_in(settings))
 
 
-def _family_in(settings: FileSettings) -> FamilySettings:
+def _family_in(settings: FileSettings) -> ArchitectureSettings:
     path = Path(settings.model)
     family = str(read_metadata(path).get("architecture"))
-    if family not in FAMILIES:
+    if family not in ARCHITECTURES:
         raise MotError(f"{path}: tells no architecture: --detector NAME --weights {path}")
     told = common_settings(settings)
     if told["weights"]:
         raise MotError(f"--weights {told['weights']}: {path} has its own: give one of the two")
-    return FAMILIES[family](**{**told, "weights": str(path)})
+    return ARCHITECTURES[family](**{**told, "weights": str(path)})
 
 
-def load_model(settings: FamilySettings | FileSettings) -> LoadedModel:
+def load_model(settings: ArchitectureSettings | FileSettings) -> LoadedModel:
     """The network in float32 on the CPU; untrained where no weights are named."""
     if isinstance(settings, FileSettings):
         settings = _family_in(settings)
-    module = _module(family_of(settings))
+    module = _module(architecture_of(settings))
     path = None
     if settings.weights:
         settings, path = as_trained(settings)
@@ -190,9 +190,9 @@ def load_model(settings: FamilySettings | FileSettings) -> LoadedModel:
     return LoadedModel(model, spec, class_names(settings), settings)
 
 
-def as_trained(settings: FamilySettings) -> tuple[FamilySettings, Path]:
+def as_trained(settings: ArchitectureSettings) -> tuple[ArchitectureSettings, Path]:
     """The settings with what the weights tell of themselves, and where they lie."""
-    family = family_of(settings)
+    family = architecture_of(settings)
     path, known = find_published(settings.weights, family)
     if path.suffix == ".safetensors":
         known = _told_by(path, family)
@@ -201,7 +201,7 @@ def as_trained(settings: FamilySettings) -> tuple[FamilySettings, Path]:
     return dataclasses.replace(settings, **{**known, **given}), path
 
 
-def metadata_of(settings: FamilySettings) -> dict[str, Any]:
+def metadata_of(settings: ArchitectureSettings) -> dict[str, Any]:
     """What `save_weights` should write beside the weights of a network with these settings."""
     if isinstance(settings, CfgSettings | JdeSettings) and settings.network:
         settings = _module("cfg").complete(settings)  # the file outlives its .cfg
@@ -209,7 +209,7 @@ def metadata_of(settings: FamilySettings) -> dict[str, Any]:
     values = dataclasses.asdict(settings)
     trained = {key: value for key, value in values.items() if key not in ours}
     return {
-        "architecture": family_of(settings),
+        "architecture": architecture_of(settings),
         "settings": trained,
         "names": class_names(settings),
     }
@@ -223,10 +223,10 @@ def _told_by(path: Path, family: str) -> dict[str, Any]:
     values = metadata.get("settings", {})
     if not isinstance(values, Mapping):
         raise MotError(f"{path}: its settings are no table")
-    return {key: _checked(path, FAMILIES[family], key, value) for key, value in values.items()}
+    return {key: _checked(path, ARCHITECTURES[family], key, value) for key, value in values.items()}
 
 
-def _checked(path: Path, kind: type[FamilySettings], key: str, value: Any) -> Any:
+def _checked(path: Path, kind: type[ArchitectureSettings], key: str, value: Any) -> Any:
     """A setting of a file that anyone may have written."""
     defaults = {field.name: field.default for field in dataclasses.fields(kind)}
     trained = {"width", "height"} | defaults.keys() - {
@@ -240,11 +240,11 @@ def _checked(path: Path, kind: type[FamilySettings], key: str, value: Any) -> An
     return value
 
 
-def family_of(settings: FamilySettings) -> str:
-    return next(name for name, kind in FAMILIES.items() if kind is type(settings))
+def architecture_of(settings: ArchitectureSettings) -> str:
+    return next(name for name, kind in ARCHITECTURES.items() if kind is type(settings))
 
 
-def class_names(settings: FamilySettings) -> tuple[str, ...]:
+def class_names(settings: ArchitectureSettings) -> tuple[str, ...]:
     return classes_of(settings.names).names
 
 

@@ -24,9 +24,9 @@ _SHADOW = 127  # the subtractor's grey level for shadows; moving things are 255
 class MotionSettings:
     width: int = 640  # pixels that pictures are shrunk to
     history: int = 300  # frames that the background is learned over
-    least_height: float = 0.05  # of a person, as a share of the picture's height
+    min_height: float = 0.05  # of a person, as a share of the picture's height
     widest: float = 1.1  # width / height; people are upright
-    least_fill: float = 0.3  # share of the box that moves
+    min_fill: float = 0.3  # share of the box that moves
 
 
 class MotionDetector:
@@ -65,7 +65,7 @@ class MotionDetector:
         """(N, 4) xyxy and how much of each box moves, from left, top, width, height, area."""
         left, top, width, height, area = stats.T
         fill = area / np.maximum(width * height, 1)
-        likely = height >= self.settings.least_height * picture_height
-        likely &= (width <= self.settings.widest * height) & (fill >= self.settings.least_fill)
+        likely = height >= self.settings.min_height * picture_height
+        likely &= (width <= self.settings.widest * height) & (fill >= self.settings.min_fill)
         corners = np.stack([left, top, left + width, top + height], axis=1)[likely]
         return corners, np.minimum(1, 0.3 + fill[likely])

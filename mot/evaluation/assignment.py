@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from mot.evaluation.scene import EPS, Mask, Scene, Values, frames_at_once
+from mot.evaluation.scene import EPS, Mask, SequencePairs, Values, frames_at_once
 from mot.types import IntArray
 
 _MARGIN = 1e-9  # scores that differ by less may be ties, which only the same algorithm breaks alike
@@ -66,7 +66,7 @@ def settle_few(left: list[int], right: list[int], scores: list[float]) -> list[i
     return chosen
 
 
-def best_pairs_by_frame(scene: Scene, scores: Values) -> Mask:
+def best_pairs_by_frame(scene: SequencePairs, scores: Values) -> Mask:
     """Which of the scene's pairs make the best choice in their frames.
 
     Where choices are equally good, the Hungarian algorithm on the frame's whole matrix decides, as
@@ -84,7 +84,7 @@ def best_pairs_by_frame(scene: Scene, scores: Values) -> Mask:
     return chosen
 
 
-def hungarian(scene: Scene, frame: int, pairs: slice, scores: Values) -> Mask:
+def hungarian(scene: SequencePairs, frame: int, pairs: slice, scores: Values) -> Mask:
     """Which of a frame's pairs the Hungarian algorithm chooses."""
     matrix = scene.dense(frame, pairs, scores)
     rows, columns = linear_sum_assignment(-matrix)

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from mot.evaluation.assignment import hungarian, settle_few
-from mot.evaluation.scene import EPS, Mask, Scene
+from mot.evaluation.scene import EPS, Mask, SequencePairs
 from mot.types import IntArray
 
 THRESHOLD = 0.5
@@ -86,7 +86,7 @@ class ClearCounts:
         }
 
 
-def match_clear(scene: Scene) -> ClearMatches:
+def match_clear(scene: SequencePairs) -> ClearMatches:
     """Match frame after frame: first who was matched in the last one, then by overlap."""
     pairs = scene.pairs
     close = np.flatnonzero(pairs.iou >= THRESHOLD - EPS)
@@ -98,7 +98,7 @@ def match_clear(scene: Scene) -> ClearMatches:
     return _describe(scene, np.flatnonzero(chosen))
 
 
-def _match_contested(scene: Scene, contested: IntArray, chosen: Mask) -> None:
+def _match_contested(scene: SequencePairs, contested: IntArray, chosen: Mask) -> None:
     """Choose among the pairs that exclude each other, frame after frame."""
     pairs, frames = scene.pairs, scene.pair_frames
     before = _pairs_before(scene)
@@ -114,7 +114,7 @@ def _match_contested(scene: Scene, contested: IntArray, chosen: Mask) -> None:
             chosen[here[best]] = True
 
 
-def _match_frame(scene: Scene, frame: int, before: IntArray, chosen: Mask) -> None:
+def _match_frame(scene: SequencePairs, frame: int, before: IntArray, chosen: Mask) -> None:
     """The whole frame by the Hungarian algorithm, for the sake of its ties."""
     pairs = scene.pairs_of(slice(frame, frame + 1))
     stays = (before[pairs] >= 0) & chosen[before[pairs]]
@@ -122,13 +122,13 @@ def _match_frame(scene: Scene, frame: int, before: IntArray, chosen: Mask) -> No
     chosen[pairs] = hungarian(scene, frame, pairs, scores)
 
 
-def _steps(scene: Scene) -> IntArray:
+def _steps(scene: SequencePairs) -> IntArray:
     """(frames,) numbers the frames in which both sides have boxes; the others are passed over."""
     both = (scene.truth.per_frame > 0) & (scene.result.per_frame > 0)
     return np.cumsum(both) - 1
 
 
-def _pairs_before(scene: Scene) -> IntArray:
+def _pairs_before(scene: SequencePairs) -> IntArray:
     """(E,) the pair of the same two people in the last step; -1 where they did not overlap."""
     people, step = scene.people_pairs, _steps(scene)[scene.pair_frames]
     order = np.lexsort((step, people))
@@ -138,7 +138,7 @@ def _pairs_before(scene: Scene) -> IntArray:
     return before
 
 
-def _describe(scene: Scene, matched: IntArray) -> ClearMatches:
+def _describe(scene: SequencePairs, matched: IntArray) -> ClearMatches:
     truth_ids = scene.truth.ids[scene.pairs.truth[matched]]
     result_ids = scene.result.ids[scene.pairs.result[matched]]
     steps = _steps(scene)[scene.pair_frames[matched]]
@@ -153,7 +153,7 @@ def _describe(scene: Scene, matched: IntArray) -> ClearMatches:
     return ClearMatches(matched, is_switch, is_fragment, before)
 
 
-def count_clear(scene: Scene, matches: ClearMatches) -> ClearCounts:
+def count_clear(scene: SequencePairs, matches: ClearMatches) -> ClearCounts:
     tp = len(matches.pairs)
     counts = {"tp": tp, "fn": len(scene.truth) - tp, "fp": len(scene.result) - tp}
     if scene.is_one_sided:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from mot.evaluation.assignment import best_pairs_by_frame
-from mot.evaluation.scene import EPS, Scene, Values
+from mot.evaluation.scene import EPS, SequencePairs, Values
 from mot.evaluation.sums import sums_of_result, sums_of_truth
 from mot.types import IntArray
 
@@ -68,7 +68,7 @@ class HotaCounts:
         return means | first | {"HOTALocA(0)": first["HOTA(0)"] * first["LocA(0)"]}
 
 
-def match_hota(scene: Scene) -> HotaMatches:
+def match_hota(scene: SequencePairs) -> HotaMatches:
     """Match each frame for the best association over the whole sequence."""
     pairs = scene.pairs
     people = scene.people_pairs
@@ -86,7 +86,7 @@ def match_hota(scene: Scene) -> HotaMatches:
     return HotaMatches(chosen, level, couple, count, ass_a, count / of_true, count / of_tracked)
 
 
-def _alignment(scene: Scene, people: IntArray) -> Values:
+def _alignment(scene: SequencePairs, people: IntArray) -> Values:
     """Of each pair: how well its two people fit over the whole sequence, in (0, 1]."""
     pairs = scene.pairs
     together = sums_of_result(scene)[pairs.result] + sums_of_truth(scene)[pairs.truth] - pairs.iou
@@ -104,7 +104,7 @@ def _at_least(histogram: Values) -> Values:
     return np.cumsum(histogram[..., :0:-1], axis=-1)[..., ::-1]
 
 
-def count_hota(scene: Scene, matches: HotaMatches) -> HotaCounts:
+def count_hota(scene: SequencePairs, matches: HotaMatches) -> HotaCounts:
     steps = len(ALPHAS) + 1
     tp = _at_least(np.bincount(matches.level, minlength=steps).astype(np.float64))
     matched = scene.pairs.iou[matches.pairs]

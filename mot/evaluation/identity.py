@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mot.evaluation.assignment import most_in_common
-from mot.evaluation.scene import Mask, Scene
+from mot.evaluation.scene import Mask, SequencePairs
 
 THRESHOLD = 0.5
 
@@ -32,7 +32,7 @@ class IdentityCounts:
         }
 
 
-def match_identity(scene: Scene) -> Mask:
+def match_identity(scene: SequencePairs) -> Mask:
     """Which of the scene's pairs are of a person and of the id that stands for it."""
     close = scene.pairs.iou >= THRESHOLD
     couples, couple = np.unique(scene.people_pairs[close], return_inverse=True)
@@ -43,7 +43,7 @@ def match_identity(scene: Scene) -> Mask:
     return chosen
 
 
-def count_identity(scene: Scene, matches: Mask) -> IdentityCounts:
+def count_identity(scene: SequencePairs, matches: Mask) -> IdentityCounts:
     tp = int(matches.sum())
     return IdentityCounts(tp, len(scene.truth) - tp, len(scene.result) - tp)
 

@@ -10,7 +10,7 @@ import numpy as np
 from mot import boxes
 from mot.errors import MotError, nearest
 from mot.evaluation.assignment import best_pairs_by_frame
-from mot.evaluation.scene import EPS, Mask, Scene, chosen_scene, make_scene
+from mot.evaluation.scene import EPS, Mask, SequencePairs, chosen_scene, make_scene
 from mot.motfile import MotRows
 
 _OVERLAP = 0.5
@@ -107,7 +107,9 @@ def guess_protocol(name: str, truth: MotRows) -> Protocol:
     return PROTOCOLS["mot17" if has_classes else "mot15"]
 
 
-def prepare(truth: MotRows, result: MotRows, length: int, protocol: Protocol) -> dict[str, Scene]:
+def prepare(
+    truth: MotRows, result: MotRows, length: int, protocol: Protocol
+) -> dict[str, SequencePairs]:
     """The scene to score of each class."""
     counts = truth.scores.astype(np.int64) != 0  # a flag of 0.5 is 0, as TrackEval reads it
     if protocol.is_multi_class:
@@ -122,7 +124,7 @@ def prepare(truth: MotRows, result: MotRows, length: int, protocol: Protocol) ->
 
 def _prepare_pedestrians(
     truth: MotRows, result: MotRows, length: int, protocol: Protocol, counts: Mask
-) -> Scene:
+) -> SequencePairs:
     """Match with every row, zero-marked ones too; drop the results on distractors; then the truth
     that does not count."""
     scene = make_scene(truth, result, length)
@@ -138,7 +140,7 @@ def _prepare_pedestrians(
 
 def _prepare_class(
     truth: MotRows, result: MotRows, length: int, number: int, protocol: Protocol, counts: Mask
-) -> Scene:
+) -> SequencePairs:
     """One of several classes. Unmatched results that lie by more than half in a region that is
     ignored are dropped: boxes of the classes that are not told apart, and crowds."""
     is_region = np.isin(truth.classes, protocol.regions) | ~counts
@@ -151,12 +153,12 @@ def _prepare_class(
     return replace(chosen, lies_in_columns=True)
 
 
-def _best_overlaps(scene: Scene) -> Mask:
+def _best_overlaps(scene: SequencePairs) -> Mask:
     close = scene.pairs.iou >= _OVERLAP - EPS
     return best_pairs_by_frame(scene, np.where(close, scene.pairs.iou, 0.0))
 
 
-def _inside(regions: Scene, truth: MotRows, result: MotRows) -> Mask:
+def _inside(regions: SequencePairs, truth: MotRows, result: MotRows) -> Mask:
     """(result boxes,) that lie by more than half in one region."""
     pairs = regions.pairs
     region = boxes.xywh_to_xyxy(truth.xywh[regions.truth.rows[pairs.truth]])

@@ -25,7 +25,7 @@ _BLOCK = 1 << 16  # boxes, or pairs to try, at a time: the temporaries stay in t
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Side:
+class BoxTable:
     """The boxes of the ground truth, or of a result: by frame, within it in the file's order."""
 
     frames: IntArray  # (N,) from 0
@@ -67,12 +67,12 @@ class Pairs:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scene:
+class SequencePairs:
     """One sequence and one class, ready to be scored."""
 
     length: int  # frames
-    truth: Side
-    result: Side
+    truth: BoxTable
+    result: BoxTable
     pairs: Pairs
     lies_in_columns: bool = False  # as TrackEval's matrices do: it decides how sums are rounded
 
@@ -109,17 +109,17 @@ class Scene:
         return slice(*np.searchsorted(self.pairs.truth, edges).tolist())
 
 
-def side_of(rows: MotRows, length: int, kept: Mask | None = None) -> Side:
+def side_of(rows: MotRows, length: int, kept: Mask | None = None) -> BoxTable:
     """The kept rows of a file, all by default, in the order of their frames."""
     chosen = np.flatnonzero(kept) if kept is not None else np.arange(len(rows))
     order = chosen[np.argsort(rows.frames[chosen], kind="stable")]
     frames = rows.frames[order] - 1
     names, ids = np.unique(rows.ids[order], return_inverse=True)
     starts = np.searchsorted(frames, np.arange(length + 1))
-    return Side(frames, ids, order, starts, names)
+    return BoxTable(frames, ids, order, starts, names)
 
 
-def chosen_scene(scene: Scene, truth_kept: Mask, result_kept: Mask) -> Scene:
+def chosen_scene(scene: SequencePairs, truth_kept: Mask, result_kept: Mask) -> SequencePairs:
     """The scene with the kept boxes alone."""
     if truth_kept.all() and result_kept.all():
         return scene
@@ -130,16 +130,16 @@ def chosen_scene(scene: Scene, truth_kept: Mask, result_kept: Mask) -> Scene:
         pairs.iou,
     )
     truth, result = _chosen_boxes(scene.truth, truth_kept), _chosen_boxes(scene.result, result_kept)
-    return Scene(scene.length, truth, result, renumbered)
+    return SequencePairs(scene.length, truth, result, renumbered)
 
 
-def _chosen_boxes(side: Side, kept: Mask) -> Side:
+def _chosen_boxes(side: BoxTable, kept: Mask) -> BoxTable:
     """The side with the kept boxes alone; people with none left are no longer counted."""
     if kept.all():
         return side
     names, ids = np.unique(side.ids[kept], return_inverse=True)
     starts = np.concatenate([[0], np.cumsum(kept)])[side.starts]
-    return Side(side.frames[kept], ids, side.rows[kept], starts, side.names[names])
+    return BoxTable(side.frames[kept], ids, side.rows[kept], starts, side.names[names])
 
 
 def make_scene(
@@ -148,7 +148,7 @@ def make_scene(
     length: int,
     truth_kept: Mask | None = None,
     result_kept: Mask | None = None,
-) -> Scene:
+) -> SequencePairs:
     truth, result = (
         side_of(truth_rows, length, truth_kept),
         side_of(result_rows, length, result_kept),
@@ -158,10 +158,10 @@ def make_scene(
         for frames in frames_at_once(truth, result)
     ]
     pairs = Pairs(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
-    return Scene(length, truth, result, pairs)
+    return SequencePairs(length, truth, result, pairs)
 
 
-def frames_at_once(truth: Side, result: Side) -> list[slice]:
+def frames_at_once(truth: BoxTable, result: BoxTable) -> list[slice]:
     """Runs of frames with so many boxes as stay in the cache together."""
     boxes_before = truth.starts + result.starts
     marks = np.arange(_BLOCK, boxes_before[-1], _BLOCK)
@@ -170,7 +170,7 @@ def frames_at_once(truth: Side, result: Side) -> list[slice]:
 
 
 def _overlaps_in(
-    frames: slice, truth: Side, truth_xywh: Values, result: Side, result_xywh: Values
+    frames: slice, truth: BoxTable, truth_xywh: Values, result: BoxTable, result_xywh: Values
 ) -> Overlaps:
     """The pairs of some frames' boxes that share an area.
 
@@ -192,7 +192,7 @@ def _overlaps_in(
     return some + first, others + other_first, iou
 
 
-def _boxes_in(frames: slice, side: Side, xywh: Values) -> tuple[int, Values, IntArray]:
+def _boxes_in(frames: slice, side: BoxTable, xywh: Values) -> tuple[int, Values, IntArray]:
     """The first box of the frames, the corners of all (4, N) and their frames."""
     here = slice(int(side.starts[frames.start]), int(side.starts[frames.stop]))
     corners = boxes.xywh_to_xyxy(xywh[side.rows[here]]).T.astype(np.float64, copy=False)

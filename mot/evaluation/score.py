@@ -9,7 +9,7 @@ from mot.evaluation.clear import ClearCounts, ClearMatches, combine_clear, count
 from mot.evaluation.hota import HotaCounts, HotaMatches, combine_hota, count_hota, match_hota
 from mot.evaluation.identity import IdentityCounts, combine_identity, count_identity, match_identity
 from mot.evaluation.protocols import Protocol, prepare
-from mot.evaluation.scene import Mask, Scene
+from mot.evaluation.scene import Mask, SequencePairs
 from mot.motfile import MotRows
 
 Metrics = dict[str, float]  # rates as fractions, counts as whole numbers
@@ -19,7 +19,7 @@ Metrics = dict[str, float]  # rates as fractions, counts as whole numbers
 class Matches:
     """Who was matched to whom in a scene, for each family of metrics."""
 
-    scene: Scene
+    scene: SequencePairs
     hota: HotaMatches
     clear: ClearMatches
     identity: Mask
@@ -42,7 +42,7 @@ class Score:
         return self.hota.values() | self.clear.values() | self.identity.values() | self.counts
 
 
-def match(scene: Scene) -> Matches:
+def match(scene: SequencePairs) -> Matches:
     return Matches(scene, match_hota(scene), match_clear(scene), match_identity(scene))
 
 

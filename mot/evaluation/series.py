@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from mot.evaluation.hota import ALPHAS
-from mot.evaluation.scene import Scene, Values
+from mot.evaluation.scene import SequencePairs, Values
 from mot.evaluation.score import Matches
 from mot.types import IntArray
 
@@ -37,7 +37,7 @@ def by_block_and_person(matches: Matches, block: int) -> Values:
     return _collect(matches, of_truth, of_result, blocks * people).reshape(blocks, people, COLUMNS)
 
 
-def _person_of_results(scene: Scene, matches: Matches) -> IntArray:
+def _person_of_results(scene: SequencePairs, matches: Matches) -> IntArray:
     person = np.full(len(scene.result), scene.truth.people)
     pairs = scene.pairs[matches.hota.pairs]
     person[pairs.result] = scene.truth.ids[pairs.truth]

@@ -13,14 +13,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from mot.evaluation.scene import Scene, Side, Values
+from mot.evaluation.scene import BoxTable, SequencePairs, Values
 from mot.types import IntArray
 
 Entries = tuple[Values, IntArray, IntArray]  # the values of a matrix, their rows and columns
 _BLOCK = 1 << 17  # numbers laid out at a time
 
 
-def sums_of_truth(scene: Scene) -> Values:
+def sums_of_truth(scene: SequencePairs) -> Values:
     """(truth boxes,) the sums of the overlaps of each."""
     found, mine = scene.pairs, scene.truth
     others = found.result - scene.result.starts[:-1][mine.frames[found.truth]]
@@ -32,7 +32,7 @@ def sums_of_truth(scene: Scene) -> Values:
     return _alone_in_lanes(sums, mine, (found.iou, found.truth, others), widths)
 
 
-def sums_of_result(scene: Scene) -> Values:
+def sums_of_result(scene: SequencePairs) -> Values:
     """(result boxes,) the sums of the overlaps of each."""
     found, mine = scene.pairs, scene.result
     others = found.truth - scene.truth.starts[:-1][mine.frames[found.result]]
@@ -43,7 +43,7 @@ def sums_of_result(scene: Scene) -> Values:
     return _alone_in_lanes(sums, mine, (found.iou, found.result, others), widths)
 
 
-def _alone_in_lanes(sums: Values, mine: Side, entries: Entries, widths: IntArray) -> Values:
+def _alone_in_lanes(sums: Values, mine: BoxTable, entries: Entries, widths: IntArray) -> Values:
     """A matrix with one box on this side lies in one piece either way."""
     alone = (mine.per_frame == 1)[mine.frames]
     if alone[entries[1]].any():

@@ -19,7 +19,7 @@ _ROW_COLUMNS = 7
 _SAME_PLACE = 0.2  # pixels, for files that round differently
 
 
-def read_looking_detections(
+def read_detections_with_embeddings(
     path: str | Path, embeddings: str | Path | None
 ) -> dict[int, Detections]:
     """The detections of each frame, with what they look like where a file of it is given."""

@@ -190,7 +190,7 @@ def _per_channel(path: Path, name: str, told: Any) -> npt.NDArray[np.float64]:
     return numbers
 
 
-def with_looks(
+def attach_embeddings(
     detected: Iterable[tuple[Frame, Detections]],
     embedder: Embedder,
     anew: bool = True,

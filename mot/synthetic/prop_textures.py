@@ -235,7 +235,7 @@ def _van(prop: Prop, scale: float, rng: np.random.Generator) -> Image:
     return picture
 
 
-PROP_ART: dict[str, Art] = {
+PROP_TEXTURES: dict[str, Art] = {
     "lamp": _lamp,
     "sign": _sign,
     "bollard": _bollard,

@@ -9,7 +9,7 @@ import numpy as np
 from mot.opencv import cv2
 from mot.synthetic.camera import Array, Camera
 from mot.synthetic.layout import Prop
-from mot.synthetic.prop_textures import PROP_ART
+from mot.synthetic.prop_textures import PROP_TEXTURES
 from mot.synthetic.scenes import stream
 from mot.types import Image
 
@@ -29,7 +29,7 @@ class Stage:
     def __init__(self, props: list[Prop], camera: Camera, seed: int) -> None:
         self.props = props
         self._pictures = [
-            PROP_ART[prop.kind](prop, 1.2 * camera.focal / prop.y, stream(seed, "prop", index))
+            PROP_TEXTURES[prop.kind](prop, 1.2 * camera.focal / prop.y, stream(seed, "prop", index))
             for index, prop in enumerate(props)
         ]
         self._camera: Camera | None = None

@@ -14,7 +14,7 @@ _SIZE = 64  # of an embedding
 _MERGE = 0.75  # two detections that overlap more become one, as in non-maximum suppression
 
 
-class Spotter:
+class SimulatedDetector:
     """Misses the hidden and the small more often, and for several frames in a row."""
 
     def __init__(self, scene: Scene, seed: int, size: tuple[int, int]) -> None:

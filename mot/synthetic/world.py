@@ -14,7 +14,7 @@ from mot.synthetic.figures import cover, estimate_visibility, prop_boxes, see_pe
 from mot.synthetic.layout import make_layout
 from mot.synthetic.painter import Owners, Painter
 from mot.synthetic.scenes import SCENES, Scene
-from mot.synthetic.simulated_detector import Spotter
+from mot.synthetic.simulated_detector import SimulatedDetector
 from mot.types import Detections, FloatArray, Frame, IntArray
 
 
@@ -55,7 +55,7 @@ class World:
     def moments(self, frames: int | None = None) -> Iterator[Moment]:
         """From the first frame on, without end if `frames` is None; each call begins anew."""
         crowd = Crowd(self._layout, self.seed)
-        spotter = Spotter(self.scene, self.seed, self.size)
+        spotter = SimulatedDetector(self.scene, self.seed, self.size)
         painter = Painter(self._layout, self.seed) if self.render else None
         index = 0
         while frames is None or index < frames:
@@ -64,7 +64,7 @@ class World:
             crowd.step(1 / self.fps)
 
     def _moment(
-        self, index: int, crowd: Crowd, spotter: Spotter, painter: Painter | None
+        self, index: int, crowd: Crowd, spotter: SimulatedDetector, painter: Painter | None
     ) -> Moment:
         time = (index - 1) / self.fps
         camera = self._path.at(time)

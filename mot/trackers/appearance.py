@@ -68,8 +68,8 @@ class AppearanceTracker(Tracker):
     uses_embeddings = True
     needs_embeddings = False
     uses_motion = False  # the filter's distances are a gate, or a part of the cost
-    looks_weight = 1.0  # of the cosine distances in the cost; the filter's have the rest
-    looks_share = 0.0  # of the cosine distances that come on top of another cost
+    appearance_weight = 1.0  # of the cosine distances in the cost; the filter's have the rest
+    appearance_share = 0.0  # of the cosine distances that come on top of another cost
     _width = 0  # D of the embeddings of this stream, known from the first ones
 
     def reset(self) -> None:
@@ -114,7 +114,7 @@ class AppearanceTracker(Tracker):
 
     def _looks_and_motion(self, found: Candidates) -> npt.NDArray[np.floating[Any]]:
         """(N, M) cosine distances with a share of the filter's; infinite beyond its gate."""
-        weight, motion = self.looks_weight, self._motion(found)
+        weight, motion = self.appearance_weight, self._motion(found)
         cost = weight * self._looks_cost(found) + (1 - weight) * motion
         cost[motion > CHI2_95] = np.inf
         return cost
@@ -147,4 +147,4 @@ class AppearanceTracker(Tracker):
             return parts
         motion = self._motion(found) if self.uses_motion else None
         looks = self._looks_distance(found)
-        return Parts(parts.overlap, looks, motion, self.looks_weight, self.looks_share)
+        return Parts(parts.overlap, looks, motion, self.appearance_weight, self.appearance_share)

@@ -35,10 +35,10 @@ class Tracker(ABC):
 
     uses_embeddings = False
 
-    def __init__(self, model: BoxModel, least_score: float) -> None:
+    def __init__(self, model: BoxModel, min_score: float) -> None:
         self._model = model
         self.trace: list[Trace] | None = None  # a list here collects how each frame was matched
-        self._least_score = least_score
+        self._least_score = min_score
         self._filter = KalmanFilter(model)
         self.reset()
 

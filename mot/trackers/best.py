@@ -35,11 +35,11 @@ class BestSettings(ByteTrackSettings):
     unconfirmed_match_thresh: float = 0.8  # of tracks seen once
     track_buffer: float = 1.5  # seconds that a track lives without a detection
     appearance_thresh: float = 0.25  # of the mixed cost; people who differ by more are not alike
-    looks_weight: float = 0.995  # of the cosine distance, the rest is the Mahalanobis distance
-    looks_memory: float = 0.9  # weight of the old in the moving average of the looks
-    looks_margin: float = 0.03  # by which all others who are near must be less like
-    looks_buffer: float = 2.5  # seconds that a track lives whose looks are known
-    looks_share: float = 0.5  # how much it costs those who overlap to be unlike
+    appearance_weight: float = 0.995  # of the cosine distance, the rest is the Mahalanobis distance
+    embedding_momentum: float = 0.9  # weight of the old in the moving average of the looks
+    appearance_margin: float = 0.03  # by which all others who are near must be less like
+    appearance_buffer: float = 2.5  # seconds that a track lives whose looks are known
+    appearance_share: float = 0.5  # how much it costs those who overlap to be unlike
     height_power: float = 0.5  # overlap = IoU * (IoU of the heights) ** this
     trust: float = 0.7  # the variance of a measurement is times 1 - trust * score
     drift_pairs: int = 4  # sure pairs that it takes to see how the camera moved
@@ -55,8 +55,8 @@ class Best(AppearanceTracker, ByteTrackLife):
 
     def __init__(self, settings: BestSettings | None = None) -> None:
         self.settings = settings or BestSettings()
-        self.looks_weight = self.settings.looks_weight
-        self.looks_share = self.settings.looks_share
+        self.appearance_weight = self.settings.appearance_weight
+        self.appearance_share = self.settings.appearance_share
         super().__init__(XYAH_MODEL, self.settings.track_low_thresh)
 
     def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
@@ -85,7 +85,7 @@ class Best(AppearanceTracker, ByteTrackLife):
     def _unmistaken(self, looks: Cost) -> Cost:
         """Without those who might as well be somebody else: in a team all look alike. One who is
         lost is only taken for him who is followed where twice as much speaks for it."""
-        margin = self.settings.looks_margin
+        margin = self.settings.appearance_margin
         rated = looks + margin * (self._table.phases == LOST)[:, None]
         rivals = np.minimum(_least_of_others(rated, axis=0), _least_of_others(rated, axis=1))
         looks[rated + margin > rivals] = np.inf
@@ -98,13 +98,13 @@ class Best(AppearanceTracker, ByteTrackLife):
         fused = fuse_score(1 - overlap, candidates.scores)
         if self._width:
             unlike = self._looks_distance(candidates) - self.settings.appearance_thresh
-            fused += self.looks_share * np.where(self._known(candidates), unlike, 0)
+            fused += self.appearance_share * np.where(self._known(candidates), unlike, 0)
         return fused
 
     @property
     def _lifetime(self) -> float:
         buffer = self.settings.track_buffer
-        return max(buffer, self.settings.looks_buffer) if self._width else buffer
+        return max(buffer, self.settings.appearance_buffer) if self._width else buffer
 
     def _drift(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.float64]:
         """(2,) pixels by which all predictions are off: the median over pairs that are each
@@ -147,7 +147,7 @@ class Best(AppearanceTracker, ByteTrackLife):
     def _remember_seen(self, tracks: IntArray, found: Candidates, chosen: IntArray) -> None:
         """The new counts for as much as is seen of it: what hides somebody is not his looks."""
         assert found.embeddings is not None
-        memory, hidden = self.settings.looks_memory, boxes.hidden(found.boxes)[chosen, None]
+        memory, hidden = self.settings.embedding_momentum, boxes.hidden(found.boxes)[chosen, None]
         self._remember(tracks, found.embeddings[chosen], memory + (1 - memory) * hidden)
 
     def _report_boxes(self, tracks: IntArray) -> boxes.Boxes:

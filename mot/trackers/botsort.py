@@ -27,13 +27,13 @@ class BotSortSettings(ByteTrackSettings):
     match_thresh: float = 0.8
     proximity_thresh: float = 0.5  # appearance counts only at 1 - IoU up to this
     appearance_thresh: float = 0.25  # and at half a cosine distance below this
-    looks_memory: float = 0.9  # weight of the old in the moving average of the looks
+    embedding_momentum: float = 0.9  # weight of the old in the moving average of the looks
 
 
 class BotSort(ByteTrack, AppearanceTracker):
     settings: BotSortSettings
     model = XYWH_MODEL
-    looks_weight = 0.5
+    appearance_weight = 0.5
     still_axes_when_lost: tuple[int, ...] = (2, 3)
 
     def __init__(self, settings: BotSortSettings | None = None) -> None:
@@ -45,7 +45,7 @@ class BotSort(ByteTrack, AppearanceTracker):
         if not self._width:
             return fused
         settings = self.settings
-        looks = self.looks_weight * self._looks_cost(candidates)
+        looks = self.appearance_weight * self._looks_cost(candidates)
         near = (cost <= settings.proximity_thresh) & (looks <= settings.appearance_thresh)
         both: Cost = np.where(near, np.minimum(fused, looks), fused)
         return both
@@ -53,4 +53,4 @@ class BotSort(ByteTrack, AppearanceTracker):
     def _hit(self, tracks: IntArray, found: Candidates, chosen: IntArray) -> None:
         super()._hit(tracks, found, chosen)
         assert found.embeddings is not None
-        self._remember(tracks, found.embeddings[chosen], self.settings.looks_memory)
+        self._remember(tracks, found.embeddings[chosen], self.settings.embedding_momentum)

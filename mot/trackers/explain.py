@@ -160,10 +160,14 @@ def _why_out(stage: Stage, overlap: float, looks: float | None, motion: float | 
 
 def _rule(cost: float, looks: float, motion: float | None, parts: Parts) -> str:
     """What a cost is made of; it says so itself, since methods choose pair by pair."""
-    weight = parts.looks_weight
+    weight = parts.appearance_weight
     mixed = weight * looks + (1 - weight) * (motion or 0.0)
     if not abs(cost - mixed) <= _SAME * max(1.0, abs(cost)):
-        return f"overlap + {parts.looks_share:g} appearance" if parts.looks_share else "overlap"
+        return (
+            f"overlap + {parts.appearance_share:g} appearance"
+            if parts.appearance_share
+            else "overlap"
+        )
     share = "appearance" if weight == 1 else f"{weight:g} appearance"
     return share if motion is None or weight == 1 else f"{share} + {1 - weight:g} motion"
 

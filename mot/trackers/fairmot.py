@@ -25,8 +25,8 @@ class FairMotSettings:
 
     track_high_thresh: float = 0.4  # detections below this score are not used
     appearance_thresh: float = 0.4  # of the mixed cost
-    looks_weight: float = 0.98  # of the cosine distance, the rest is the Mahalanobis distance
-    looks_memory: float = 0.9  # weight of the old in the moving average of the looks
+    appearance_weight: float = 0.98  # of the cosine distance, the rest is the Mahalanobis distance
+    embedding_momentum: float = 0.9  # weight of the old in the moving average of the looks
     match_thresh: float = 0.5  # 1 - IoU in the second stage
     unconfirmed_match_thresh: float = 0.7  # 1 - IoU of tracks seen once
     track_buffer: float = 1.0  # seconds that a track lives without a detection
@@ -41,7 +41,7 @@ class FairMot(AppearanceTracker, ByteTrackLife):
 
     def __init__(self, settings: FairMotSettings | None = None) -> None:
         self.settings = settings or FairMotSettings()
-        self.looks_weight = self.settings.looks_weight
+        self.appearance_weight = self.settings.appearance_weight
         super().__init__(XYAH_MODEL, self.settings.track_high_thresh)
 
     def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
@@ -61,4 +61,4 @@ class FairMot(AppearanceTracker, ByteTrackLife):
     def _hit(self, tracks: IntArray, found: Candidates, chosen: IntArray) -> None:
         super()._hit(tracks, found, chosen)
         assert found.embeddings is not None
-        self._remember(tracks, found.embeddings[chosen], self.settings.looks_memory)
+        self._remember(tracks, found.embeddings[chosen], self.settings.embedding_momentum)

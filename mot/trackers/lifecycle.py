@@ -75,7 +75,7 @@ class ByteTrackLife(Tracker):
         buffer: float = self.settings.track_buffer
         return buffer
 
-    def _duplicates(self, cost: Cost, pairs: Pairs, least_iou: float) -> npt.NDArray[np.bool_]:
+    def _duplicates(self, cost: Cost, pairs: Pairs, min_iou: float) -> npt.NDArray[np.bool_]:
         """Of a lost track and one that was matched to a detection which covers it, the younger.
 
         `cost` is 1 - IoU of all tracks and candidates.
@@ -85,7 +85,7 @@ class ByteTrackLife(Tracker):
         lost = (table.phases == LOST).nonzero()[0]
         tracks, found = pairs
         if len(lost) and len(tracks):
-            rows, columns = (cost[lost[:, None], found] < 1 - least_iou).nonzero()
+            rows, columns = (cost[lost[:, None], found] < 1 - min_iou).nonzero()
             rows, columns = lost[rows], tracks[columns]
             older = table.age[rows] - table.idle[rows] > table.age[columns]
             double[np.where(older, columns, rows)] = True

@@ -52,7 +52,9 @@ def collect(frames: Iterable[tuple[int, Tracks]]) -> Trajectories:
     return _sorted(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def add_looks(looks: dict[int, FloatArray], tracks: Tracks, embeddings: FloatArray) -> None:
+def accumulate_embeddings(
+    looks: dict[int, FloatArray], tracks: Tracks, embeddings: FloatArray
+) -> None:
     """Add a frame's embeddings to the sums of the tracks that got its detections."""
     for track_id, row in zip(tracks.ids.tolist(), tracks.detections.tolist(), strict=True):
         if row >= 0:

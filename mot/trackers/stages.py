@@ -30,8 +30,8 @@ class Parts(NamedTuple):
     overlap: Cost  # 1 - IoU with the prediction; infinite between classes
     looks: Cost | None = None  # cosine distances to the memory; infinite where it holds nothing
     motion: Cost | None = None  # squared Mahalanobis distances, of methods that use them
-    looks_weight: float = 1.0  # with which the looks come into a cost; the motion has the rest
-    looks_share: float = 0.0  # with which they come on top of a cost of overlaps
+    appearance_weight: float = 1.0  # with which the looks come into a cost; the motion has the rest
+    appearance_share: float = 0.0  # with which they come on top of a cost of overlaps
 
 
 class Trace(NamedTuple):

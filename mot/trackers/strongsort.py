@@ -26,8 +26,8 @@ class StrongSortSettings:
 
     track_high_thresh: float = 0.6  # detections below this score are not used
     appearance_thresh: float = 0.4  # of the mixed cost
-    looks_weight: float = 0.98  # of the cosine distance, the rest is the Mahalanobis distance
-    looks_memory: float = 0.9  # weight of the old in the moving average of the looks
+    appearance_weight: float = 0.98  # of the cosine distance, the rest is the Mahalanobis distance
+    embedding_momentum: float = 0.9  # weight of the old in the moving average of the looks
     max_iou_distance: float = 0.7  # 1 - IoU in the last stage
     n_init: int = 3  # detections in a row before a track is confirmed, at 30 frames a second
     max_age: int = 30  # frames that a confirmed track lives without a detection
@@ -42,7 +42,7 @@ class StrongSort(AppearanceTracker, DeepSortLife):
 
     def __init__(self, settings: StrongSortSettings | None = None) -> None:
         self.settings = settings or StrongSortSettings()
-        self.looks_weight = self.settings.looks_weight
+        self.appearance_weight = self.settings.appearance_weight
         super().__init__(XYAH_MODEL, self.settings.track_high_thresh)
 
     def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
@@ -65,4 +65,4 @@ class StrongSort(AppearanceTracker, DeepSortLife):
     def _hit(self, tracks: IntArray, found: Candidates, chosen: IntArray) -> None:
         super()._hit(tracks, found, chosen)
         assert found.embeddings is not None
-        self._remember(tracks, found.embeddings[chosen], self.settings.looks_memory)
+        self._remember(tracks, found.embeddings[chosen], self.settings.embedding_momentum)

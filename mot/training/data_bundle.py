@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from mot.datasets.dataset import DataSet, Picture
-from mot.datasets.problems import Findings
+from mot.datasets.dataset import DataSet, ImageRecord
+from mot.datasets.problems import Problems
 from mot.errors import MotError
 from mot.runtime.cpu import usable_cpus
 from mot.runtime.preprocess import InputSpec, Size, fitting_size
@@ -19,13 +19,13 @@ from mot.training.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
-class Materials:
-    train: Sequence[Picture]
+class DataBundle:
+    train: Sequence[ImageRecord]
     val: DataSet
     loader: Loader
     batches: int  # of a whole epoch
     val_size: Size
-    findings: Findings
+    problems: Problems
     identities: int  # how many people the pictures to train on tell apart
     unread: list[str] = field(default_factory=list)  # why pictures to measure on were left out
 
@@ -33,11 +33,11 @@ class Materials:
 def materials_of(
     recipe: Recipe,
     spec: InputSpec,
-    pictures: tuple[Sequence[Picture], DataSet],
+    pictures: tuple[Sequence[ImageRecord], DataSet],
     drawn: tuple[EpochData, Order],
-    findings: Findings,
+    problems: Problems,
     identities: int,
-) -> Materials:
+) -> DataBundle:
     """Of the pictures to train on and to measure on, the samples of the former and their order."""
     data, order = drawn
     schedule = recipe.schedule
@@ -51,7 +51,7 @@ def materials_of(
     workers = min(schedule.workers, usable_cpus())
     loader = Loader(data, batches, workers, pin=torch.cuda.is_available())
     val_size = _size(schedule.val_size, spec) if schedule.val_size else sizes[0]
-    return Materials(*pictures, loader, len(batches), val_size, findings, identities)
+    return DataBundle(*pictures, loader, len(batches), val_size, problems, identities)
 
 
 def _size(text: str, spec: InputSpec) -> Size:

@@ -10,12 +10,12 @@ from torch import nn
 
 from mot.config import build
 from mot.datasets.config import DataSettings
-from mot.datasets.dataset import DataSet, Picture
+from mot.datasets.dataset import DataSet, ImageRecord
 from mot.datasets.identities import numbered
 from mot.datasets.images import read_picture
 from mot.datasets.load import load
-from mot.datasets.problems import Findings
-from mot.detectors.architectures import FamilySettings, metadata_of
+from mot.datasets.problems import Problems
+from mot.detectors.architectures import ArchitectureSettings, metadata_of
 from mot.detectors.network import DetectorSettings, NetworkDetector
 from mot.detectors.torch_network import TorchNetwork
 from mot.errors import MotError, nearest
@@ -25,8 +25,8 @@ from mot.training.assigners import ASSIGNERS, Assigner
 from mot.training.augment.settings import AugmentSettings
 from mot.training.data.batches import EpochData, joined
 from mot.training.data.sampling import in_order, shuffled
-from mot.training.data_bundle import Materials, materials_of
-from mot.training.initial_model import Started, started
+from mot.training.data_bundle import DataBundle, materials_of
+from mot.training.initial_model import InitialModel, started
 from mot.training.objectives import Objective, objective_module
 from mot.training.recipe import Recipe
 from mot.training.reid_metrics import known_again
@@ -43,16 +43,16 @@ _SHOWN = 8  # pictures of an epoch
 _LEAST_SHOWN = 0.3  # score
 
 
-def start(recipe: Recipe, weights: str) -> Started:
-    assert isinstance(recipe.model, FamilySettings)
+def start(recipe: Recipe, weights: str) -> InitialModel:
+    assert isinstance(recipe.model, ArchitectureSettings)
     return started(recipe.model, weights)
 
 
-def gather(recipe: Recipe, begun: Started) -> Materials:
+def gather(recipe: Recipe, begun: InitialModel) -> DataBundle:
     """Everything that the recipe names, in its order."""
-    findings = Findings()
-    told = [_load(each, begun.names, findings) for each in recipe.train]
-    val = [_load(each, begun.names, findings, sizes=True) for each in recipe.val]
+    problems = Problems()
+    told = [_load(each, begun.names, problems) for each in recipe.train]
+    val = [_load(each, begun.names, problems, sizes=True) for each in recipe.val]
     if not any(map(len, told)):
         raise MotError("there is nothing to train on: name data sets as [[data.train]]")
     train, identities = numbered(told, [each.identities for each in recipe.train])
@@ -62,30 +62,30 @@ def gather(recipe: Recipe, begun: Started) -> Materials:
     assert isinstance(recipe.augment, AugmentSettings)
     data = EpochData(joined(train), begun.spec, recipe.augment)
     pictures = joined(train), _one(val, begun.names)
-    return materials_of(recipe, begun.spec, pictures, (data, order), findings, identities)
+    return materials_of(recipe, begun.spec, pictures, (data, order), problems, identities)
 
 
-def gather_few(recipe: Recipe, begun: Started, count: int) -> Materials:
+def gather_few(recipe: Recipe, begun: InitialModel, count: int) -> DataBundle:
     """The first pictures with objects alone, unchanged, to train on and to be measured on: a
     network that cannot learn them by heart cannot learn."""
-    few: list[Picture] = []
-    findings = Findings()
+    few: list[ImageRecord] = []
+    problems = Problems()
     for settings in recipe.train:
-        data = _load(settings, begun.names, findings)
+        data = _load(settings, begun.names, problems)
         few += [each for each in data if not each.annotations.ignored.all()][: count - len(few)]
     if not few:
         raise MotError("there is no picture with an object to train on")
     told = DataSet(begun.names, few)
     (known,), identities = numbered([told], [recipe.train[0].identities])
     drawn = EpochData(known, begun.spec), in_order(len(known))
-    return materials_of(recipe, begun.spec, (known, known), drawn, findings, identities)
+    return materials_of(recipe, begun.spec, (known, known), drawn, problems, identities)
 
 
 def _load(
-    settings: DataSettings, names: tuple[str, ...], findings: Findings, sizes: bool = False
+    settings: DataSettings, names: tuple[str, ...], problems: Problems, sizes: bool = False
 ) -> DataSet:
     data, found = load(settings, sizes)  # without sizes boxes cannot be cut for CrowdHuman's scores
-    findings.add(found)
+    problems.add(found)
     if data.names != names:
         raise MotError(
             f"{settings.annotations}: has the classes {', '.join(data.names)}, the network "
@@ -98,7 +98,7 @@ def _one(datasets: Sequence[DataSet], names: tuple[str, ...]) -> DataSet:
     return DataSet(names, (picture for data in datasets for picture in data))
 
 
-def objective(recipe: Recipe, begun: Started, materials: Materials) -> Objective:
+def objective(recipe: Recipe, begun: InitialModel, materials: DataBundle) -> Objective:
     module = objective_module(recipe.start.family)
     settings = build(module.Settings, recipe.loss, "[loss]")
     parts = [begun.model, settings]
@@ -121,7 +121,7 @@ def _assigner(usual: dict[str, Any], recipe: Recipe) -> Assigner:
     return build(ASSIGNERS[kind], values, "[assigner]")
 
 
-def measure(model: nn.Module, begun: Started, materials: Materials) -> Measured:
+def measure(model: nn.Module, begun: InitialModel, materials: DataBundle) -> Measured:
     """As the detector that it will be."""
     found = _found(model, begun, materials)
     data = DataSet(begun.names, (materials.val[place] for place in found))
@@ -130,7 +130,7 @@ def measure(model: nn.Module, begun: Started, materials: Materials) -> Measured:
     return Measured(figures["AP50"], figures, lambda: _drawn(data, seen))
 
 
-def _found(model: nn.Module, begun: Started, materials: Materials) -> dict[int, Detections]:
+def _found(model: nn.Module, begun: InitialModel, materials: DataBundle) -> dict[int, Detections]:
     """By the places of the pictures, but for those that cannot be read."""
     device = str(next(model.parameters()).device)
     network = TorchNetwork(model, begun.spec, begun.names, device)
@@ -145,7 +145,7 @@ def _found(model: nn.Module, begun: Started, materials: Materials) -> dict[int, 
     return found
 
 
-def _batches(materials: Materials) -> Iterator[dict[int, Image]]:
+def _batches(materials: DataBundle) -> Iterator[dict[int, Image]]:
     data = materials.val
     materials.unread.clear()
     for begin in range(0, len(data), _BATCH):
@@ -164,7 +164,7 @@ def _drawn(data: DataSet, found: Sequence[Detections]) -> Iterator[Image]:
         yield draw_detections(Frame(read_picture(data[place]), 1, 0.0), sure, data.names)
 
 
-def described(begun: Started, materials: Materials) -> dict[str, Any]:
+def described(begun: InitialModel, materials: DataBundle) -> dict[str, Any]:
     width, height = materials.val_size
-    assert isinstance(begun.settings, FamilySettings)
+    assert isinstance(begun.settings, ArchitectureSettings)
     return metadata_of(replace(begun.settings, width=width, height=height))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mot.datasets.problems import Findings
+from mot.datasets.problems import Problems
 from mot.errors import MotError
 from mot.reid.open import open_embedder
 from mot.runtime.preprocess import Size
@@ -46,7 +46,7 @@ def taught_by(name: str, crops: Crops, change: CropAugment, size: Size) -> Tenso
 
 def _whole(crops: Crops, share: IntArray) -> Iterator[tuple[Image, FloatArray]]:
     """Pictures, and the boxes of crops in them."""
-    for rows, image in crops.take(share).shots(Findings()):
+    for rows, image in crops.take(share).shots(Problems()):
         yield image, crops.boxes[share[rows]]
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mot.detectors.architectures import FamilySettings, load_model
+from mot.detectors.architectures import ArchitectureSettings, load_model
 from mot.detectors.darknet.model import Convolution, DarknetModel, load_darknet
 from mot.errors import MotError
 from mot.model_zoo import SHIPPED, how_to_get, installed_file
@@ -20,26 +20,26 @@ from mot.runtime.preprocess import InputSpec
 _PRIOR = 0.01  # chance of an object at a place, that an untrained network tells
 
 
-class Started(NamedTuple):
+class InitialModel(NamedTuple):
     model: nn.Module
     spec: InputSpec
     names: tuple[str, ...]
-    settings: FamilySettings | EmbedderSettings
+    settings: ArchitectureSettings | EmbedderSettings
     note: str  # which weights were taken
 
 
-def started(settings: FamilySettings, weights: str) -> Started:
+def started(settings: ArchitectureSettings, weights: str) -> InitialModel:
     """The network of a recipe; what fits of the weights is taken over."""
     model, spec, names, settings = load_model(replace(settings, weights=""))
     set_prior(model)
     if not weights:
-        return Started(model, spec, names, settings, "from nothing")
+        return InitialModel(model, spec, names, settings, "from nothing")
     path = weights_file(weights)
     if path.suffix == ".cfg":
         note = take_over(model, load_darknet(path, path.with_suffix(".weights")))
     else:
         note = str(load_weights(model, path, partial=True))
-    return Started(model, spec, names, settings, f"{path.name}: {note}")
+    return InitialModel(model, spec, names, settings, f"{path.name}: {note}")
 
 
 def weights_file(weights: str) -> Path:

@@ -15,9 +15,9 @@ from mot.errors import MotError
 from mot.runtime.checkpoints import save_weights
 from mot.training import distributed
 from mot.training.data.batches import Batch
-from mot.training.data_bundle import Materials
+from mot.training.data_bundle import DataBundle
 from mot.training.distributed import mean_over_processes
-from mot.training.initial_model import Started
+from mot.training.initial_model import InitialModel
 from mot.training.interruption import Interruption
 from mot.training.logs import BEST, LAST
 from mot.training.objectives import Objective
@@ -26,7 +26,7 @@ from mot.training.recipe import Recipe, differences
 from mot.training.state import Progress, State, load_state, read_recipe, save_state
 from mot.training.targets import Target
 from mot.training.task import Task
-from mot.training.train_logger import Diary
+from mot.training.train_logger import TrainLogger
 
 _DTYPES = {
     "": torch.float32,
@@ -51,7 +51,7 @@ def _cpu_knows(dtype: torch.dtype) -> bool:
     return asked is not None and bool(asked())
 
 
-class Lesson(nn.Module):
+class ModelWithLoss(nn.Module):
     """A network and what it is trained to do, as one step needs them."""
 
     def __init__(self, model: nn.Module, objective: Objective) -> None:
@@ -69,8 +69,8 @@ class Training:
         self,
         recipe: Recipe,
         task: Task,
-        begun: Started,
-        materials: Materials,
+        begun: InitialModel,
+        materials: DataBundle,
         folder: Path,
         device: torch.device,
     ) -> None:
@@ -80,7 +80,7 @@ class Training:
         self.dtype = dtype_of(schedule.precision, device)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         freeze(model, recipe.start)
-        lesson = Lesson(model, task.objective(recipe, begun, materials)).to(device)
+        lesson = ModelWithLoss(model, task.objective(recipe, begun, materials)).to(device)
         self.trained = [each for each in lesson.parameters() if each.requires_grad]
         self.lesson = _shared(lesson, device)
         self.normalised = normaliser(begun.spec, device)
@@ -108,7 +108,7 @@ class Training:
             raise MotError(f"{path}: was trained with another {', '.join(differing[:3])}")
         load_state(self.state, path)
 
-    def run(self, diary: Diary | None) -> None:
+    def run(self, diary: TrainLogger | None) -> None:
         progress = self.state.progress
         with Interruption() as interruption:
             for epoch in range(progress.epoch, self.recipe.schedule.epochs):
@@ -121,7 +121,7 @@ class Training:
         if progress.best_epoch < 0 and distributed.is_first():
             self._keep(self._averaged(), {})
 
-    def _epoch(self, epoch: int, diary: Diary | None, interruption: Interruption) -> None:
+    def _epoch(self, epoch: int, diary: TrainLogger | None, interruption: Interruption) -> None:
         """From the batch that comes next."""
         progress, every = self.state.progress, self.recipe.schedule.save
         set_training(self.state.model, self.recipe.start)
@@ -209,7 +209,7 @@ class Training:
         due = epochs % schedule.validate == 0 or epochs == schedule.epochs
         return due and len(self.materials.val) > 0
 
-    def _measure(self, diary: Diary | None) -> None:
+    def _measure(self, diary: TrainLogger | None) -> None:
         """Of the averaged weights; the best are kept."""
         progress = self.state.progress
         if diary:
@@ -237,7 +237,7 @@ class Training:
         distributed.wait_for_all()
 
 
-def _shared(lesson: Lesson, device: torch.device) -> nn.Module:
+def _shared(lesson: ModelWithLoss, device: torch.device) -> nn.Module:
     """Over the processes, where there are several."""
     if distributed.world() == 1:
         return lesson

@@ -21,7 +21,7 @@ from torchvision.ops import (
 
 from mot.errors import nearest
 from mot.training.assigners.core import blocks, guessed_iou, most_overlapping, spare_regions
-from mot.training.targets import BACKGROUND, Places, Target
+from mot.training.targets import BACKGROUND, Anchors, Target
 
 _LEAST_SIDE = 1 / 64  # pixels; less has no shape, and float32 cannot tell it at pixel 100,000
 _TINY = 1e-12
@@ -151,7 +151,7 @@ PairLosses = Callable[[Tensor], Tensor]
 def free_anchor(
     logits: Tensor,
     boxes: Tensor,
-    places: Places,
+    places: Anchors,
     target: Target,
     box_losses: PairLosses,
     settings: FreeAnchor | None = None,

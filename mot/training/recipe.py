@@ -12,7 +12,7 @@ from typing import Any
 
 from mot.config import build, load_toml, parse_overrides, shipped
 from mot.datasets.config import DataSettings
-from mot.detectors.architectures import FAMILIES, FamilySettings
+from mot.detectors.architectures import ARCHITECTURES, ArchitectureSettings
 from mot.errors import MotError, nearest
 from mot.reid.settings import EmbedderSettings
 from mot.training.augment.crop_settings import CropSettings
@@ -89,7 +89,7 @@ class Schedule:
 class Recipe:
     name: str
     start: Start
-    model: FamilySettings | EmbedderSettings
+    model: ArchitectureSettings | EmbedderSettings
     train: tuple[DataSettings, ...]
     val: tuple[DataSettings, ...]
     augment: AugmentSettings | CropSettings
@@ -201,10 +201,10 @@ def _kinds(family: str, place: str) -> tuple[type[Any], type[Any]]:
     """Of the settings of the network, and of what is done to the pictures."""
     if family == EMBEDDER:
         return EmbedderSettings, CropSettings
-    if family not in FAMILIES:
-        known = nearest(family, [*FAMILIES, EMBEDDER])
+    if family not in ARCHITECTURES:
+        known = nearest(family, [*ARCHITECTURES, EMBEDDER])
         raise MotError(f"{place}: unknown family {family!r}: {known}")
-    return FAMILIES[family], AugmentSettings
+    return ARCHITECTURES[family], AugmentSettings
 
 
 def _check_embedder(tables: Mapping[str, Any], name: str) -> None:

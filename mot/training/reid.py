@@ -13,7 +13,7 @@ from mot.datasets.config import DataSettings
 from mot.datasets.dataset import DataSet
 from mot.datasets.identities import numbered
 from mot.datasets.load import load
-from mot.datasets.problems import Findings
+from mot.datasets.problems import Problems
 from mot.errors import MotError
 from mot.reid.networks import EmbedderNetwork, create, metadata_of
 from mot.reid.open import found_file
@@ -27,9 +27,9 @@ from mot.training.data.batches import EpochData
 from mot.training.data.crops import UNKNOWN, Crops, cut
 from mot.training.data.persons import PersonSettings, by_person
 from mot.training.data.sampling import Order
-from mot.training.data_bundle import Materials, materials_of
+from mot.training.data_bundle import DataBundle, materials_of
 from mot.training.distillation import taught_by
-from mot.training.initial_model import Started, weights_file
+from mot.training.initial_model import InitialModel, weights_file
 from mot.training.objectives import Objective
 from mot.training.objectives.embedder import EmbedderObjective, Learned, Settings
 from mot.training.recipe import Recipe
@@ -40,7 +40,7 @@ HEADLINE = ("mAP", "rank-1")
 FLAG = "--embedder"
 
 
-def start(recipe: Recipe, weights: str) -> Started:
+def start(recipe: Recipe, weights: str) -> InitialModel:
     """The network; what fits of the weights is taken over. Before hours of work, also: is there
     the teacher?"""
     loss = _loss(recipe)
@@ -51,7 +51,7 @@ def start(recipe: Recipe, weights: str) -> Started:
     if weights:
         path = weights_file(weights)
         note = f"{path.name}: {_take_over(model, path)}"
-    return Started(model, spec_of(recipe.model), ("person",), recipe.model, note)
+    return InitialModel(model, spec_of(recipe.model), ("person",), recipe.model, note)
 
 
 def _loss(recipe: Recipe) -> Settings:
@@ -73,54 +73,54 @@ def _take_over(model: EmbedderNetwork, path: Path) -> str:
         return str(load_weights(model.bare_backbone, path, partial=True))
 
 
-def gather(recipe: Recipe, begun: Started) -> Materials:
+def gather(recipe: Recipe, begun: InitialModel) -> DataBundle:
     """Everything that the recipe names, in its order."""
-    findings = Findings()
-    crops = _cut(recipe, begun, findings)
-    trials = [trial for each in recipe.val for trial in trials_of(each, begun.spec.size, findings)]
+    problems = Problems()
+    crops = _cut(recipe, begun, problems)
+    trials = [trial for each in recipe.val for trial in trials_of(each, begun.spec.size, problems)]
     assert isinstance(recipe.augment, CropSettings)
-    return _materials(recipe, begun, crops, Trials(trials), CropAugment(recipe.augment), findings)
+    return _materials(recipe, begun, crops, Trials(trials), CropAugment(recipe.augment), problems)
 
 
-def gather_few(recipe: Recipe, begun: Started, count: int) -> Materials:
+def gather_few(recipe: Recipe, begun: InitialModel, count: int) -> DataBundle:
     """The first crops alone, unchanged to train on, and changed to be measured on."""
-    findings = Findings()
-    crops = _cut(recipe, begun, findings)
+    problems = Problems()
+    crops = _cut(recipe, begun, problems)
     crops = crops.take(np.arange(min(count, len(crops))))
     trials = Trials([trial_of_views("views", crops, begun.spec.size)])
-    return _materials(recipe, begun, crops, trials, CropAugment(None), findings)
+    return _materials(recipe, begun, crops, trials, CropAugment(None), problems)
 
 
-def _cut(recipe: Recipe, begun: Started, findings: Findings) -> Crops:
-    told = [_load(each, findings) for each in recipe.train]
+def _cut(recipe: Recipe, begun: InitialModel, problems: Problems) -> Crops:
+    told = [_load(each, problems) for each in recipe.train]
     if not any(map(len, told)):
         raise MotError("there is nothing to train on: name data sets as [[data.train]]")
     known, _ = numbered(told, [each.identities for each in recipe.train])
-    crops = cut(known, begun.spec.size, findings)
+    crops = cut(known, begun.spec.size, problems)
     if not len(crops):
         hint = ': set identities = "boxes" in [[data.train]], and each box is someone else'
-        why = ", ".join(findings.counts) or "no person in them"
-        raise MotError(f"there is nobody to train on ({why}){hint * (UNKNOWN in findings.counts)}")
+        why = ", ".join(problems.counts) or "no person in them"
+        raise MotError(f"there is nobody to train on ({why}){hint * (UNKNOWN in problems.counts)}")
     return crops
 
 
-def _load(settings: DataSettings, findings: Findings) -> DataSet:
+def _load(settings: DataSettings, problems: Problems) -> DataSet:
     data, found = load(settings)
-    findings.add(found)
+    problems.add(found)
     return data
 
 
 def _materials(
     recipe: Recipe,
-    begun: Started,
+    begun: InitialModel,
     crops: Crops,
     trials: Trials,
     change: CropAugment,
-    findings: Findings,
-) -> Materials:
+    problems: Problems,
+) -> DataBundle:
     data = EpochData(crops, begun.spec, change, crops.read)
     drawn = data, _order(recipe, crops)
-    return materials_of(recipe, begun.spec, (crops, trials), drawn, findings, crops.people)
+    return materials_of(recipe, begun.spec, (crops, trials), drawn, problems, crops.people)
 
 
 def _order(recipe: Recipe, crops: Crops) -> Order:
@@ -136,7 +136,7 @@ def _order(recipe: Recipe, crops: Crops) -> Order:
     return by_person(crops.ids, counts, weights, wanted)
 
 
-def objective(recipe: Recipe, begun: Started, materials: Materials) -> Objective:
+def objective(recipe: Recipe, begun: InitialModel, materials: DataBundle) -> Objective:
     settings = _loss(recipe)
     assert isinstance(begun.settings, EmbedderSettings) and isinstance(materials.train, Crops)
     change, size = materials.loader.data.change, begun.spec.size
@@ -149,7 +149,7 @@ def objective(recipe: Recipe, begun: Started, materials: Materials) -> Objective
     return EmbedderObjective(begun.model, settings, learned, teacher)
 
 
-def measure(model: nn.Module, begun: Started, materials: Materials) -> Measured:
+def measure(model: nn.Module, begun: InitialModel, materials: DataBundle) -> Measured:
     """As the embedder that it will be."""
     assert isinstance(model, EmbedderNetwork) and isinstance(materials.val, Trials)
     device = next(model.parameters()).device
@@ -160,6 +160,6 @@ def measure(model: nn.Module, begun: Started, materials: Materials) -> Measured:
     return Measured(figures["mAP"], figures, lambda: sheets)
 
 
-def described(begun: Started, materials: Materials) -> dict[str, Any]:
+def described(begun: InitialModel, materials: DataBundle) -> dict[str, Any]:
     assert isinstance(begun.settings, EmbedderSettings)
     return metadata_of(begun.settings)

@@ -13,7 +13,7 @@ from mot.datasets.config import DataSettings
 from mot.datasets.dataset import Annotations, DataSet
 from mot.datasets.identities import numbered
 from mot.datasets.load import load
-from mot.datasets.problems import Findings
+from mot.datasets.problems import Problems
 from mot.errors import MotError
 from mot.reid.evaluation.crops import look
 from mot.reid.evaluation.galleries import Gallery, read_galleries, search
@@ -104,7 +104,7 @@ def _figures(retrieval: Retrieval) -> dict[str, float]:
     return {"mAP": retrieval.mean_precision, **ranks}
 
 
-def trials_of(settings: DataSettings, size: Size, findings: Findings) -> Iterator[Trial]:
+def trials_of(settings: DataSettings, size: Size, problems: Problems) -> Iterator[Trial]:
     """Of sequences and Market-1501's folders, whose people come again; of other data sets, where
     each box is someone else, by two views of each."""
     if settings.identities == "told":
@@ -113,9 +113,9 @@ def trials_of(settings: DataSettings, size: Size, findings: Findings) -> Iterato
             yield Trial(gallery.name, len(gallery.ids), partial(_search, gallery))
     else:
         data, found = load(settings)
-        findings.add(found)
+        problems.add(found)
         known, _ = numbered([data], ["boxes"])
-        crops = cut(known, size, findings)
+        crops = cut(known, size, problems)
         if not len(crops):
             raise MotError(f"{settings.annotations}: nobody in it could be looked for")
         yield trial_of_views(settings.source.stem, crops, size)

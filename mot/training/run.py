@@ -11,16 +11,16 @@ from pathlib import Path
 import torch
 
 from mot.detectors.torch_network import choose_device
-from mot.errors import explain
+from mot.errors import as_user_error
 from mot.runtime.cpu import freed_memory_kept
 from mot.training import distributed
-from mot.training.initial_model import Started
+from mot.training.initial_model import InitialModel
 from mot.training.logs import BEST, BOARD, LAST, LOG
 from mot.training.loop import Training
 from mot.training.recipe import Recipe
 from mot.training.state import Progress
 from mot.training.task import task_of
-from mot.training.train_logger import Diary, Watch
+from mot.training.train_logger import TrainLogger, Watch
 
 _STEPS_BY_HEART = 300
 
@@ -58,7 +58,7 @@ def train(plan: Plan, watch: Watch, say: Callable[[str], None]) -> Finished:
         )
         if all(each.annotations.ignored.all() for each in collected.train):
             say("  warning: there is no object in the pictures to train on")
-        for line in collected.findings.lines():
+        for line in collected.problems.lines():
             say(f"  {line}")
         say(f"  {len(collected.train)} pictures to train on, {len(collected.val)} to measure on")
         training = Training(recipe, task, begun, collected, plan.folder, device)
@@ -67,7 +67,7 @@ def train(plan: Plan, watch: Watch, say: Callable[[str], None]) -> Finished:
         progress = training.state.progress
         if distributed.is_first():
             _prepare(plan)
-            diary = Diary(plan.folder, watch, progress, training.steps)
+            diary = TrainLogger(plan.folder, watch, progress, training.steps)
             with closing(diary):
                 training.run(diary)
         else:
@@ -100,7 +100,7 @@ def _prepare(plan: Plan) -> None:
         if earlier:
             shutil.rmtree(plan.folder / BOARD, ignore_errors=True)
     except OSError as error:
-        raise explain(error, plan.folder) from error
+        raise as_user_error(error, plan.folder) from error
 
 
 def _for_few(plan: Plan) -> Recipe:
@@ -123,6 +123,6 @@ def _for_few(plan: Plan) -> Recipe:
     return replace(plan.recipe, schedule=few)
 
 
-def _size_of(begun: Started) -> str:
+def _size_of(begun: InitialModel) -> str:
     count = sum(each.numel() for each in begun.model.parameters())
     return f"{count / 1e6:.2f} M parameters"

@@ -20,7 +20,7 @@ class Target(NamedTuple):
     regions: Tensor  # (M, 4) xyxy float32 that are neither objects nor background
 
 
-class Places(NamedTuple):
+class Anchors(NamedTuple):
     """Where a network looks: its anchors, level by level."""
 
     boxes: Tensor  # (A, 4) xyxy in pixels; of networks without anchors squares around their points
@@ -28,7 +28,7 @@ class Places(NamedTuple):
     strides: tuple[int, ...]  # of each level
 
 
-class Guess(NamedTuple):
+class Predictions(NamedTuple):
     """What the network says now, for those who choose by that. Without gradient."""
 
     scores: Tensor  # (A, C) from 0 to 1

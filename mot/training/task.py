@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import nn
 
-from mot.training.data_bundle import Materials
-from mot.training.initial_model import Started
+from mot.training.data_bundle import DataBundle
+from mot.training.initial_model import InitialModel
 from mot.training.objectives import Objective
 from mot.training.recipe import EMBEDDER, Recipe
 from mot.types import Image
@@ -30,17 +30,19 @@ class Task(Protocol):
     HEADLINE: tuple[str, ...]  # figures to tell of an epoch; the first is the score
     FLAG: str  # by which the best weights are used
 
-    def start(self, recipe: Recipe, weights: str) -> Started: ...
+    def start(self, recipe: Recipe, weights: str) -> InitialModel: ...
 
-    def gather(self, recipe: Recipe, begun: Started) -> Materials: ...
+    def gather(self, recipe: Recipe, begun: InitialModel) -> DataBundle: ...
 
-    def gather_few(self, recipe: Recipe, begun: Started, count: int) -> Materials: ...
+    def gather_few(self, recipe: Recipe, begun: InitialModel, count: int) -> DataBundle: ...
 
-    def objective(self, recipe: Recipe, begun: Started, materials: Materials) -> Objective: ...
+    def objective(
+        self, recipe: Recipe, begun: InitialModel, materials: DataBundle
+    ) -> Objective: ...
 
-    def measure(self, model: nn.Module, begun: Started, materials: Materials) -> Measured: ...
+    def measure(self, model: nn.Module, begun: InitialModel, materials: DataBundle) -> Measured: ...
 
-    def described(self, begun: Started, materials: Materials) -> dict[str, Any]:
+    def described(self, begun: InitialModel, materials: DataBundle) -> dict[str, Any]:
         """What the file of the best weights tells of them."""
         ...
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mot.errors import explain
+from mot.errors import as_user_error
 from mot.types import Image
 
 
@@ -51,7 +51,7 @@ class Board:
         try:
             yield
         except OSError as error:
-            raise explain(error, self._folder) from error
+            raise as_user_error(error, self._folder) from error
 
 
 def _writer(folder: Path) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from mot.errors import explain
+from mot.errors import as_user_error
 from mot.files import plain
 from mot.training.logs import BOARD, LOG, whole_lines
 from mot.training.state import Progress
@@ -27,7 +27,7 @@ class Watch(Protocol):
     def end(self) -> None: ...
 
 
-class Diary:
+class TrainLogger:
     """On resuming, what was written after the checkpoint is taken back."""
 
     def __init__(self, folder: Path, watch: Watch, progress: Progress, steps: int) -> None:
@@ -62,4 +62,4 @@ class Diary:
             self._file.write(json.dumps(plain(record)) + "\n")
             self._file.flush()
         except OSError as error:
-            raise explain(error, Path(self._file.name)) from error
+            raise as_user_error(error, Path(self._file.name)) from error

@@ -44,7 +44,7 @@ class FrameSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class StreamSource:
     """One stream; `open` takes whether its pictures are wanted."""
 
     name: str
@@ -117,7 +117,7 @@ class SequenceSource:
             self._pictures.close()
 
 
-def find_jobs(sources: tuple[str, ...], window: Window) -> list[Job]:
+def find_streams(sources: tuple[str, ...], window: Window) -> list[StreamSource]:
     """One for a file, stream, camera or folder of pictures; many for a data set or videos."""
     jobs = [job for source in sources for job in _jobs_of(source, window)]
     names = [job.name for job in jobs]
@@ -127,7 +127,7 @@ def find_jobs(sources: tuple[str, ...], window: Window) -> list[Job]:
     return jobs
 
 
-def _jobs_of(source: str, window: Window) -> list[Job]:
+def _jobs_of(source: str, window: Window) -> list[StreamSource]:
     if not source:
         raise MotError("an empty SOURCE: name a video, a folder, a URL or a camera's number")
     path = Path(source).expanduser()
@@ -141,7 +141,7 @@ def _jobs_of(source: str, window: Window) -> list[Job]:
     return [_video_job(source, window)]
 
 
-def _jobs_of_folder(folder: Path, window: Window) -> list[Job]:
+def _jobs_of_folder(folder: Path, window: Window) -> list[StreamSource]:
     if not is_sequence(folder):
         if list_images(folder):
             return [_video_job(str(folder), window)]
@@ -154,12 +154,12 @@ def _all_pictures(paths: list[str]) -> bool:
     return all(Path(path).suffix.lower() in IMAGE_SUFFIXES for path in paths)
 
 
-def _video_job(source: str, window: Window) -> Job:
+def _video_job(source: str, window: Window) -> StreamSource:
     def open_it(pictures: bool) -> FrameSource:
         return open_source(source, start=window.start, end=window.end, every=window.every)
 
     once = source == "-" or source.isdigit() or "://" in source
-    return Job(_name_of(source), open_it, can_be_read_again=not once)
+    return StreamSource(_name_of(source), open_it, can_be_read_again=not once)
 
 
 def _name_of(source: str) -> str:
@@ -182,11 +182,13 @@ def _name_of_url(url: str) -> str:
     return PurePosixPath(parts.path).stem or parts.hostname or "stream"
 
 
-def _sequence_job(sequence: Sequence, window: Window) -> Job:
-    return Job(sequence.name, lambda pictures: SequenceSource(sequence, window, pictures), sequence)
+def _sequence_job(sequence: Sequence, window: Window) -> StreamSource:
+    return StreamSource(
+        sequence.name, lambda pictures: SequenceSource(sequence, window, pictures), sequence
+    )
 
 
-def detections_file(job: Job, wanted: str | None) -> Path | None:
+def detections_file(job: StreamSource, wanted: str | None) -> Path | None:
     """The file to read detections from: as wanted (a file, a folder, a name), else the sequence's
     own; None where there is none and a detector must look at the pictures."""
     own = job.sequence.detections if job.sequence else {}
@@ -203,7 +205,7 @@ def detections_file(job: Job, wanted: str | None) -> Path | None:
     raise MotError(f"{wanted}: no such detections file or folder{hint}")
 
 
-def _only_file(job: Job, own: dict[str, Path]) -> Path | None:
+def _only_file(job: StreamSource, own: dict[str, Path]) -> Path | None:
     if "det" in own or len(own) == 1:
         return own.get("det", next(iter(own.values())))
     if own:
@@ -211,7 +213,7 @@ def _only_file(job: Job, own: dict[str, Path]) -> Path | None:
     return None
 
 
-def _file_in(folder: Path, job: Job) -> Path:
+def _file_in(folder: Path, job: StreamSource) -> Path:
     for name in names_of(job.name):
         if (folder / f"{name}.txt").is_file():
             return folder / f"{name}.txt"

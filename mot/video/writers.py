@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from mot.errors import MotError, explain
+from mot.errors import MotError, as_user_error
 from mot.files import partial_path
 from mot.imagesize import IMAGE_SUFFIXES
 from mot.types import Frame, Image
@@ -88,7 +88,7 @@ class _PartialWriter(ABC):
                 self._worker = Worker(self._put, DEPTH)
             self._worker.put(self._convert(frame, frame.image))
         except Exception as error:
-            raise explain(error, self.path) from error
+            raise as_user_error(error, self.path) from error
         self.frames += 1
 
     def close(self) -> None:
@@ -101,7 +101,7 @@ class _PartialWriter(ABC):
                 self.path_written = self.path
         except Exception as error:
             self._remove()
-            raise explain(error, self.path) from error
+            raise as_user_error(error, self.path) from error
 
     def _rename(self) -> None:
         os.replace(self.partial, self.path)

@@ -46,7 +46,7 @@ from mot.runtime.preprocess import InputSpec
 Settings = FasterrcnnSettings
 PERSON_RATIOS = (1.0, 2.0, 3.0)  # height / width
 COCO_RATIOS = (0.5, 1.0, 2.0)
-LEAST_SIDE = 0.01  # pixels; torchvision takes smaller boxes for none
+MIN_SIDE = 0.01  # pixels; torchvision takes smaller boxes for none
 LEVELS = 5  # at most
 CLASSES_EACH = 2  # boxes that are kept of a proposal, on average, where there are many classes
 
@@ -159,7 +159,7 @@ class Fasterrcnn(nn.Module):
         proposals = raw.proposals.repeat_interleave(count, 1)
         coder, deltas = self.roi_heads.box_coder, refinements.flatten(1, 2)
         boxes = decode_boxes(coder, deltas, proposals, size, self.whole)
-        is_box = (boxes[..., 2:] - boxes[..., :2]).amin(-1) >= LEAST_SIDE
+        is_box = (boxes[..., 2:] - boxes[..., :2]).amin(-1) >= MIN_SIDE
         scores = scores * is_box.reshape(scores.shape)
         return (boxes, scores) if count == 1 else _best_of_classes(boxes, scores)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mot.evaluation.detection.matching import Hits, match_coco
-from mot.evaluation.detection.pairs import Sides, areas, mean
+from mot.evaluation.detection.pairs import DetectionPairs, areas, mean
 from mot.evaluation.scene import Mask, Values
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -34,7 +34,7 @@ class CocoScores:
     recall_of: Mapping[str, float]  # small, medium, large
 
 
-def coco_scores(sides: Sides, limits: Sequence[int] = LIMITS) -> CocoScores:
+def coco_scores(sides: DetectionPairs, limits: Sequence[int] = LIMITS) -> CocoScores:
     """Means over the classes that there are objects of."""
     counted = [each.best_of_each(max(limits)) for each in sides.classes()]
     whole = [_of_size(each, None) for each in counted]
@@ -54,7 +54,7 @@ def coco_scores(sides: Sides, limits: Sequence[int] = LIMITS) -> CocoScores:
 class _OfSize:
     """One class, of all sizes or of one."""
 
-    sides: Sides
+    sides: DetectionPairs
     hits: Hits
     objects: int
 
@@ -69,7 +69,7 @@ class _OfSize:
         return recall_of(right, self.objects)
 
 
-def _of_size(sides: Sides, name: str | None) -> _OfSize:
+def _of_size(sides: DetectionPairs, name: str | None) -> _OfSize:
     if name is None:
         return _OfSize(sides, match_coco(sides, THRESHOLDS), sides.objects)
     own, found = in_area(sides.truth.boxes, name), in_area(sides.found.boxes, name)

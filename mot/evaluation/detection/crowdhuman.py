@@ -25,7 +25,7 @@ import numpy as np
 from mot import boxes
 from mot.evaluation.assignment import most_in_common
 from mot.evaluation.detection.matching import match_crowdhuman
-from mot.evaluation.detection.pairs import Sides, intersections, mean
+from mot.evaluation.detection.pairs import DetectionPairs, intersections, mean
 from mot.evaluation.detection.pr_curve import Curve, curve_of
 from mot.evaluation.scene import Mask, Values
 
@@ -45,7 +45,7 @@ class CrowdScores:
     jaccard_threshold: float  # the score above which it is reached
 
 
-def crowdhuman_scores(cut: Sides) -> CrowdScores:
+def crowdhuman_scores(cut: DetectionPairs) -> CrowdScores:
     """Of boxes that are cut to their pictures; means over the classes that there are objects of."""
     classes = list(cut.classes())
     curves = [
@@ -73,7 +73,7 @@ def log_average_miss_rate(curve: Curve, pictures: int) -> float:
     return float(np.exp(np.log(np.maximum(missed, _LEAST_MISS)).mean()))
 
 
-def jaccard_indices(cut: Sides) -> Values:
+def jaccard_indices(cut: DetectionPairs) -> Values:
     """(10,) of one class, with the detections above each of the scores."""
     found, truth, pairs = cut.found, cut.truth, cut.pairs
     agreeing = pairs[(pairs.iou > IOU) & ~truth.ignored[pairs.truth]]
@@ -93,7 +93,7 @@ def jaccard_indices(cut: Sides) -> Values:
     return np.array(indices)
 
 
-def _mean_index(cut: Sides, agreed: Mask, counted: Mask, objects: Mask) -> float:
+def _mean_index(cut: DetectionPairs, agreed: Mask, counted: Mask, objects: Mask) -> float:
     """Over the pictures."""
     common, found, truth = (
         np.bincount(pictures, minlength=cut.pictures)
@@ -107,7 +107,7 @@ def _mean_index(cut: Sides, agreed: Mask, counted: Mask, objects: Mask) -> float
     return float(np.divide(common, union, out=np.ones(cut.pictures), where=union > 0).mean())
 
 
-def _covered_truths(cut: Sides) -> Mask:
+def _covered_truths(cut: DetectionPairs) -> Mask:
     """Objects that lie by more than half in an ignored region."""
     truth = cut.truth
     regions = truth[truth.ignored]

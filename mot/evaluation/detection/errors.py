@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mot.evaluation.detection.matching import match_every_class
-from mot.evaluation.detection.pairs import LEAST_IOU, Sides
+from mot.evaluation.detection.pairs import MIN_IOU, DetectionPairs
 from mot.evaluation.scene import Mask
 from mot.types import IntArray
 
@@ -36,7 +36,7 @@ class Mistakes:
         found = {name: int((self.kinds == kind).sum()) for kind, name in NAMES.items()}
         return {**found, "missed": int(self.missed.sum())}
 
-    def by_picture(self, sides: Sides) -> IntArray:
+    def by_picture(self, sides: DetectionPairs) -> IntArray:
         """How many objects are missed and how many detections are false, in each picture."""
         wrong = np.concatenate(
             [sides.found.pictures[self.kinds >= DUPLICATE], sides.truth.pictures[self.missed]]
@@ -44,7 +44,7 @@ class Mistakes:
         return np.bincount(wrong, minlength=sides.pictures)
 
 
-def find_mistakes(sides: Sides, threshold: float) -> Mistakes:
+def find_mistakes(sides: DetectionPairs, threshold: float) -> Mistakes:
     """With the detections of at least that score; matched as COCO does at an IoU of 0.5."""
     hits = match_every_class(sides, IOU)
     shown = sides.found.scores >= threshold
@@ -58,7 +58,7 @@ def find_mistakes(sides: Sides, threshold: float) -> Mistakes:
     return Mistakes(threshold, kinds, missed)
 
 
-def _reasons(sides: Sides, missed: Mask) -> list[tuple[int, Mask]]:
+def _reasons(sides: DetectionPairs, missed: Mask) -> list[tuple[int, Mask]]:
     """For each kind of false detection the pairs that make one of it, the first kind first."""
     pairs, truth = sides.pairs, sides.truth
     counts = ~truth.ignored[pairs.truth]
@@ -67,5 +67,5 @@ def _reasons(sides: Sides, missed: Mask) -> list[tuple[int, Mask]]:
     return [
         (DUPLICATE, counts & same & close),
         (CONFUSED, counts & ~same & close),
-        (MISPLACED, same & ~close & (pairs.iou >= LEAST_IOU) & missed[pairs.truth]),
+        (MISPLACED, same & ~close & (pairs.iou >= MIN_IOU) & missed[pairs.truth]),
     ]

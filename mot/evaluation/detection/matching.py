@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from mot.evaluation.detection.pairs import Found, Pairs, Sides, places_in_runs
+from mot.evaluation.detection.pairs import DetectionPairs, Found, Pairs, places_in_runs
 from mot.evaluation.scene import Mask, Values
 from mot.types import IntArray
 
@@ -30,7 +30,7 @@ class Hits:
 
 
 def match_coco(
-    sides: Sides,
+    sides: DetectionPairs,
     thresholds: npt.ArrayLike,
     aside: Mask | None = None,
     strange: Mask | None = None,
@@ -55,7 +55,7 @@ def match_coco(
     return _hits(took, out, strange)
 
 
-def match_every_class(sides: Sides, threshold: float = 0.5) -> Hits:
+def match_every_class(sides: DetectionPairs, threshold: float = 0.5) -> Hits:
     """As COCO does, each class on its own, those without an object too; rows are those of all."""
     hits = _hits(np.full((1, len(sides.found)), NOBODY), sides.truth.ignored)
     for label in np.unique(np.concatenate([sides.truth.labels, sides.found.labels])).tolist():
@@ -67,7 +67,7 @@ def match_every_class(sides: Sides, threshold: float = 0.5) -> Hits:
     return hits
 
 
-def match_crowdhuman(sides: Sides, threshold: float = 0.5) -> Hits:
+def match_crowdhuman(sides: DetectionPairs, threshold: float = 0.5) -> Hits:
     """As CrowdHuman does: at an IoU above the threshold, the free object with the highest (the
     first of equals); else any region in which more than that share of the detection lies."""
     pairs, ignored = sides.pairs, sides.truth.ignored
@@ -79,7 +79,7 @@ def match_crowdhuman(sides: Sides, threshold: float = 0.5) -> Hits:
     return _hits(take_turns(sides.found, pairs[near], everything, is_region[near]), ignored)
 
 
-def match_voc(sides: Sides, threshold: float = 0.5) -> Hits:
+def match_voc(sides: DetectionPairs, threshold: float = 0.5) -> Hits:
     """As VOC does: what overlaps a detection most, be it free or not, is what it stands for; the
     second one that stands for an object is false, and one that stands for a difficult object is
     left out."""

@@ -17,7 +17,7 @@ from mot.datasets.dataset import DataSet
 from mot.evaluation.scene import Mask, Values
 from mot.types import Detections, IntArray
 
-LEAST_IOU = 0.1  # pairs that overlap by less tell nothing
+MIN_IOU = 0.1  # pairs that overlap by less tell nothing
 _AT_ONCE = 1 << 20  # pairs whose overlaps are computed together
 
 
@@ -72,7 +72,7 @@ class Pairs:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sides:
+class DetectionPairs:
     """Both sides and the pairs between them."""
 
     pictures: int
@@ -90,15 +90,15 @@ class Sides:
         """The classes that there are objects of."""
         return np.unique(self.truth.labels[~self.truth.ignored])
 
-    def of_class(self, label: int) -> Sides:
+    def of_class(self, label: int) -> DetectionPairs:
         """One class alone, within which every metric is defined."""
         return self.chosen(self.truth.labels == label, self.found.labels == label)
 
-    def best_of_each(self, most: int) -> Sides:
+    def best_of_each(self, most: int) -> DetectionPairs:
         """At most so many detections of each picture."""
         return self.chosen(np.ones(len(self.truth), np.bool_), self.found.ranks() < most)
 
-    def chosen(self, truth: Mask, found: Mask) -> Sides:
+    def chosen(self, truth: Mask, found: Mask) -> DetectionPairs:
         if truth.all() and found.all():
             return self
         pairs = self.pairs[truth[self.pairs.truth] & found[self.pairs.found]]
@@ -107,21 +107,21 @@ class Sides:
             found=(np.cumsum(found) - 1)[pairs.found],
             truth=(np.cumsum(truth) - 1)[pairs.truth],
         )
-        return Sides(self.pictures, self.truth[truth], self.found[found], pairs)
+        return DetectionPairs(self.pictures, self.truth[truth], self.found[found], pairs)
 
-    def classes(self) -> Iterator[Sides]:
+    def classes(self) -> Iterator[DetectionPairs]:
         yield from (self.of_class(int(label)) for label in self.labels)
 
 
-def put_side_by_side(dataset: DataSet, found: Sequence[Detections]) -> Sides:
+def put_side_by_side(dataset: DataSet, found: Sequence[Detections]) -> DetectionPairs:
     """`found[i]` is what was detected in `dataset[i]`."""
     if len(dataset) != len(found):
         raise ValueError(f"detections of {len(found)} pictures for a data set of {len(dataset)}")
     truth, table = _truth(dataset), _found(dataset, found)
-    return Sides(len(dataset), truth, table, pair_up(truth, table))
+    return DetectionPairs(len(dataset), truth, table, pair_up(truth, table))
 
 
-def clipped(sides: Sides, dataset: DataSet) -> Sides:
+def clipped(sides: DetectionPairs, dataset: DataSet) -> DetectionPairs:
     """All boxes cut to their pictures, where their sizes are told."""
     sizes = np.array([picture.size for picture in dataset], np.float64).reshape(-1, 2)
     sizes[sizes <= 0] = np.inf
@@ -132,7 +132,7 @@ def clipped(sides: Sides, dataset: DataSet) -> Sides:
     if (truth == sides.truth.boxes).all() and (found == sides.found.boxes).all():
         return sides
     cut = replace(sides.truth, boxes=truth), replace(sides.found, boxes=found)
-    return Sides(sides.pictures, *cut, pair_up(*cut))
+    return DetectionPairs(sides.pictures, *cut, pair_up(*cut))
 
 
 def pair_up(truth: Truth, found: Found) -> Pairs:
@@ -144,7 +144,7 @@ def pair_up(truth: Truth, found: Found) -> Pairs:
         area = areas(found.boxes)[rows]
         iou = _share(shared, area + areas(truth.boxes)[others] - shared)
         cover = _share(shared, area)
-        kept = (iou >= LEAST_IOU) | (truth.ignored[others] & (cover >= 0.5))
+        kept = (iou >= MIN_IOU) | (truth.ignored[others] & (cover >= 0.5))
         parts.append(Pairs(rows[kept], others[kept], iou[kept], cover[kept]))
     columns = ([getattr(part, column.name) for part in parts] for column in fields(Pairs))
     return Pairs(*(np.concatenate(column) for column in columns))

@@ -33,19 +33,19 @@ class Row(NamedTuple):
     score: Any
 
 
-class Told(NamedTuple):
+class RawImage(NamedTuple):
     """The detections of a file that are of the data set's classes."""
 
     found: list[Detections]  # one for each picture of the data set
     others: int  # how many are of other classes
 
 
-def read_results(path: Path, key: Key) -> Told:
+def read_results(path: Path, key: Key) -> RawImage:
     """Detections of the data set's pictures, from a file of any of the formats."""
     return _READERS[path.suffix.lower()](path, key)
 
 
-def _read_json(path: Path, key: Key) -> Told:
+def _read_json(path: Path, key: Key) -> RawImage:
     with at(path):
         listed = _list_of(read_bytes(path))
         if listed and "detections" in listed[0]:
@@ -76,7 +76,7 @@ def _frame_rows(listed: Iterable[dict[str, Any]]) -> Iterator[Row]:
             yield Row(frame, label, found.get("box"), found.get("score"))
 
 
-def _read_odgt(path: Path, key: Key) -> Told:
+def _read_odgt(path: Path, key: Key) -> RawImage:
     rows = []
     for place, line in lines_of(path):
         with at(place):
@@ -89,7 +89,7 @@ def _read_odgt(path: Path, key: Key) -> Told:
     return _told(path, rows, key, key.place_of)
 
 
-def _read_mot(path: Path, key: Key) -> Told:
+def _read_mot(path: Path, key: Key) -> RawImage:
     frames, table = key.frames(path), read_detections(path)
     found, others = [Detections.empty()] * len(key.dataset), 0
     numbers = {number for each in table.values() for number in each.labels.tolist()}
@@ -103,7 +103,7 @@ def _read_mot(path: Path, key: Key) -> Told:
         chosen = detections[known]
         own = [label for label in labels if label is not None]
         found[frames[frame]] = Detections.from_boxes(chosen.boxes, chosen.scores, own)
-    return Told(found, others)
+    return RawImage(found, others)
 
 
 _READERS = {".json": _read_json, ".odgt": _read_odgt, ".txt": _read_mot}
@@ -123,7 +123,7 @@ def _told(
     key: Key,
     place_of: Callable[[Any], int | None],
     is_corners: bool = False,
-) -> Told:
+) -> RawImage:
     strange = {row.picture for row in rows if place_of(row.picture) is None}
     if strange:
         raise MotError(_strange(path, f"picture {next(iter(strange))!r}", strange))
@@ -140,7 +140,7 @@ def _told(
     places = np.array([place_of(row.picture) for row in known], np.int64)
     labels = np.array([label_of[row.label] for row in known], np.int64)
     found = _by_place(places, corners, scores, labels, len(key.dataset))
-    return Told(found, len(rows) - len(known))
+    return RawImage(found, len(rows) - len(known))
 
 
 def _numbers(

@@ -13,7 +13,7 @@ from mot.datasets.dataset import DataSet
 from mot.evaluation.detection.coco import LIMITS, CocoScores, coco_scores
 from mot.evaluation.detection.crowdhuman import CrowdScores, crowdhuman_scores
 from mot.evaluation.detection.matching import match_every_class
-from mot.evaluation.detection.pairs import Sides, clipped, put_side_by_side
+from mot.evaluation.detection.pairs import DetectionPairs, clipped, put_side_by_side
 from mot.evaluation.detection.pr_curve import Curve, Operation, best_operation, curve_of
 from mot.evaluation.detection.voc import VocScores, voc_scores
 from mot.types import Detections
@@ -65,7 +65,7 @@ def evaluate(
     return score(put_side_by_side(dataset, found), dataset, limits)
 
 
-def score(sides: Sides, dataset: DataSet, limits: Sequence[int] = LIMITS) -> Scores:
+def score(sides: DetectionPairs, dataset: DataSet, limits: Sequence[int] = LIMITS) -> Scores:
     return Scores(
         sides.pictures,
         sides.objects,
@@ -77,6 +77,6 @@ def score(sides: Sides, dataset: DataSet, limits: Sequence[int] = LIMITS) -> Sco
     )
 
 
-def whole_curve(sides: Sides) -> Curve:
+def whole_curve(sides: DetectionPairs) -> Curve:
     """At an IoU of 0.5, all classes together and without a limit."""
     return curve_of(sides.found.scores, match_every_class(sides), sides.objects)

@@ -10,7 +10,7 @@ import numpy as np
 from mot.evaluation.detection.coco import AREAS, average_precision, in_area
 from mot.evaluation.detection.crowdhuman import log_average_miss_rate
 from mot.evaluation.detection.matching import match_coco
-from mot.evaluation.detection.pairs import Sides, mean
+from mot.evaluation.detection.pairs import DetectionPairs, mean
 from mot.evaluation.detection.pr_curve import Operation, curve_of
 from mot.evaluation.scene import Mask, Values
 
@@ -26,13 +26,13 @@ class Split:
     heights: tuple[float, float] = (0.0, _INF)  # pixels
     shares: tuple[float, float] = (0.0, _INF)  # of the box that is seen
 
-    def objects(self, sides: Sides) -> Mask:
+    def objects(self, sides: DetectionPairs) -> Mask:
         truth = sides.truth
         least, end = self.shares
         seen: Mask = (truth.shares >= least) & (truth.shares < end)
         return seen & self._of_size(truth.boxes)
 
-    def detections(self, sides: Sides) -> Mask:
+    def detections(self, sides: DetectionPairs) -> Mask:
         """Of which one expects an object of the split: no other is false here."""
         return self._of_size(sides.found.boxes)
 
@@ -70,7 +70,7 @@ class SplitScores:
     recall: float  # of the detections from a given score on
 
 
-def split_scores(sides: Sides, best: Operation) -> Iterator[tuple[str, SplitScores]]:
+def split_scores(sides: DetectionPairs, best: Operation) -> Iterator[tuple[str, SplitScores]]:
     """By size; and by occlusion where the data set tells it. Means over the classes."""
     tells_occlusion = bool((sides.truth.shares < 1).any())
     for split in (*BY_SIZE, *(BY_OCCLUSION if tells_occlusion else ())):
@@ -80,7 +80,9 @@ def split_scores(sides: Sides, best: Operation) -> Iterator[tuple[str, SplitScor
         yield split.name, SplitScores(count, *(mean(rate) for rate in rates))
 
 
-def _score(sides: Sides, split: Split, threshold: float) -> tuple[int, float, float, float]:
+def _score(
+    sides: DetectionPairs, split: Split, threshold: float
+) -> tuple[int, float, float, float]:
     """Of one class."""
     aside, strange = ~split.objects(sides), ~split.detections(sides)
     counts = ~(aside | sides.truth.ignored)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mot.evaluation.detection.matching import match_voc
-from mot.evaluation.detection.pairs import Sides, mean
+from mot.evaluation.detection.pairs import DetectionPairs, mean
 from mot.evaluation.detection.pr_curve import Curve, curve_of
 
 
@@ -19,7 +19,7 @@ class VocScores:
     ap07: float  # until 2009: the mean of the best precisions at 11 recalls and beyond
 
 
-def voc_scores(sides: Sides) -> VocScores:
+def voc_scores(sides: DetectionPairs) -> VocScores:
     """Means over the classes that there are objects of."""
     curves = [
         curve_of(each.found.scores, match_voc(each), each.objects) for each in sides.classes()

@@ -25,7 +25,7 @@ from mot.training.assigners.core import (
     strides_of,
     within,
 )
-from mot.training.targets import BACKGROUND, IGNORED, Guess, Places, Target
+from mot.training.targets import BACKGROUND, IGNORED, Anchors, Predictions, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class MaxIou(Assigner):
         if self.negative > self.positive:
             raise ValueError(f"negative = {self.negative} must not exceed {self.positive}")
 
-    def choose(self, places: Places, target: Target, guess: Guess | None) -> Tensor:
+    def choose(self, places: Anchors, target: Target, guess: Predictions | None) -> Tensor:
         best = _best(places.boxes, target.boxes)
         rows = best.objects.masked_fill(best.overlaps < self.positive, IGNORED)
         rows[best.overlaps < self.negative] = BACKGROUND
@@ -116,7 +116,7 @@ class BestPrior(Assigner):
 
     spare: float = 0.7
 
-    def choose(self, places: Places, target: Target, guess: Guess | None) -> Tensor:
+    def choose(self, places: Anchors, target: Target, guess: Predictions | None) -> Tensor:
         boxes = places.boxes if guess is None else guess.boxes
         planes, sizes = planes_of(boxes), _origin_boxes(places.boxes)
         strides = strides_of(places)
@@ -160,7 +160,7 @@ class Atss(Assigner):
 
     top_k: int = 9  # of each level; of networks with several boxes at a place, as many times more
 
-    def choose(self, places: Places, target: Target, guess: Guess | None) -> Tensor:
+    def choose(self, places: Anchors, target: Target, guess: Predictions | None) -> Tensor:
         candidates = nearest(places, target.boxes, self.top_k)
         objects, planes = planes_of(target.boxes), planes_of(places.boxes)
         overlaps = iou(objects, planes[:, candidates])

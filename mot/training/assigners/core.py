@@ -13,7 +13,7 @@ from dataclasses import KW_ONLY, dataclass
 import torch
 from torch import Tensor
 
-from mot.training.targets import BACKGROUND, IGNORED, Guess, Places, Target
+from mot.training.targets import BACKGROUND, IGNORED, Anchors, Predictions, Target
 
 _CPU_PAIRS = 1 << 17  # of a block: half a MiB a temporary
 _GPU_PAIRS = 1 << 24
@@ -28,7 +28,7 @@ class Assigner(ABC):
     spares_guesses: bool = False  # whether regions spare by the guessed boxes, not by the places
 
     @torch.no_grad()
-    def __call__(self, places: Places, target: Target, guess: Guess | None = None) -> Tensor:
+    def __call__(self, places: Anchors, target: Target, guess: Predictions | None = None) -> Tensor:
         if len(target.boxes) and len(places.boxes):
             rows = self.choose(places, target, guess)
         else:
@@ -37,11 +37,11 @@ class Assigner(ABC):
         return spare_regions(rows, boxes, target.regions)
 
     @abstractmethod
-    def choose(self, places: Places, target: Target, guess: Guess | None) -> Tensor:
+    def choose(self, places: Anchors, target: Target, guess: Predictions | None) -> Tensor:
         """The same for at least one place and one object, whatever the regions are."""
 
 
-def needed(guess: Guess | None) -> Guess:
+def needed(guess: Predictions | None) -> Predictions:
     if guess is None:
         raise ValueError("this assigner chooses by what the network says: hand it a guess")
     return guess
@@ -151,14 +151,14 @@ def near(middles: Tensor, points: Tensor, reach: Tensor) -> Tensor:
     return found
 
 
-def strides_of(places: Places) -> Tensor:
+def strides_of(places: Anchors) -> Tensor:
     """(A,) the stride of each place."""
     device = places.boxes.device
     strides = torch.tensor(places.strides, device=device, dtype=places.boxes.dtype)
     return strides.repeat_interleave(torch.tensor(places.counts, device=device))
 
 
-def nearest(places: Places, boxes: Tensor, count: int) -> Tensor:
+def nearest(places: Anchors, boxes: Tensor, count: int) -> Tensor:
     """(N, K) of each level the places whose centres are nearest to that of each box."""
     start, found = 0, []
     for level in torch.split(centres(places.boxes), list(places.counts), 1):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mot.training.assigners.core import Assigner, area, blocks, centres, near, planes_of, strides_of
-from mot.training.targets import BACKGROUND, Guess, Places, Target
+from mot.training.targets import BACKGROUND, Anchors, Predictions, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Centre(Assigner):
     radius: float = 1.5  # from the centre along both axes, in strides
     largest: float = 8.0  # size that a level takes, in strides; the coarsest takes all
 
-    def choose(self, places: Places, target: Target, guess: Guess | None) -> Tensor:
+    def choose(self, places: Anchors, target: Target, guess: Predictions | None) -> Tensor:
         points, reach = centres(places.boxes), self.radius * strides_of(places)
         low, high = self._sizes(places)
         order = area(planes_of(target.boxes)).argsort(stable=True)
@@ -39,7 +39,7 @@ class Centre(Assigner):
         rows = torch.cat([order, order.new_full((1,), BACKGROUND)])
         return rows[ranks.long()]
 
-    def _sizes(self, places: Places) -> tuple[Tensor, Tensor]:
+    def _sizes(self, places: Anchors) -> tuple[Tensor, Tensor]:
         """(A,) above which and up to which sizes each place takes."""
         steps = sorted(set(places.strides))
         limits = [0.0, *(self.largest * step for step in steps[:-1]), math.inf]

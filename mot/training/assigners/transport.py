@@ -22,7 +22,7 @@ from mot.training.assigners.core import (
     strides_of,
     within,
 )
-from mot.training.targets import BACKGROUND, Guess, Places, Target
+from mot.training.targets import BACKGROUND, Anchors, Predictions, Target
 
 _FAR = 1e4  # costs more than any place that is near
 _LEAST_LOG = -100.0  # as in torch's binary cross entropy
@@ -44,7 +44,7 @@ class SimOta(Assigner):
     top_k: int = 10  # overlaps that are summed
     iou_weight: float = 3.0
 
-    def choose(self, places: Places, target: Target, guess: Guess | None) -> Tensor:
+    def choose(self, places: Anchors, target: Target, guess: Predictions | None) -> Tensor:
         points, reach = centres(places.boxes), self.radius * strides_of(places)
         some = _some_near(points, reach, target.boxes)
         candidates = _Candidates(points[:, some], reach[some], *_of(needed(guess), some))
@@ -98,16 +98,18 @@ class Ota(Assigner):
     alpha: float = 0.25  # of the focal loss, by which classes are weighed
     gamma: float = 2.0
 
-    def choose(self, places: Places, target: Target, guess: Guess | None) -> Tensor:
+    def choose(self, places: Anchors, target: Target, guess: Predictions | None) -> Tensor:
         some, objects, allowed = self._allowed(places, target.boxes)
         if not len(objects):
             return target.labels.new_full((len(places.boxes),), BACKGROUND)
-        costs, supply = self._offers(target, objects, allowed, Guess(*_of(needed(guess), some)))
+        costs, supply = self._offers(
+            target, objects, allowed, Predictions(*_of(needed(guess), some))
+        )
         plan = transport(costs, supply, self.temper, self.rounds)
         suppliers = torch.cat([objects, objects.new_full((1,), BACKGROUND)])
         return _spread(suppliers[_largest_shares(plan)], some, len(places.boxes))
 
-    def _allowed(self, places: Places, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _allowed(self, places: Anchors, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(K,) places and (n,) objects in the transport, and (n, K) who may have what."""
         chosen, points = nearest(places, boxes, self.closest), centres(places.boxes)
         is_inside = within(planes_of(boxes), points[:, chosen])
@@ -121,7 +123,7 @@ class Ota(Assigner):
         return some, objects, allowed
 
     def _offers(
-        self, target: Target, objects: Tensor, allowed: Tensor, guess: Guess
+        self, target: Target, objects: Tensor, allowed: Tensor, guess: Predictions
     ) -> tuple[Tensor, Tensor]:
         """(n + 1, K) costs and (n + 1,) supplies of objects and, last, background."""
         prices = _class_prices(guess.scores, self._focal)
@@ -205,7 +207,7 @@ def _some_near(points: Tensor, reach: Tensor, boxes: Tensor) -> Tensor:
     return found.nonzero()[:, 0]
 
 
-def _of(guess: Guess, some: Tensor) -> tuple[Tensor, Tensor]:
+def _of(guess: Predictions, some: Tensor) -> tuple[Tensor, Tensor]:
     return guess.scores[some], guess.boxes[some]
 
 

@@ -48,7 +48,7 @@ class Augment:
         with _seeded(seed):
             sample = Sample.of(filmed(canvas, settings, rng), parts)
             sample = erased(self._transforms(sample), settings, self.spec.margin)
-        target = target_of(sample, settings.least_visible, settings.least_side)
+        target = target_of(sample, settings.min_visible, settings.min_side)
         return for_network(sample, self.spec), target
 
     def _single(

@@ -54,11 +54,11 @@ def for_network(sample: Sample, spec: InputSpec) -> Tensor:
     return image if spec.is_rgb else image.flip(0)
 
 
-def target_of(sample: Sample, least_visible: float, least_side: float) -> Target:
+def target_of(sample: Sample, min_visible: float, min_side: float) -> Target:
     """Objects too small or too little seen become regions that are ignored."""
     boxes, inside = (each.as_subclass(Tensor) for each in (sample.boxes, sample.inside))
-    small = (_sides(boxes) < least_side).any(dim=1) | ~_has_area(boxes)
-    lost = (sample.share < least_visible) | (sample.share <= 0)
+    small = (_sides(boxes) < min_side).any(dim=1) | ~_has_area(boxes)
+    lost = (sample.share < min_visible) | (sample.share <= 0)
     ignored = sample.ignored | lost | small
     objects, regions = ~ignored, ignored & _has_area(inside)
     return Target(boxes[objects], sample.labels[objects], sample.ids[objects], inside[regions])

@@ -15,10 +15,10 @@ class AugmentSettings:
     flip: float = 0.5
     scale: tuple[float, float] = (0.7, 1.4)  # least and most, of the size that just fits
     crop: float = 0.3  # to a window that some object overlaps enough, as SSD does
-    crop_least: float = 0.3  # of the picture's sides
+    crop_min: float = 0.3  # of the picture's sides
     crop_overlaps: tuple[float, ...] = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)  # IoU, one of them at random
     zoom_out: float = 0.1  # the picture becomes small in a canvas of margin
-    zoom_out_most: float = 2.5
+    zoom_out_max: float = 2.5
     mosaic: float = 0.3  # four pictures in one
     mosaic_scale: tuple[float, float] = (0.5, 1.2)  # of the size that each has alone
     brightness: float = 0.3  # factors from 1 - 0.3 to 1 + 0.3
@@ -35,11 +35,11 @@ class AugmentSettings:
     erase: float = 0.1  # a rectangle of the input
     erase_area: tuple[float, float] = (0.02, 0.15)  # of the input
     # Objects of which less is left are neither found nor missed; so are smaller ones.
-    least_visible: float = 0.25  # share of the part that was seen in the picture
-    least_side: float = 3.0  # pixels of the input
+    min_visible: float = 0.25  # share of the part that was seen in the picture
+    min_side: float = 3.0  # pixels of the input
 
     def __post_init__(self) -> None:
-        for name in (*_SHARES, "least_visible"):
+        for name in (*_SHARES, "min_visible"):
             _need(getattr(self, name) <= 1, f"{name} = {getattr(self, name)} must be at most 1")
         for field in fields(self):
             value = getattr(self, field.name)
@@ -48,10 +48,10 @@ class AugmentSettings:
         for name in ("scale", "mosaic_scale", "erase_area"):
             check_range(name, getattr(self, name))
         check_film(self.hue, self.jpeg_quality)
-        _need(0 < self.crop_least <= 1, f"crop_least = {self.crop_least} must lie above 0, up to 1")
+        _need(0 < self.crop_min <= 1, f"crop_min = {self.crop_min} must lie above 0, up to 1")
         _need(bool(self.crop_overlaps), "crop_overlaps is empty: crop = 0 switches crops off")
         _need(max(self.crop_overlaps) <= 1, "crop_overlaps are shares: at most 1")
-        _need(self.zoom_out_most >= 1, f"zoom_out_most = {self.zoom_out_most} must be at least 1")
+        _need(self.zoom_out_max >= 1, f"zoom_out_max = {self.zoom_out_max} must be at least 1")
         _need(self.erase_area[1] <= 1, "erase_area is a share of the input: at most 1")
 
 

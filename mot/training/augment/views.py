@@ -119,7 +119,7 @@ def single_view(
     placed = place(sides, spec, target)
     scale = rng.uniform(*settings.scale)
     if rng.random() < settings.zoom_out:
-        scale /= rng.uniform(1, settings.zoom_out_most)
+        scale /= rng.uniform(1, settings.zoom_out_max)
     if scale == 1:
         return View(window, fitted(placed).inner)
     return _at_random(window, _scaled(placed, scale), (0, 0, *target), rng)
@@ -177,7 +177,7 @@ def crop_window(
     torchvision's RandomIoUCrop draws the same one by one: 20 ms a picture where this takes 0.2,
     and it divides by zero where a side is of one pixel.
     """
-    sides = np.maximum(1, np.array(size) * rng.uniform(settings.crop_least, 1, (_TRIALS, 2)))
+    sides = np.maximum(1, np.array(size) * rng.uniform(settings.crop_min, 1, (_TRIALS, 2)))
     sides = sides.astype(np.int64)
     corners = (rng.random((_TRIALS, 2)) * (np.array(size) + 1 - sides)).astype(np.int64)
     windows = np.concatenate([corners, corners + sides], axis=1)

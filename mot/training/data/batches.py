@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader
 
-from mot.datasets.dataset import Annotations, DataSet, Picture
+from mot.datasets.dataset import Annotations, DataSet, ImageRecord
 from mot.datasets.images import read_picture
 from mot.errors import MachineError, MotError
 from mot.opencv import cv2
@@ -52,10 +52,10 @@ class EpochData:
 
     def __init__(
         self,
-        pictures: Sequence[Picture],
+        pictures: Sequence[ImageRecord],
         spec: InputSpec,
         change: AugmentSettings | Change | None = None,
-        read: Callable[[Picture], Image] = read_picture,
+        read: Callable[[ImageRecord], Image] = read_picture,
     ) -> None:
         self._pictures, self._spec, self._read = pictures, spec, read
         self.change = Augment(change, spec) if isinstance(change, AugmentSettings) else change
@@ -84,7 +84,9 @@ class _NothingReadable(Exception):
 class _Reading:
     """Reads the pictures of one sample; instead of a broken one the next that is sound."""
 
-    def __init__(self, pictures: Sequence[Picture], read: Callable[[Picture], Image]) -> None:
+    def __init__(
+        self, pictures: Sequence[ImageRecord], read: Callable[[ImageRecord], Image]
+    ) -> None:
         self._pictures, self._read = pictures, read
         self.broken: list[Broken] = []
         self.first = -1  # the picture that was read first
@@ -163,7 +165,7 @@ def _one_thread(worker: int) -> None:
     cv2.setNumThreads(0)  # the workers are the threads
 
 
-def joined(datasets: Sequence[DataSet]) -> Sequence[Picture]:
+def joined(datasets: Sequence[DataSet]) -> Sequence[ImageRecord]:
     """One behind the other."""
     if len(datasets) == 1:
         return datasets[0]

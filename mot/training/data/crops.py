@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mot import boxes as geometry
-from mot.datasets.dataset import Annotations, DataSet, Picture
+from mot.datasets.dataset import Annotations, DataSet, ImageRecord
 from mot.datasets.identities import NOBODY
 from mot.datasets.images import read_picture
-from mot.datasets.problems import Findings
+from mot.datasets.problems import Problems
 from mot.errors import MotError
 from mot.runtime.preprocess import Size
 from mot.training.augment.crop import MARGIN, resampled
@@ -35,10 +35,10 @@ UNKNOWN = "people are not told apart, and left out"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Crops(Sequence[Picture]):
+class Crops(Sequence[ImageRecord]):
     """N people, each a picture of one object; its label is the crop's place."""
 
-    sources: Sequence[Picture]  # that they were cut out of
+    sources: Sequence[ImageRecord]  # that they were cut out of
     source: IntArray  # (N,) place of that picture
     boxes: FloatArray  # (N, 4) xyxy there
     ids: IntArray  # (N,) from 0 without gaps
@@ -49,12 +49,12 @@ class Crops(Sequence[Picture]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> Picture:  # type: ignore[override]
+    def __getitem__(self, index: int) -> ImageRecord:  # type: ignore[override]
         source = self.sources[int(self.source[index])]
         who = Annotations.of(self.boxes[index], labels=[index], ids=self.ids[index : index + 1])
-        return Picture(source.path, source.name, index, source.size, who)
+        return ImageRecord(source.path, source.name, index, source.size, who)
 
-    def read(self, crop: Picture) -> Image:
+    def read(self, crop: ImageRecord) -> Image:
         image: Image = self.pixels[self.rows[crop.number]]
         return image
 
@@ -72,7 +72,7 @@ class Crops(Sequence[Picture]):
     def people(self) -> int:
         return int(self.ids.max(initial=-1)) + 1
 
-    def shots(self, findings: Findings) -> Iterator[tuple[IntArray, Image]]:
+    def shots(self, problems: Problems) -> Iterator[tuple[IntArray, Image]]:
         """The pictures that can be read, each with the crops in it."""
         edges = np.flatnonzero(np.diff(self.source)) + 1
         for rows in np.split(np.arange(len(self)), edges):
@@ -80,7 +80,7 @@ class Crops(Sequence[Picture]):
                 if len(rows):
                     yield rows, read_picture(self.sources[int(self.source[rows[0]])])
             except MotError as error:
-                findings.note(UNREAD, [str(error)])
+                problems.note(UNREAD, [str(error)])
 
 
 class _Wanted(NamedTuple):
@@ -96,11 +96,11 @@ class _Wanted(NamedTuple):
         return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def cut(datasets: Sequence[DataSet], size: Size, findings: Findings) -> Crops:
+def cut(datasets: Sequence[DataSet], size: Size, problems: Problems) -> Crops:
     """Of data sets with numbered identities, for an input of this size."""
     starts = np.cumsum([0, *map(len, datasets)]).tolist()
     wanted = _Wanted.joined(
-        [_wanted_of(data, number, starts[number], findings) for number, data in enumerate(datasets)]
+        [_wanted_of(data, number, starts[number], problems) for number, data in enumerate(datasets)]
     )
     width, height = (round(side * (1 + 2 * MARGIN)) for side in size)
     count = len(wanted.ids)
@@ -110,31 +110,31 @@ def cut(datasets: Sequence[DataSet], size: Size, findings: Findings) -> Crops:
         )
     pixels = np.zeros((count, height, width, 3), np.uint8)
     crops = Crops(joined(datasets), *wanted, pixels, np.arange(count))
-    return crops.take(np.flatnonzero(_filled(crops, findings)))
+    return crops.take(np.flatnonzero(_filled(crops, problems)))
 
 
-def _wanted_of(data: DataSet, number: int, start: int, findings: Findings) -> _Wanted:
+def _wanted_of(data: DataSet, number: int, start: int, problems: Problems) -> _Wanted:
     told = data.annotations
     pictures = np.repeat(np.arange(len(data)), [len(picture.annotations) for picture in data])
     is_known = told.ids != NOBODY
     is_low = told.boxes[:, 3] - told.boxes[:, 1] < _LEAST_HEIGHT
     for kind, rows in ((UNKNOWN, ~is_known & ~told.ignored), (LOW, is_known & is_low)):
-        findings.note(kind, (data[place].name for place in pictures[rows].tolist()))
+        problems.note(kind, (data[place].name for place in pictures[rows].tolist()))
     chosen = is_known & ~is_low & ~told.ignored
     sets = np.full(int(chosen.sum()), number)
     return _Wanted(start + pictures[chosen], told.boxes[chosen], told.ids[chosen], sets)
 
 
-def _filled(crops: Crops, findings: Findings) -> npt.NDArray[np.bool_]:
+def _filled(crops: Crops, problems: Problems) -> npt.NDArray[np.bool_]:
     """(N,) which of the crops have their pixels now."""
     seen = np.zeros(len(crops), np.bool_)
-    with closing(in_background(crops.shots(findings), depth=4)) as shots:
+    with closing(in_background(crops.shots(problems), depth=4)) as shots:
         for rows, image in shots:
             for row in rows.tolist():
                 seen[row] = _keep(image, crops.boxes[row], crops.pixels[row])
             unseen = rows[~seen[rows]]
             name = crops.sources[int(crops.source[rows[0]])].name
-            findings.note(UNSEEN, (f"{name} {crops.boxes[row].tolist()}" for row in unseen))
+            problems.note(UNSEEN, (f"{name} {crops.boxes[row].tolist()}" for row in unseen))
     return seen
 
 

@@ -99,7 +99,7 @@ class Batches:
             yield [self._draw(place, size) for place in self._share(number)]
 
     def _share(self, number: int) -> range:
-        """Places in the epoch."""
+        """Anchors in the epoch."""
         wanted = self._settings
         end = (number + 1) * wanted.batch
         if not self._whole:

@@ -10,11 +10,11 @@ from torch import Tensor
 from torchvision.models.detection._utils import BoxCoder
 
 from mot.training.distributed import mean_over_processes
-from mot.training.targets import BACKGROUND, IGNORED, Guess, Places, Target
+from mot.training.targets import BACKGROUND, IGNORED, Anchors, Predictions, Target
 
 
 class Assigner(Protocol):
-    def __call__(self, places: Places, target: Target, guess: Guess | None) -> Tensor: ...
+    def __call__(self, places: Anchors, target: Target, guess: Predictions | None) -> Tensor: ...
 
 
 class Assigned(NamedTuple):
@@ -53,12 +53,12 @@ class Assigned(NamedTuple):
 @torch.no_grad()
 def assign(
     assigner: Assigner,
-    places: Places,
+    places: Anchors,
     targets: Sequence[Target],
-    guesses: Guess | None = None,
+    guesses: Predictions | None = None,
 ) -> Assigned:
     """For each picture; `guesses` are of the whole batch."""
-    said = [None] * len(targets) if guesses is None else list(map(Guess, *guesses))
+    said = [None] * len(targets) if guesses is None else list(map(Predictions, *guesses))
     rows = [assigner(places, target, guess) for target, guess in zip(targets, said, strict=True)]
     return _assigned(torch.stack(rows), targets)
 
@@ -68,7 +68,7 @@ def assign_each(assigner: Assigner, boxes: Tensor, targets: Sequence[Target]) ->
     """Of (B, A, 4) places that differ from picture to picture."""
     counts = (boxes.shape[1],)
     rows = [
-        assigner(Places(some, counts, (1,)), target, None)
+        assigner(Anchors(some, counts, (1,)), target, None)
         for some, target in zip(boxes, targets, strict=True)
     ]
     return _assigned(torch.stack(rows), targets)
@@ -87,8 +87,8 @@ def _assigned(rows: Tensor, targets: Sequence[Target]) -> Assigned:
     )
 
 
-def places_of(levels: Sequence[Tensor], strides: Sequence[int]) -> Places:
-    return Places(torch.cat(list(levels)), tuple(map(len, levels)), tuple(strides))
+def places_of(levels: Sequence[Tensor], strides: Sequence[int]) -> Anchors:
+    return Anchors(torch.cat(list(levels)), tuple(map(len, levels)), tuple(strides))
 
 
 def one_hot(assigned: Assigned, classes: int) -> Tensor:

@@ -95,7 +95,7 @@ class FairmotObjective:
 
 
 def around(centres: Centres, shape: Sequence[int], reach: float) -> tuple[Tensor, Tensor]:
-    """Places around centres, within `reach` of the sides: (K,) objects and (K, 2) cells. Where
+    """Anchors around centres, within `reach` of the sides: (K,) objects and (K, 2) cells. Where
     several people have a place it is the smallest one's."""
     steps = torch.linspace(-reach, reach, LATTICE, device=centres.radii.device)
     sides = (centres.sides[:, :2] + centres.sides[:, 2:])[:, None]

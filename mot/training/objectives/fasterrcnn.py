@@ -32,7 +32,7 @@ ASSIGNER = {"kind": "max-iou", "positive": 0.7, "negative": 0.3}
 class Settings:
     sampled: int = 256  # anchors of a picture
     judged: int = 512  # proposals of a picture
-    least_overlap: float = 0.5  # of a proposal that counts as an object
+    min_overlap: float = 0.5  # of a proposal that counts as an object
     object_share: float = 0.25  # of the proposals, at most
 
 
@@ -41,7 +41,7 @@ class FasterrcnnObjective:
         self.model = model
         self.settings = settings
         self.assigner = assigner
-        least = settings.least_overlap
+        least = settings.min_overlap
         self._judge = MaxIou(positive=least, negative=least, low_quality=False)
 
     def __call__(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from mot.detectors.models.common import size_of
 from mot.training.distributed import mean_over_processes
 from mot.training.losses import binary, box_loss, check_box_loss, focal
 from mot.training.objectives.common import Assigner, assign, one_hot, places_of
-from mot.training.targets import Guess, Target
+from mot.training.targets import Predictions, Target
 
 ASSIGNER = {"kind": "centre"}  # unless a recipe says otherwise
 
@@ -38,7 +38,7 @@ class FcosObjective:
         raw = self.model.raw(images)
         places = places_of(self.model.anchors(size_of(images)), self.model.strides)
         boxes = self.model.coder.decode(raw.sides.float(), places.boxes)
-        guesses = Guess(raw.logits.detach().float().sigmoid(), boxes.detach())
+        guesses = Predictions(raw.logits.detach().float().sigmoid(), boxes.detach())
         assigned = assign(self.assigner, places, targets, guesses)
         wanted = one_hot(assigned, raw.logits.shape[2])
         settings, total = self.settings, assigned.total()

@@ -21,7 +21,7 @@ from mot.training.objectives.common import (
     one_hot,
     places_of,
 )
-from mot.training.targets import Places, Target
+from mot.training.targets import Anchors, Target
 
 ASSIGNER = {"kind": "max-iou"}  # unless a recipe says otherwise
 _BETA = 1 / 9  # of smooth L1
@@ -65,7 +65,7 @@ class RetinanetObjective:
         boxes = coder.decode_single(found.float(), anchors)
         return box_loss(self.settings.box, boxes, assigned.boxes)
 
-    def _by_bags(self, raw: Any, places: Places, targets: list[Target]) -> dict[str, Tensor]:
+    def _by_bags(self, raw: Any, places: Anchors, targets: list[Target]) -> dict[str, Tensor]:
         objects = sum(len(target.boxes) for target in targets)
         total = mean_over_processes(places.boxes.new_tensor(float(objects))).clamp(min=1)
         losses = [
@@ -74,7 +74,9 @@ class RetinanetObjective:
         ]
         return {"match": torch.stack(losses).sum() / total}
 
-    def _of_picture(self, logits: Tensor, deltas: Tensor, places: Places, target: Target) -> Tensor:
+    def _of_picture(
+        self, logits: Tensor, deltas: Tensor, places: Anchors, target: Target
+    ) -> Tensor:
         coder = self.model.coder
 
         def box_losses(bags: Tensor) -> Tensor:

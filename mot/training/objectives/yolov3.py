@@ -17,7 +17,7 @@ from torch import Tensor
 from mot.detectors.models.common import size_of
 from mot.training.losses import binary, box_loss, check_box_loss, paired_iou
 from mot.training.objectives.common import Assigned, Assigner, assign, one_hot, places_of
-from mot.training.targets import Guess, Target
+from mot.training.targets import Predictions, Target
 
 ASSIGNER = {"kind": "simota", "radius": 1.0}  # unless a recipe says otherwise
 
@@ -40,9 +40,9 @@ class Said(NamedTuple):
     objects: Tensor  # (B, A) logits
     classes: Tensor  # (B, A, C) logits
 
-    def guess(self) -> Guess:
+    def guess(self) -> Predictions:
         scores = self.objects.sigmoid()[..., None] * self.classes.sigmoid()
-        return Guess(scores.detach(), self.boxes.detach())
+        return Predictions(scores.detach(), self.boxes.detach())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,7 +27,7 @@ from mot.evaluation.diagnosis.with_gt.id_swaps import find_exchanges
 from mot.evaluation.diagnosis.with_gt.lost_tracks import LOSSES, SWITCHES, Losses, Switches
 from mot.evaluation.diagnosis.with_gt.rules import NEAR, SOON, decide
 from mot.evaluation.loading import Loaded
-from mot.evaluation.scene import Mask, Side
+from mot.evaluation.scene import BoxTable, Mask
 from mot.evaluation.score import Matches
 from mot.motfile import MotRows
 from mot.types import IntArray
@@ -185,13 +185,13 @@ def _neighbours(lives: Lives, spans: Spans) -> tuple[IntArray, IntArray]:
     return before, after
 
 
-def _names(side: Side, numbers: IntArray) -> list[int | None]:
+def _names(side: BoxTable, numbers: IntArray) -> list[int | None]:
     """What the file calls who is in these boxes."""
     names = side.names[side.ids]
     return [int(names[number]) if number >= 0 else None for number in numbers.tolist()]
 
 
-def _boxes(side: Side, rows: MotRows, numbers: IntArray) -> list[Box | None]:
+def _boxes(side: BoxTable, rows: MotRows, numbers: IntArray) -> list[Box | None]:
     xywh = rows.xywh[side.rows]
     return [tuple(xywh[number].tolist()) if number >= 0 else None for number in numbers.tolist()]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from mot import boxes
 from mot.evaluation.loading import Loaded
-from mot.evaluation.scene import Mask, Scene, Side, Values, make_scene
+from mot.evaluation.scene import BoxTable, Mask, SequencePairs, Values, make_scene
 from mot.evaluation.score import Matches
 from mot.evaluation.trajectories import medians_of_many
 from mot.motfile import MotRows
@@ -54,7 +54,7 @@ class Spans:
 class Lives:
     """The boxes of a side as rows, one life after the other: by id, then by frame."""
 
-    side: Side
+    side: BoxTable
     order: IntArray  # (N,) which of the side's boxes each row is
     place: IntArray  # (N,) at which row each of the side's boxes is
     ids: IntArray  # (N,)
@@ -84,7 +84,7 @@ class Lives:
         return Spans(rows, np.searchsorted(keys, ids * scale + high, side="right"))
 
 
-def lives_of(side: Side) -> Lives:
+def lives_of(side: BoxTable) -> Lives:
     order = np.lexsort((side.frames, side.ids))
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
@@ -194,7 +194,7 @@ def _best(box: IntArray, other: IntArray, iou: Values, count: int) -> tuple[Valu
     return best, partner
 
 
-def _uncounted_overlap(loaded: Loaded, scene: Scene) -> Values:
+def _uncounted_overlap(loaded: Loaded, scene: SequencePairs) -> Values:
     """(result boxes,)"""
     uncounted = np.ones(len(loaded.truth), np.bool_)
     uncounted[scene.truth.rows] = False
@@ -214,7 +214,7 @@ def _jolts(xywh: Values, lives: Lives) -> Values:
     return jolts
 
 
-def _visible(loaded: Loaded, scene: Scene) -> tuple[Values, str]:
+def _visible(loaded: Loaded, scene: SequencePairs) -> tuple[Values, str]:
     """(truth boxes,) as the ground truth says, else as its boxes cover each other; and which."""
     given = loaded.truth.visibility
     # MOT15 has a place in metres in this column; others write 1 for everybody.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mot.evaluation.clear import ClearMatches
-from mot.evaluation.scene import Scene
+from mot.evaluation.scene import SequencePairs
 from mot.types import IntArray
 
 
@@ -15,7 +15,7 @@ from mot.types import IntArray
 class Exchanges:
     """Of each switch; people and ids by number, -1: nobody, frames from 0."""
 
-    scene: Scene
+    scene: SequencePairs
     new_id: IntArray
     old_id: IntArray
     giver: IntArray  # who had the new id shortly before
@@ -39,7 +39,7 @@ class Exchanges:
         return ", ".join(parts)
 
 
-def find_exchanges(scene: Scene, clear: ClearMatches, soon: float) -> Exchanges:
+def find_exchanges(scene: SequencePairs, clear: ClearMatches, soon: float) -> Exchanges:
     """`soon` is in frames."""
     pairs = scene.pairs[clear.pairs]
     person, frame = scene.truth.ids[pairs.truth], scene.truth.frames[pairs.truth]
