@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mot.config import build_detector, build_tracker, detector_settings_for, settings_of
+from mot.config import build_detector, build_tracker, detector_settings_for
 from mot.detectors import DEFAULT_DETECTOR
 from mot.motfile import read_detections
 from mot.reid import DEFAULT_EMBEDDER, NO_EMBEDDER
+from mot.settings import settings_of
 from mot.trackers import DEFAULT_TRACKER
 from mot.types import Detections, Detector, Frame, Image, Tracker, Tracks
 from mot.video import open_source

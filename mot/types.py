@@ -1,9 +1,10 @@
-"""What crosses every border: a frame, what was detected in it, what is tracked in it."""
+"""The values that cross every border: a frame, its detections, its tracks."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -11,29 +12,71 @@ import numpy.typing as npt
 Image = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
-FARTHEST = 1e9  # pixels; areas of boxes within it are sound in float32
 IndexArray = npt.NDArray[np.int64] | npt.NDArray[np.bool_] | slice
+FARTHEST = 1e9  # pixels; the areas of boxes within it are exact enough in float32
+_COLUMNS = (4, 5, 6)  # of an array of detections: a box, its score, its label
+_SHOWN_ROWS = 20  # of an HTML table
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture of a stream; `image` is None where only its detections are known."""
+    """One frame of a stream; `image` is None where only its detections are known."""
 
     image: Image | None  # (H, W, 3) uint8 BGR
     index: int  # from 1
     time: float  # seconds on the stream's own clock
-    # (2, 3) affine from the last frame's pixels to this one's, where the camera's motion is known
+    # (2, 3) affine from the previous frame's pixels to this one's, where camera motion is known
     motion: npt.NDArray[np.float64] | None = None
 
+    def __repr__(self) -> str:
+        size = "no image" if self.image is None else f"{self.image.shape[1]}x{self.image.shape[0]}"
+        return f"Frame({self.index}, {self.time:.3f} s, {size})"
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+class Detection(NamedTuple):
+    """One row of `Detections`."""
+
+    box: FloatArray  # (4,) xyxy
+    score: float
+    label: int
+    name: str  # of its class; the label in digits where names are not known
+    embedding: FloatArray | None  # (D,)
+
+
+class Track(NamedTuple):
+    """One row of `Tracks`."""
+
+    id: int
+    box: FloatArray  # (4,) xyxy
+    score: float
+    label: int
+    name: str  # of its class; the label in digits where names are not known
+    detection: int  # row of the frame's Detections; -1: predicted only
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Detections:
-    """The objects detected in one frame. The arrays are read-only; none at all is ordinary."""
+    """The objects detected in one frame. Arrays are read-only; zero rows are valid.
 
-    boxes: FloatArray  # (N, 4) xyxy, pixels of the original image, half-open
-    scores: FloatArray  # (N,)
-    labels: IntArray  # (N,)
-    embeddings: FloatArray | None = None  # (N, D)
+    Args:
+        boxes: (N, 4) float32 xyxy, pixels of the original image, half-open.
+        scores: (N,) float32, 0 to 1.
+        labels: (N,) int64 class numbers.
+        embeddings: (N, D) float32 appearance vectors, or None.
+        names: class names by label; empty where they are not known.
+
+    >>> found = Detections.from_boxes([[10, 20, 50, 120], [80, 25, 110, 118]], [0.9, 0.4])
+    >>> found[found.scores > 0.5].boxes.tolist()
+    [[10.0, 20.0, 50.0, 120.0]]
+    >>> [round(score, 1) for _, score, *_ in found]
+    [0.9, 0.4]
+    """
+
+    boxes: FloatArray
+    scores: FloatArray
+    labels: IntArray
+    embeddings: FloatArray | None = None
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         boxes = _boxes(self.boxes, "detection", FARTHEST)
@@ -52,7 +95,7 @@ class Detections:
         labels: npt.ArrayLike | None = None,
         embeddings: npt.ArrayLike | None = None,
     ) -> Detections:
-        """From anything array-like, one box too; scores default to 1, labels to 0."""
+        """From anything array-like, a single box included; scores default to 1, labels to 0."""
         array: Any = np.asarray(boxes, np.float32)
         if array.size == 0:
             array = np.zeros((0, 4), np.float32)
@@ -67,8 +110,57 @@ class Detections:
         )
 
     @classmethod
+    def from_array(cls, array: npt.ArrayLike) -> Detections:
+        """From (N, 4), (N, 5) or (N, 6) rows: x1, y1, x2, y2, score, label.
+
+        >>> Detections.from_array([[10, 20, 50, 120, 0.9, 2]]).labels.tolist()
+        [2]
+        """
+        rows: Any = np.asarray(array)
+        if rows.size == 0:
+            return cls.empty()
+        if rows.ndim != 2 or rows.shape[1] not in _COLUMNS or rows.dtype.kind not in "fiu":
+            raise ValueError(
+                f"an array of detections must have the shape (N, 4), (N, 5) or (N, 6) (x1, y1, x2, "
+                f"y2, score, label), not {rows.shape} of {rows.dtype}"
+            )
+        scores = rows[:, 4] if rows.shape[1] > 4 else None
+        labels = rows[:, 5].astype(np.int64) if rows.shape[1] > 5 else None
+        return cls.from_boxes(rows[:, :4], scores, labels)
+
+    @classmethod
     def empty(cls) -> Detections:
         return cls.from_boxes(np.zeros((0, 4), np.float32))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Detections]) -> Detections:
+        """All rows in order; embeddings are kept only where every non-empty part has them.
+
+        >>> one = Detections.from_boxes([0, 0, 5, 5])
+        >>> len(Detections.concatenate([one, Detections.empty(), one]))
+        2
+        """
+        parts = [part for part in parts if len(part)]
+        if not parts:
+            return cls.empty()
+        embeddings = [part.embeddings for part in parts if part.embeddings is not None]
+        return cls(
+            np.concatenate([part.boxes for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate(embeddings) if len(embeddings) == len(parts) else None,
+            parts[0].names,
+        )
+
+    @property
+    def area(self) -> FloatArray:
+        """(N,) square pixels."""
+        return _area(self.boxes)
+
+    @property
+    def class_names(self) -> list[str]:
+        """The class name of each row; its label in digits where names are not known."""
+        return _class_names(self.labels, self.names)
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -76,18 +168,43 @@ class Detections:
     def __getitem__(self, rows: IndexArray) -> Detections:
         """The chosen rows, by mask, index array or slice."""
         embeddings = None if self.embeddings is None else self.embeddings[rows]
-        return Detections(self.boxes[rows], self.scores[rows], self.labels[rows], embeddings)
+        return Detections(
+            self.boxes[rows], self.scores[rows], self.labels[rows], embeddings, self.names
+        )
+
+    def __iter__(self) -> Iterator[Detection]:
+        embeddings = [None] * len(self) if self.embeddings is None else self.embeddings
+        columns = (self.boxes, self.scores.tolist(), self.labels.tolist(), self.class_names)
+        return map(Detection, *columns, embeddings)
+
+    def __repr__(self) -> str:
+        vectors = "" if self.embeddings is None else f", embeddings of {self.embeddings.shape[1]}"
+        return f"Detections({_counts(self.class_names)}{vectors})"
+
+    def _repr_html_(self) -> str:
+        rows = ((d.name, f"{d.score:.2f}", *_rounded(d.box)) for d in self)
+        return _html_table(repr(self), ("class", "score", "x1", "y1", "x2", "y2"), rows)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Tracks:
-    """The objects followed in one frame. The arrays are read-only."""
+    """The objects tracked in one frame. Arrays are read-only; zero rows are valid.
 
-    ids: IntArray  # (M,) from 1, unique within a tracker
-    boxes: FloatArray  # (M, 4) xyxy
-    scores: FloatArray  # (M,)
-    labels: IntArray  # (M,)
-    detections: IntArray  # (M,) row of the frame's Detections; -1: predicted only
+    Args:
+        ids: (M,) int64 from 1, unique within a tracker.
+        boxes: (M, 4) float32 xyxy, pixels of the original image.
+        scores: (M,) float32.
+        labels: (M,) int64 class numbers.
+        detections: (M,) int64 row of the frame's `Detections`; -1: predicted only.
+        names: class names by label; empty where they are not known.
+    """
+
+    ids: IntArray
+    boxes: FloatArray
+    scores: FloatArray
+    labels: IntArray
+    detections: IntArray
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         boxes = _boxes(self.boxes, "track", 10 * FARTHEST)  # a filter may overshoot
@@ -102,6 +219,35 @@ class Tracks:
         none = np.zeros(0, np.int64)
         return cls(none, np.zeros((0, 4), np.float32), np.zeros(0, np.float32), none, none)
 
+    @property
+    def area(self) -> FloatArray:
+        """(M,) square pixels."""
+        return _area(self.boxes)
+
+    @property
+    def class_names(self) -> list[str]:
+        """The class name of each row; its label in digits where names are not known."""
+        return _class_names(self.labels, self.names)
+
+    def to_dataframe(self, frame: Frame | None = None) -> Any:
+        """A pandas DataFrame, one row a track; with `frame` also its index and time.
+
+        Columns: frame, time, id, x1, y1, x2, y2, score, label, name. Needs pandas.
+        """
+        from importlib import import_module
+
+        try:
+            pandas = import_module("pandas")
+        except ImportError:
+            raise ImportError("Tracks.to_dataframe needs pandas: pip install pandas") from None
+        columns: dict[str, Any] = {}
+        if frame is not None:
+            columns = {"frame": [frame.index] * len(self), "time": [frame.time] * len(self)}
+        columns["id"] = self.ids
+        columns |= dict(zip(("x1", "y1", "x2", "y2"), self.boxes.T, strict=True))
+        columns |= {"score": self.scores, "label": self.labels, "name": self.class_names}
+        return pandas.DataFrame(columns)
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -113,21 +259,95 @@ class Tracks:
             self.scores[rows],
             self.labels[rows],
             self.detections[rows],
+            self.names,
         )
+
+    def __iter__(self) -> Iterator[Track]:
+        scores, labels, rows = self.scores.tolist(), self.labels.tolist(), self.detections.tolist()
+        return map(Track, self.ids.tolist(), self.boxes, scores, labels, self.class_names, rows)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(map(str, self.ids[:8].tolist()))
+        more = ", ..." if len(self) > 8 else ""
+        return f"Tracks({_counts(self.class_names)}, ids [{shown}{more}])"
+
+    def _repr_html_(self) -> str:
+        rows = ((str(t.id), t.name, f"{t.score:.2f}", *_rounded(t.box)) for t in self)
+        return _html_table(repr(self), ("id", "class", "score", "x1", "y1", "x2", "y2"), rows)
 
 
 class Detector(Protocol):
-    """Images of any sizes in, one `Detections` for each out."""
+    """Finds objects in images. Subclasses inherit the defaults of the attributes."""
 
-    def __call__(self, images: list[Image]) -> list[Detections]: ...
+    names: tuple[str, ...] = ()  # of its classes, by label; empty where it has none
+    workers: int = 1  # threads that may, and should, call it at a time
+    batch: int = 1  # images per call
+    is_stateful: bool = False  # the result depends on the images seen before
+
+    def __call__(self, images: list[Image]) -> list[Detections]:
+        """One `Detections` for each of the (H, W, 3) uint8 BGR images, of any sizes."""
+        ...
 
 
+@runtime_checkable
 class Tracker(Protocol):
-    """Follows one stream, frame by frame."""
+    """Follows the objects of one stream. Subclasses inherit the defaults of the attributes."""
 
-    def update(self, detections: Detections, frame: Frame) -> Tracks: ...
+    uses_embeddings: bool = False  # matching improves with them
+    needs_embeddings: bool = False  # matching is not possible without them
+    min_embedding_score: float = 0.0  # detections below it are matched by their boxes alone
+    low_score_threshold: float | None = None  # the lowest score used, where low ones are used
 
-    def reset(self) -> None: ...
+    def update(
+        self,
+        detections: Detections | npt.ArrayLike | None,
+        image: Frame | Image | None = None,
+        time: float | None = None,
+    ) -> Tracks:
+        """The tracks of the next frame, given its detections."""
+        ...
+
+    def reset(self) -> None:
+        """Forget everything: the next frame is the first, the next id is 1."""
+        ...
+
+
+def as_detections(value: Detections | npt.ArrayLike | None) -> Detections:
+    """Detections from `None`, an (N, 4), (N, 5) or (N, 6) array, or `Detections` themselves."""
+    if isinstance(value, Detections):
+        return value
+    return Detections.empty() if value is None else Detections.from_array(value)
+
+
+def _class_names(labels: IntArray, names: tuple[str, ...]) -> list[str]:
+    return [names[i] if 0 <= i < len(names) else str(i) for i in labels.tolist()]
+
+
+def _counts(class_names: list[str]) -> str:
+    """Such as `3 objects: 2 person, 1 car`; digits alone are not worth naming."""
+    total = f"{len(class_names)} object{'s' * (len(class_names) != 1)}"
+    kinds = [name for name in dict.fromkeys(class_names) if not name.lstrip("-").isdecimal()]
+    counts = ", ".join(f"{class_names.count(name)} {name}" for name in kinds)
+    return f"{total}: {counts}" if counts else total
+
+
+def _rounded(box: FloatArray) -> tuple[str, ...]:
+    return tuple(f"{side:.1f}" for side in box.tolist())
+
+
+def _html_table(title: str, header: Sequence[str], rows: Iterator[tuple[str, ...]]) -> str:
+    """A small table for notebooks; rows beyond the first few are only counted in the title."""
+    from html import escape
+    from itertools import islice
+
+    head = "".join(f"<th>{name}</th>" for name in header)
+    cells = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows)
+    body = "".join(f"<tr>{row}</tr>" for row in islice(cells, _SHOWN_ROWS))
+    return f"<table><caption>{escape(title)}</caption><tr>{head}</tr>{body}</table>"
+
+
+def _area(boxes: FloatArray) -> FloatArray:
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
 def _set(owner: object, name: str, array: npt.NDArray[Any]) -> None:

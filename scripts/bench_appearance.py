@@ -26,17 +26,12 @@ from bench_trackers import Load, Stream, run
 from scoring import Truth, score
 
 from mot import boxes
-from mot.config import (
-    build_detector,
-    build_tracker,
-    default_conf,
-    detector_settings_for,
-    settings_of,
-)
+from mot.config import build_detector, build_tracker, default_conf, detector_settings_for
 from mot.detectors import DEFAULT_DETECTOR
 from mot.motfile import find_sequences, read_detections, read_rows_of
 from mot.reid import DEFAULT_EMBEDDER
 from mot.reid.open import open_embedder
+from mot.settings import settings_of
 from mot.synthetic import SCENES, World
 from mot.types import Detections, Frame
 from mot.video import open_source

@@ -104,7 +104,7 @@ def parts(
     """The whole detector and what is in it beside the network; how many it finds."""
     from mot.detectors.nms import nms
     from mot.detectors.onnx.network import OnnxSettings, build
-    from mot.runtime.preprocess import batch_of, normalise
+    from mot.runtime.preprocess import make_batch, normalize
 
     settings = OnnxSettings(
         model=str(path), width=size[0], height=size[1], threads=threads, device="cpu"
@@ -113,9 +113,9 @@ def parts(
     spec = detector.network.spec
 
     def prepare() -> np.ndarray:
-        return normalise(batch_of([image], spec, size)[0], spec)
+        return normalize(make_batch([image], spec, size)[0], spec)
 
-    canvas = batch_of([image], spec, size)[0]
+    canvas = make_batch([image], spec, size)[0]
     (found,) = detector.network.find(canvas, settings.conf, detector.labels)
     runs = {
         "whole": lambda: detector([image]),

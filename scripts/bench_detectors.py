@@ -34,13 +34,14 @@ from typing import Any, NamedTuple
 import layer_times
 import numpy as np
 
-from mot.config import build, parse_overrides, resolve_detector
+from mot.config import resolve_detector
 from mot.detectors import DETECTORS
 from mot.detectors.architectures import ArchitectureSettings, architecture_of
 from mot.detectors.network import DetectorSettings, Network, NetworkDetector
 from mot.errors import MotError
 from mot.opencv import cv2
-from mot.runtime.preprocess import InputSpec, Size, batch_of, fitting_size, normalise
+from mot.runtime.preprocess import InputSpec, Size, make_batch, resolve_input_size, normalize
+from mot.settings import build_settings, parse_overrides
 
 Run = Callable[[], object]
 Timer = Callable[[], float]  # seconds of one run
@@ -97,7 +98,7 @@ def opened(name: str, given: argparse.Namespace) -> Subject:
     pairs = tuple(f"detector.{pair}" for pair in given.set)
     values |= parse_overrides(pairs, ("detector",))["detector"]
     values |= {"weights": given.weights} if given.weights else {}
-    settings = build(getattr(module, settings_name), values, place)
+    settings = build_settings(getattr(module, settings_name), values, place)
     if family == "onnx":
         from mot.detectors.onnx.network import OnnxNetwork
 
@@ -132,7 +133,7 @@ def network_on(runtime: str, subject: Subject, folder: Path, given: argparse.Nam
 
 def bench(name: str, given: argparse.Namespace, image: np.ndarray, folder: Path) -> None:
     subject = opened(name, given)
-    size = fitting_size(given.size, subject.spec)
+    size = resolve_input_size(given.size, subject.spec)
     flops = flops_of(subject, size)
     parameters = parameter_count(subject)
     print(
@@ -186,7 +187,7 @@ def works(
     settings = replace(subject.settings, width=size[0], height=size[1], batch=batch)
     detector = NetworkDetector(network, settings)
     images = [image] * batch
-    canvas = batch_of(images, network.spec, size)[0]
+    canvas = make_batch(images, network.spec, size)[0]
     return {
         f"{runtime}, network": lambda: network.find(canvas, settings.conf, detector.labels),
         f"{runtime}, detector": lambda: detector(images),
@@ -275,7 +276,7 @@ def check_flops(subject: Subject, counted: float, size: Size) -> None:
 
 def noise(spec: InputSpec, size: Size, batch: int = 1) -> np.ndarray:
     canvas = np.random.default_rng(0).integers(0, 256, (batch, size[1], size[0], 3), np.uint8)
-    return normalise(canvas, spec)
+    return normalize(canvas, spec)
 
 
 def layers_of(
@@ -312,7 +313,7 @@ def show_peak(given: argparse.Namespace) -> None:
     """What this process takes, run in `peak_memory`."""
     subject = opened(given.detectors[0], given)
     (runtime,), (batch,) = given.runtimes, given.batch
-    size = fitting_size(given.size, subject.spec)
+    size = resolve_input_size(given.size, subject.spec)
     before = peak_so_far()
     with tempfile.TemporaryDirectory() as folder:
         network = network_on(runtime, subject, Path(folder), given)

@@ -28,8 +28,8 @@ from scoring import Truth, score
 
 from mot import boxes
 from mot.config import build_detector
+from mot.embeddings import cosine_distance
 from mot.motfile import Sequence, find_sequences, read_rows_of
-from mot.trackers.appearance import cosine_distance
 from mot.training.recipe import load_recipe
 from mot.training.run import Plan, train
 from mot.types import Frame

@@ -9,18 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mot.config import (
-    build,
-    build_detector,
-    build_tracker,
-    detector_settings_for,
-    load_toml,
-    parse_overrides,
-    settings_of,
-    shipped,
-)
+from mot.config import build_detector, build_tracker, detector_settings_for, shipped
 from mot.detectors import DETECTORS
 from mot.errors import MotError
+from mot.settings import build_settings, load_toml, parse_overrides, settings_of
 from mot.trackers import DEFAULT_TRACKER, TRACKERS
 
 
@@ -62,7 +54,7 @@ def refusal(make, *args, **kwargs) -> str:
     ],
 )
 def test_values_are_taken_and_the_rest_is_default(values, expected) -> None:
-    made = build(Example, values, "here")
+    made = build_settings(Example, values, "here")
     assert made == expected
     assert type(made.share) is float
 
@@ -116,7 +108,7 @@ def test_the_shipped_file_of_a_detector_says_what_the_defaults_are(name) -> None
     kind = getattr(pytest.importorskip(module, exc_type=ImportError), settings_name)
     shipped_values = shipped("detectors", name)
     assert set(shipped_values) == {field.name for field in dataclasses.fields(kind)}
-    assert build(kind, shipped_values, name) == kind()
+    assert build_settings(kind, shipped_values, name) == kind()
 
 
 def test_every_detector_has_a_settings_file() -> None:

@@ -12,14 +12,7 @@ from typing import Any
 
 from mot import __version__
 from mot.benchmark.cache import digest_of, digest_of_seen, file_path
-from mot.config import (
-    build_detector,
-    build_tracker,
-    default_conf,
-    detector_settings_for,
-    load_toml,
-    settings_of,
-)
+from mot.config import build_detector, build_tracker, default_conf, detector_settings_for
 from mot.errors import MotError
 from mot.evaluation.loading import split_frames
 from mot.home import home
@@ -28,6 +21,7 @@ from mot.motfile import Sequence, find_sequences
 from mot.pipeline import embedder_for, min_embedding_score
 from mot.reid import DEFAULT_EMBEDDER
 from mot.reid.open import file_of
+from mot.settings import load_toml, settings_of
 from mot.video.sequence_frames import pictures_of
 from mot.video.sources import Window
 from mot.video.streams import SequenceSource, StreamSource, detections_file

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from mot.benchmark.cache import Table, kept_or_made
 from mot.benchmark.plan import Stream, Task
-from mot.config import build_detector, build_tracker, settings_of
+from mot.config import build_detector, build_tracker
 from mot.errors import MotError
 from mot.evaluation.entries import Entry
 from mot.evaluation.loading import load
@@ -20,6 +20,7 @@ from mot.evaluation.series import by_block_and_person
 from mot.formats.embeddings import read_detections_with_embeddings
 from mot.formats.track_text import FORMATS
 from mot.pipeline import detections_of, from_images, from_table, looked_at, only
+from mot.settings import settings_of
 from mot.trackers.postprocess import accumulate_embeddings, collect, mend, spread
 from mot.types import Detections, FloatArray, Frame, Tracks
 from mot.video.sequence_frames import frames_of

@@ -110,7 +110,8 @@ class DetectorOptions:
 
     def overrides(self, group: str) -> dict[str, Any]:
         """What --set says of a group."""
-        from mot.config import parse_overrides
+
+        from mot.settings import parse_overrides
 
         return parse_overrides(self.settings, self.groups)[group]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from mot.cli.convert import DATA_SETS, DETECTION, FORMATS
 from mot.commands.console import refuse_existing, tell
 from mot.commands.convert import files_in, holds_sequences
-from mot.config import build
 from mot.datasets.load import DataSettings, guess, load
 from mot.datasets.voc import is_voc
 from mot.datasets.write_coco import coco_lines, folder_of
 from mot.errors import MotError
 from mot.files import written_beside
+from mot.settings import build_settings
 
 _NAMES = {DETECTION: "coco"}
 
@@ -40,7 +40,7 @@ def convert_data_set(
     refuse_existing([path], overwrite, [source])
     told = {"annotations": str(source), "images": str(images or ""), "format": name or ""}
     told["format"] = _NAMES.get(told["format"], told["format"])
-    data, problems = load(build(DataSettings, told, "mot convert"), sizes=True)
+    data, problems = load(build_settings(DataSettings, told, "mot convert"), sizes=True)
     for line in problems.lines():
         tell(f"warning: {line}")
     folder = images.expanduser() if images else folder_of(data)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from mot.commands.console import progress, refuse_existing, tell
-from mot.config import build
 from mot.datasets.dataset import DataSet
 from mot.datasets.duplicates import ImageFingerprint, look_at_all, note_shared, note_twins
 from mot.datasets.images import read_picture
@@ -23,6 +22,7 @@ from mot.errors import MotError
 from mot.files import write_bytes, write_text
 from mot.opencv import cv2
 from mot.reports.datasets import contact_sheet, plot_distributions
+from mot.settings import build_settings
 from mot.training.anchors import fit_anchors, fit_of
 from mot.types import FloatArray
 
@@ -88,7 +88,7 @@ def _load(sources: Sequence[str], images: Sequence[str], options: Any) -> Iterab
     }
     for source, folder in zip(sources, folders, strict=True):
         values = {"annotations": source, "images": folder, **told}
-        yield load(build(DataSettings, values, "mot data"), sizes=True)
+        yield load(build_settings(DataSettings, values, "mot data"), sizes=True)
 
 
 def _joined(parts: Iterable[Loaded]) -> Loaded:
@@ -198,7 +198,7 @@ def _known_anchors() -> dict[str, FloatArray]:
 
 def network_sizes(data: DataSet, target: tuple[int, int]) -> FloatArray:
     """(N, 2) the boxes that count, in pixels of the network's input."""
-    from mot.runtime.preprocess import InputSpec, place
+    from mot.runtime.preprocess import InputSpec, make_letterbox
 
     sizes = [np.zeros((0, 2), np.float32)]
     for picture in data:

@@ -14,7 +14,6 @@ from mot.cli.eval_detector import MIN_SCORE, Options
 from mot.commands.console import progress, refuse_existing, tell
 from mot.commands.detector_tables import show_scores, show_splits
 from mot.commands.open_detector import OpenDetector, open_detector
-from mot.config import build
 from mot.datasets.dataset import DataSet
 from mot.datasets.images import read_picture
 from mot.datasets.load import DataSettings, guess, load
@@ -26,6 +25,7 @@ from mot.evaluation.detection.scores import Scores, score
 from mot.evaluation.detection.splits import SplitScores, split_scores
 from mot.files import plain, write_text
 from mot.pipeline import detections_of
+from mot.settings import build_settings
 from mot.types import Detections, Frame
 
 
@@ -96,7 +96,7 @@ def _load(options: Options) -> tuple[DataSet, Key]:
         "every": options.every,
         "classes": [word for word in options.classes or () if not word.isdecimal()],
     }
-    settings = build(DataSettings, told, "mot eval-detector")
+    settings = build_settings(DataSettings, told, "mot eval-detector")
     needs_none = all(_is_file(each) for each in options.measured)
     dataset, problems = load(settings, sizes=True, absent=needs_none)
     for line in problems.lines():

@@ -9,7 +9,7 @@ from typing import Any
 
 from mot.cli.export import Options
 from mot.commands.console import refuse_existing, tell
-from mot.config import build, parse_overrides, resolve_detector
+from mot.config import resolve_detector
 from mot.detectors import DETECTORS
 from mot.detectors.network import DetectorSettings, wanted_size
 from mot.detectors.select import has
@@ -17,7 +17,8 @@ from mot.errors import MotError
 from mot.reid.settings import spec_of
 from mot.reid.trained import is_embedder
 from mot.runtime.onnx_session import cpu_block
-from mot.runtime.preprocess import InputSpec, Size, fitting_size
+from mot.runtime.preprocess import InputSpec, Size, resolve_input_size
+from mot.settings import build_settings, parse_overrides
 
 
 def run(options: Options) -> None:
@@ -71,12 +72,12 @@ def _network(options: Options) -> tuple[Any, Any]:
     values = {**values, **parse_overrides(options.settings, ("detector",))["detector"]}
     if options.weights:
         values["weights"] = options.weights
-    return module, build(getattr(module, settings_name), values, place)
+    return module, build_settings(getattr(module, settings_name), values, place)
 
 
 def _size(options: Options, settings: DetectorSettings, spec: InputSpec) -> Size:
     width, height = options.imgsz or (settings.width, settings.height)
-    return fitting_size(wanted_size(replace(settings, width=width, height=height)), spec)
+    return resolve_input_size(wanted_size(replace(settings, width=width, height=height)), spec)
 
 
 def _summary(spec: InputSpec, classes: int, size: int) -> str:

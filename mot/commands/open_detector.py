@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mot.cli.detector_flags import FLAGS, DetectorOptions, settings_of_flags
-from mot.config import build_detector, detector_settings, detector_settings_for, settings_of
+from mot.config import build_detector, detector_settings, detector_settings_for
 from mot.detectors import DEFAULT_DETECTOR, DETECTORS
 from mot.errors import MotError
 from mot.pipeline import Detect, from_images, only, workers_of
+from mot.settings import settings_of
 from mot.types import Detector, Tracker
 
 _FILTERS = ("conf", "classes")  # that any detector's results can be put through

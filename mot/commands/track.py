@@ -13,7 +13,7 @@ from mot.cli.track import CAMERA_METHODS, FollowOptions, Options
 from mot.commands.console import progress, refuse_existing, tell
 from mot.commands.open_detector import class_numbers, open_detector
 from mot.commands.run_record import write_run
-from mot.config import build_tracker, settings_of
+from mot.config import build_tracker
 from mot.detectors import DEFAULT_DETECTOR
 from mot.errors import MotError, as_user_error
 from mot.files import written_beside
@@ -29,6 +29,7 @@ from mot.pipeline import (
     only,
 )
 from mot.reid import NO_EMBEDDER
+from mot.settings import settings_of
 from mot.types import Detections, FloatArray, Frame, Tracker, Tracks
 from mot.video.background import in_background
 from mot.video.sources import Window

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,8 +19,9 @@ from mot.detectors.network import DetectorSettings, NetworkDetector, common_sett
 from mot.detectors.published import find_published
 from mot.detectors.select import digest, network_of
 from mot.errors import MotError, nearest
-from mot.runtime.preprocess import InputSpec, fitting_size
+from mot.runtime.preprocess import InputSpec, resolve_input_size
 from mot.runtime.safetensors_header import read_metadata
+from mot.settings import bounds
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,7 +57,9 @@ class FasterrcnnSettings(ArchitectureSettings):
     variant: str = "torchvision"  # torchvision-v2, torchvision-mobile, mmdetection
     norm_epsilon: float = 1e-5  # of the backbone's batch norms
     proposals: int = 1000  # that the second stage looks at
-    proposal_iou: float = 0.7  # proposals that overlap by more are taken for one
+    proposal_iou: float = field(
+        default=0.7, metadata=bounds(max=1)
+    )  # proposals that overlap by more are taken for one
     proposal_score: float = 0.0  # proposals of a lower score are left out
 
 
@@ -185,7 +188,7 @@ def load_model(settings: ArchitectureSettings | FileSettings) -> LoadedModel:
         checkpoints = _torch_module("mot.runtime.checkpoints", "weights")
         checkpoints.load_weights(model, path, settings.partial).tell(path)
     spec = module.spec_of(settings)
-    size = fitting_size(wanted_size(settings), spec)
+    size = resolve_input_size(wanted_size(settings), spec)
     spec = dataclasses.replace(spec, size=size, whole=settings.whole)
     return LoadedModel(model, spec, class_names(settings), settings)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -14,13 +14,14 @@ from mot.detectors.nms import KINDS, NmsSettings, nms
 from mot.errors import MachineError, MotError, nearest
 from mot.runtime.preprocess import (
     InputSpec,
-    Placement,
+    Letterbox,
     Size,
     as_bgr,
-    batch_of,
-    fitting_size,
-    shaped_size,
+    make_batch,
+    resolve_input_size,
+    match_aspect,
 )
+from mot.settings import bounds
 from mot.types import FARTHEST, Detections, FloatArray, Image, IntArray
 
 _NMS_KINDS = KINDS.keys() - {"adaptive"}  # whose density no network here predicts
@@ -34,9 +35,13 @@ class DetectorSettings:
     partial: bool = False  # read what fits of the weights; the rest stays untrained
     width: int = 0  # pixels of the network's input; 0: the network's own
     height: int = 0
-    conf: float = 0.25  # detections of a lower score are left out
+    conf: float = field(
+        default=0.25, metadata=bounds(max=1)
+    )  # detections of a lower score are left out
     nms: str = "hard"
-    nms_iou: float = 0.5  # boxes that overlap by more are taken for one
+    nms_iou: float = field(
+        default=0.5, metadata=bounds(max=1)
+    )  # boxes that overlap by more are taken for one
     classes: tuple[str, ...] = ()  # names or numbers; none: people, else all there are
     batch: int = 1  # pictures at a time
     device: str = "auto"  # cpu, cuda, cuda:1
@@ -93,7 +98,7 @@ class NetworkDetector:
         self.settings = settings
         self.network = network
         self.labels = choose_classes(settings.classes, network.names)
-        self._size = fitting_size(wanted_size(settings), network.spec)
+        self._size = resolve_input_size(wanted_size(settings), network.spec)
         self._follows_shape = follows_shape and wanted_size(settings) is None
         self._batch = settings.batch
         self._nms = NmsSettings(
@@ -131,17 +136,17 @@ class NetworkDetector:
         if not self._follows_shape:
             return self._size
         height, width = image.shape[:2]
-        return shaped_size(self._size, (width, height), self.network.spec.stride)
+        return match_aspect(self._size, (width, height), self.network.spec.stride)
 
     def _detect_at(self, size: Size, images: Sequence[Image]) -> list[Detections]:
-        canvas, placements = batch_of(images, self.network.spec, size)
+        canvas, letterboxes = make_batch(images, self.network.spec, size)
         candidates = self.network.find(canvas, self.settings.conf, self.labels)
-        return list(self._thin_out(candidates, placements))
+        return list(self._thin_out(candidates, letterboxes))
 
     def _thin_out(
-        self, candidates: Sequence[Candidates], placements: Sequence[Placement]
+        self, candidates: Sequence[Candidates], letterboxes: Sequence[Letterbox]
     ) -> Iterator[Detections]:
-        for found, placed in zip(candidates, placements, strict=True):
+        for found, placed in zip(candidates, letterboxes, strict=True):
             kept = nms(found.boxes, found.scores, found.labels, self._nms)
             restored = placed.restore(kept.boxes)
             inside = boxes.clip(restored, *placed.size)
@@ -160,7 +165,7 @@ class NetworkDetector:
 
 
 def wanted_size(settings: DetectorSettings) -> Size | int | None:
-    """As `fitting_size` takes it."""
+    """As `resolve_input_size` takes it."""
     if settings.width and settings.height:
         return settings.width, settings.height
     return settings.width or settings.height or None

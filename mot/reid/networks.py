@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mot.config import build
 from mot.detectors.models.common import TimmBody
 from mot.errors import MotError
 from mot.reid.osnet import WIDTHS, OSNet
 from mot.reid.settings import ARCHITECTURE, EmbedderSettings
 from mot.reid.small import Small
 from mot.runtime.checkpoints import load_weights, read_metadata
+from mot.settings import build_settings
 
 _DEEPEST = 32  # the stride of the last map of timm's networks, before it is made finer
 
@@ -151,7 +151,7 @@ def told_by(path: Path) -> EmbedderSettings:
     values = metadata.get("settings")
     if metadata.get("architecture") != ARCHITECTURE or not isinstance(values, dict):
         raise MotError(f"{path}: holds no embedder that `mot train` wrote")
-    return build(EmbedderSettings, values, str(path))
+    return build_settings(EmbedderSettings, values, str(path))
 
 
 def metadata_of(settings: EmbedderSettings) -> dict[str, Any]:

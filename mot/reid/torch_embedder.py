@@ -10,7 +10,7 @@ from torch import Tensor
 from mot.detectors.torch_network import normaliser
 from mot.reid.embedder import of_boxes
 from mot.reid.networks import EmbedderNetwork
-from mot.runtime.preprocess import InputSpec, batch_of
+from mot.runtime.preprocess import InputSpec, make_batch
 from mot.types import FloatArray, Image
 
 _BATCH = 256  # crops at a time
@@ -30,7 +30,7 @@ class TorchEmbedder:
         return of_boxes(image, xyxy, self.dims, self._of_cuts)
 
     def _of_cuts(self, cuts: Sequence[Image]) -> FloatArray:
-        return self.of_crops(batch_of(cuts, self._spec, self._spec.size)[0])
+        return self.of_crops(make_batch(cuts, self._spec, self._spec.size)[0])
 
     @torch.inference_mode()
     def of_crops(self, crops: Image) -> FloatArray:

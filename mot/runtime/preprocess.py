@@ -1,4 +1,4 @@
-"""Pictures of any sizes to one batch of a network's size, and boxes back to the pictures."""
+"""Preprocessing: images of any size to a network's input batch, and boxes back to the images."""
 
 from __future__ import annotations
 
@@ -16,89 +16,89 @@ from mot.opencv import cv2
 from mot.types import FloatArray, Image
 
 Size = tuple[int, int]  # width, height
-_MOST_PIXELS = 1 << 26  # of a network's input
-_MORE_PIXELS = 1.02  # that an input of another shape may have
+_MAX_PIXELS = 1 << 26  # of a network's input
+_PIXEL_RATIO = 1.02  # upper limit of the pixels of an input of another shape
 Blob = npt.NDArray[np.float32]  # (B, 3, H, W)
 
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """How a network wants its pictures. It sees `(value / 255 - mean) / std` of each channel."""
+    """Input format of a network, which takes `(value / 255 - mean) / std` per channel."""
 
     size: Size = (640, 640)
     stride: int = 32  # sides are multiples of it
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)  # in the order of the network's channels
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     is_rgb: bool = True
-    keeps_aspect: bool = True  # with margins of `margin`, else stretched
-    margin: int = 114  # grey level
-    is_fixed: bool = False  # no other size will do
-    whole: bool = False  # its boxes of people go on beyond the edges of the picture
+    keeps_aspect: bool = True  # pads with `margin`; otherwise stretches
+    margin: int = 114  # grey level of the padding
+    is_fixed: bool = False  # the network takes no other size
+    amodal: bool = False  # boxes may extend beyond the image
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
-    """Where a picture lies in its network input: x' = x * scale + offset."""
+class Letterbox:
+    """Position of an image in the network input: x' = x * scale + offset."""
 
-    size: Size  # of the picture
+    size: Size  # of the image
     scale: tuple[float, float]
     offset: tuple[float, float]
-    whole: bool = False  # boxes go on beyond its edges
+    amodal: bool = False  # boxes may extend beyond the image
 
     def restore(self, xyxy: FloatArray) -> FloatArray:
-        """Boxes of the input in pixels of the picture, cut to it unless they are whole."""
+        """Converts boxes of the input to pixels of the image; clips them unless amodal."""
         scale = np.array(self.scale * 2, np.float32)
         offset = np.array(self.offset * 2, np.float32)
         restored: FloatArray = (xyxy - offset) / scale
-        return restored if self.whole else boxes.clip(restored, *self.size)
+        return restored if self.amodal else boxes.clip(restored, *self.size)
 
 
 def as_bgr(image: npt.NDArray[Any]) -> Image:
-    """A grey picture or one with transparency as BGR; anything but bytes is refused."""
+    """Converts a grey or BGRA image to BGR; refuses anything but uint8."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         kind = getattr(image, "dtype", type(image).__name__)
-        raise MotError(f"pictures must be arrays of uint8 from 0 to 255, not of {kind}")
+        raise MotError(f"images must be arrays of uint8 from 0 to 255, not of {kind}")
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
     if not image.size or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,), (4,)):
-        raise MotError(f"pictures must have the shape (height, width, 3), not {image.shape}")
+        raise MotError(f"images must have the shape (height, width, 3), not {image.shape}")
     if image.ndim == 2:
         return np.repeat(image[:, :, None], 3, axis=2)
     return np.ascontiguousarray(image[:, :, :3])
 
 
-def place(size: Size, spec: InputSpec, target: Size) -> Placement:
-    """In the middle of the input, as large as fits; or stretched over all of it."""
+def make_letterbox(size: Size, spec: InputSpec, target: Size) -> Letterbox:
+    """Centers an image of `size` in a `target` input, as large as fits, or stretches it."""
     ratios = target[0] / size[0], target[1] / size[1]
     if not spec.keeps_aspect:
-        return Placement(size, ratios, (0.0, 0.0), spec.whole)
-    ratio = _scale(size, target)
+        return Letterbox(size, ratios, (0.0, 0.0), spec.amodal)
+    ratio = _fit_ratio(size, target)
     inner = [max(1, round(side * ratio)) for side in size]
-    offset = [(whole - side) // 2 for whole, side in zip(target, inner, strict=True)]
+    offset = [(full - side) // 2 for full, side in zip(target, inner, strict=True)]
     scale = inner[0] / size[0], inner[1] / size[1]
-    return Placement(size, scale, (float(offset[0]), float(offset[1])), spec.whole)
+    return Letterbox(size, scale, (float(offset[0]), float(offset[1])), spec.amodal)
 
 
-def batch_of(
+def make_batch(
     images: Sequence[Image], spec: InputSpec, target: Size
-) -> tuple[Image, list[Placement]]:
-    """(B, H, W, 3) uint8 BGR, and where each picture lies in it."""
+) -> tuple[Image, list[Letterbox]]:
+    """(B, H, W, 3) uint8 BGR canvas of size `target`, and the letterbox of each image in it."""
     canvas = np.full((len(images), target[1], target[0], 3), spec.margin, np.uint8)
-    placements = []
+    letterboxes = []
     for layer, image in zip(canvas, images, strict=True):
         height, width = image.shape[:2]
-        placed = place((width, height), spec, target)
-        left, top = (int(value) for value in placed.offset)
-        inner = round(width * placed.scale[0]), round(height * placed.scale[1])
-        # Bilinear, as networks were trained: averaging areas first costs more than small networks
-        # do, and finds no more people.
+        letterbox = make_letterbox((width, height), spec, target)
+        left, top = (int(value) for value in letterbox.offset)
+        inner = round(width * letterbox.scale[0]), round(height * letterbox.scale[1])
+        # Bilinear, as in training: area interpolation takes longer than a small network and
+        # detects no more.
         cv2.resize(image, inner, dst=layer[top : top + inner[1], left : left + inner[0]])
-        placements.append(placed)
-    return canvas, placements
+        letterboxes.append(letterbox)
+    return canvas, letterboxes
 
 
-def normalise(canvas: Image, spec: InputSpec) -> Blob:
-    """What the network sees of a batch."""
+def normalize(canvas: Image, spec: InputSpec) -> Blob:
+    """Network input of a (B, H, W, 3) uint8 BGR canvas."""
     count, height, width, _ = canvas.shape
     blob = np.empty((count, 3, height, width), np.float32)
     for image, planes in zip(canvas, blob, strict=True):
@@ -113,30 +113,30 @@ def normalise(canvas: Image, spec: InputSpec) -> Blob:
 
 
 @lru_cache
-def shaped_size(size: Size, picture: Size, stride: int) -> Size:
-    """An input of about as many pixels as `size`, in which the picture lies as large as it can."""
-    most = int(size[0] * size[1] * _MORE_PIXELS) // stride**2
-    widths = range(1, most + 1)
-    sizes = [(width * stride, most // width * stride) for width in widths]
-    return max(sizes, key=lambda sides: (_scale(picture, sides), -sides[0] * sides[1]))
+def match_aspect(size: Size, image: Size, stride: int) -> Size:
+    """Input size with about as many pixels as `size` in which `image` fits at the largest scale."""
+    count = int(size[0] * size[1] * _PIXEL_RATIO) // stride**2
+    widths = range(1, count + 1)
+    sizes = [(width * stride, count // width * stride) for width in widths]
+    return max(sizes, key=lambda sides: (_fit_ratio(image, sides), -sides[0] * sides[1]))
 
 
-def _scale(picture: Size, target: Size) -> float:
-    return min(target[0] / picture[0], target[1] / picture[1])
+def _fit_ratio(image: Size, target: Size) -> float:
+    return min(target[0] / image[0], target[1] / image[1])
 
 
-def fitting_size(wanted: Size | int | None, spec: InputSpec) -> Size:
-    """The size to run at: sides rounded up to the stride; one number is the longer side's."""
+def resolve_input_size(wanted: Size | int | None, spec: InputSpec) -> Size:
+    """Network input size: sides rounded up to the stride. One number is the longer side."""
     if wanted is None:
         return spec.size
     if isinstance(wanted, int):
         longer = max(spec.size)
         wanted = (round(spec.size[0] * wanted / longer), round(spec.size[1] * wanted / longer))
     width, height = (max(1, -(-side // spec.stride)) * spec.stride for side in wanted)
-    if width * height > _MOST_PIXELS:
-        raise MotError(f"--imgsz {width}x{height}: is too large: look at parts with --tiles")
+    if width * height > _MAX_PIXELS:
+        raise MotError(f"--imgsz {width}x{height}: too large: detect in parts with --tiles")
     if spec.is_fixed and (width, height) != spec.size:
         raise MotError(
-            f"--imgsz {width}x{height}: this network takes {spec.size[0]}x{spec.size[1]} alone"
+            f"--imgsz {width}x{height}: this network only takes {spec.size[0]}x{spec.size[1]}"
         )
     return width, height

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mot.embeddings import Vectors, cosine_distance, normalize
 from mot.errors import MotError
 from mot.trackers.base import Candidates, Tracker, gate_classes
 from mot.trackers.stages import Parts
@@ -15,16 +16,6 @@ from mot.types import Detections, IntArray
 
 APPEARANCE = "appearance"  # what the names of stages begin with that match by it
 CHI2_95 = 9.4877  # of a squared Mahalanobis distance over four axes
-
-Vectors = npt.NDArray[np.float32]  # (N, D)
-
-
-def normalise(vectors: npt.NDArray[np.floating[Any]]) -> Vectors:
-    """Unit vectors; a zero vector, which knows nothing, stays zero."""
-    vectors = np.asarray(vectors, np.float32)
-    length = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))[:, None]
-    unit: Vectors = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
-    return unit
 
 
 def _by_looks(found: Candidates) -> Candidates:
@@ -47,19 +38,13 @@ def _by_looks(found: Candidates) -> Candidates:
     )
 
 
-def cosine_distance(tracks: Vectors, found: Vectors) -> npt.NDArray[np.float32]:
-    """(N, M) from 0, the same, to 2; 1 where either is unknown."""
-    distance: npt.NDArray[np.float32] = tracks @ found.T
-    return np.subtract(1, distance, out=distance)
-
-
 def moving_average(old: Vectors, new: Vectors, weight: float | Vectors) -> Vectors:
     """`weight` of the old, (N, 1) or one for all; a track that knew nothing takes the new, and the
     other way round."""
     known = new.any(axis=1, keepdims=True)
     share = np.where(old.any(axis=1, keepdims=True), np.asarray(weight, np.float32), np.float32(0))
     share = np.where(known, share, np.float32(1))
-    return normalise(share * old + (1 - share) * new)
+    return normalize(share * old + (1 - share) * new)
 
 
 class AppearanceTracker(Tracker):
@@ -94,7 +79,7 @@ class AppearanceTracker(Tracker):
         if width != self._width:
             self._width = width
             self._widen(width)
-        return _by_looks(found._replace(embeddings=normalise(found.embeddings)))
+        return _by_looks(found._replace(embeddings=normalize(found.embeddings)))
 
     def _widen(self, width: int) -> None:
         """Tracks from before the first embeddings know nothing yet."""

@@ -10,12 +10,13 @@ the camera's motion need no such guess.) The overlap counts the more the better 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from mot import boxes
+from mot.settings import bounds
 from mot.trackers.appearance import APPEARANCE, AppearanceTracker
 from mot.trackers.base import FRAMES_PER_SECOND, Candidates
 from mot.trackers.bytetrack import ByteTrackSettings, fuse_score
@@ -43,7 +44,9 @@ class BestSettings(ByteTrackSettings):
     height_power: float = 0.5  # overlap = IoU * (IoU of the heights) ** this
     trust: float = 0.7  # the variance of a measurement is times 1 - trust * score
     drift_pairs: int = 4  # sure pairs that it takes to see how the camera moved
-    drift_iou: float = 0.3  # the least overlap of such a pair
+    drift_iou: float = field(
+        default=0.3, metadata=bounds(max=1)
+    )  # the least overlap of such a pair
     drift_prior: float = 2.0  # as many pairs speak for a camera that stands still
     report_seen: float = 0.5  # share of the detection in a reported box; the rest is the filter's
 

@@ -10,12 +10,13 @@ in a straight line, and pairs below the IoU limit are kept out of the assignment
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from mot import boxes
+from mot.settings import bounds
 from mot.trackers.appearance import CHI2_95
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL, Measurement
@@ -31,7 +32,9 @@ class BoostTrackSettings:
     track_low_thresh: float = 0.1  # detections below this score cannot be boosted
     track_high_thresh: float = 0.6  # those that reach this score, boosted or not, are matched
     boost: float = 0.65  # a detection's score is at least this times its IoU with a track
-    iou_threshold: float = 0.3  # the least overlap of a track and its detection
+    iou_threshold: float = field(
+        default=0.3, metadata=bounds(max=1)
+    )  # the least overlap of a track and its detection
     confidence_weight: float = 0.5
     distance_weight: float = 0.25
     shape_weight: float = 0.25

@@ -7,11 +7,12 @@ the filter steps by the real time between frames; ids are given when a track is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from mot.settings import bounds
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
 from mot.trackers.lifecycle import ByteTrackLife
@@ -30,7 +31,9 @@ class ByteTrackSettings:
     second_match_thresh: float = 0.5  # of the stage of low scores: 1 - IoU
     unconfirmed_match_thresh: float = 0.7  # of tracks seen once: 1 - IoU * score
     track_buffer: float = 1.0  # seconds that a track lives without a detection
-    duplicate_iou: float = 0.85  # a lost and a followed track that overlap more are one
+    duplicate_iou: float = field(
+        default=0.85, metadata=bounds(max=1)
+    )  # a lost and a followed track that overlap more are one
 
 
 class ByteTrack(ByteTrackLife):

@@ -8,11 +8,12 @@ afterwards; times are in seconds; ids are given when a track is confirmed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from mot.settings import bounds
 from mot.trackers.appearance import APPEARANCE, CHI2_95, AppearanceTracker, Vectors
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
@@ -29,7 +30,9 @@ class DeepSortSettings:
     track_high_thresh: float = 0.0  # detections below this score are not used
     appearance_thresh: float = 0.2  # cosine distance to the nearest vector of the gallery
     budget: int = 100  # vectors in the gallery of a track
-    max_iou_distance: float = 0.7  # 1 - IoU in the last stage
+    max_iou_distance: float = field(
+        default=0.7, metadata=bounds(max=1)
+    )  # 1 - IoU in the last stage
     n_init: int = 3  # detections in a row before a track is confirmed, at 30 frames a second
     max_age: int = 30  # frames that a confirmed track lives without a detection
     track_buffer: float = 1.0  # and seconds: it lives as long as the longer of the two

@@ -6,11 +6,12 @@ unconfirmed. Departures from the authors' code are those of `bytetrack.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from mot.settings import bounds
 from mot.trackers.appearance import APPEARANCE, AppearanceTracker
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
@@ -30,7 +31,9 @@ class FairMotSettings:
     match_thresh: float = 0.5  # 1 - IoU in the second stage
     unconfirmed_match_thresh: float = 0.7  # 1 - IoU of tracks seen once
     track_buffer: float = 1.0  # seconds that a track lives without a detection
-    duplicate_iou: float = 0.85  # a lost and a followed track that overlap more are one
+    duplicate_iou: float = field(
+        default=0.85, metadata=bounds(max=1)
+    )  # a lost and a followed track that overlap more are one
 
 
 class FairMot(AppearanceTracker, ByteTrackLife):

@@ -10,12 +10,13 @@ frame step over their gaps by their mean time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from mot import boxes
+from mot.settings import bounds
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import SORT_MODEL
 from mot.trackers.lifecycle import SortLife
@@ -33,7 +34,9 @@ class OcSortSettings:
     track_high_thresh: float = 0.6  # detections from this score on are matched first
     track_low_thresh: float = 0.1  # with `use_low_scores`, those from this score on come second
     use_low_scores: bool = False  # the ByteTrack stage
-    iou_threshold: float = 0.3  # the least overlap of a track and its detection, in each stage
+    iou_threshold: float = field(
+        default=0.3, metadata=bounds(max=1)
+    )  # the least overlap of a track and its detection, in each stage
     min_hits: int = 3  # detections in a row after the first, before a track is reported
     track_buffer: float = 1.0  # seconds that a track lives without a detection
     delta_t: int = 3  # frames over which a direction is measured

@@ -6,11 +6,12 @@ from it afterwards; the lost time is in seconds; ids are given when a track is f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from mot.settings import bounds
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import SORT_MODEL
 from mot.trackers.lifecycle import SortLife
@@ -21,7 +22,9 @@ class SortSettings:
     """The paper's values."""
 
     track_high_thresh: float = 0.5  # detections below this score are not used
-    iou_threshold: float = 0.3  # the least overlap of a track and its detection
+    iou_threshold: float = field(
+        default=0.3, metadata=bounds(max=1)
+    )  # the least overlap of a track and its detection
     min_hits: int = 3  # detections in a row after the first, before a track is reported
     track_buffer: float = 1 / 30  # seconds that a track lives without a detection
 

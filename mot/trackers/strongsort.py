@@ -7,11 +7,12 @@ and the camera's motion, which comes with the frames. Departures are those of `d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from mot.settings import bounds
 from mot.trackers.appearance import APPEARANCE, AppearanceTracker
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
@@ -28,7 +29,9 @@ class StrongSortSettings:
     appearance_thresh: float = 0.4  # of the mixed cost
     appearance_weight: float = 0.98  # of the cosine distance, the rest is the Mahalanobis distance
     embedding_momentum: float = 0.9  # weight of the old in the moving average of the looks
-    max_iou_distance: float = 0.7  # 1 - IoU in the last stage
+    max_iou_distance: float = field(
+        default=0.7, metadata=bounds(max=1)
+    )  # 1 - IoU in the last stage
     n_init: int = 3  # detections in a row before a track is confirmed, at 30 frames a second
     max_age: int = 30  # frames that a confirmed track lives without a detection
     track_buffer: float = 1.0  # and seconds: it lives as long as the longer of the two

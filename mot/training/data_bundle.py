@@ -11,7 +11,7 @@ from mot.datasets.dataset import DataSet, ImageRecord
 from mot.datasets.problems import Problems
 from mot.errors import MotError
 from mot.runtime.cpu import usable_cpus
-from mot.runtime.preprocess import InputSpec, Size, fitting_size
+from mot.runtime.preprocess import InputSpec, Size, resolve_input_size
 from mot.training import distributed
 from mot.training.data.batches import EpochData, Loader
 from mot.training.data.sampling import Batches, BatchSettings, Order
@@ -58,4 +58,4 @@ def _size(text: str, spec: InputSpec) -> Size:
     sides = text.lower().split("x")
     if len(sides) > 2 or not all(side.isdecimal() and int(side) for side in sides):
         raise MotError(f"[schedule]: size {text!r}: write it as 640x384")
-    return fitting_size((int(sides[0]), int(sides[-1])), spec)
+    return resolve_input_size((int(sides[0]), int(sides[-1])), spec)

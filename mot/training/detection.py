@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import nn
 
-from mot.config import build
 from mot.datasets.config import DataSettings
 from mot.datasets.dataset import DataSet, ImageRecord
 from mot.datasets.identities import numbered
@@ -21,6 +20,7 @@ from mot.detectors.torch_network import TorchNetwork
 from mot.errors import MotError, nearest
 from mot.evaluation.detection.scores import evaluate
 from mot.render import draw_detections
+from mot.settings import build_settings
 from mot.training.assigners import ASSIGNERS, Assigner
 from mot.training.augment.settings import AugmentSettings
 from mot.training.data.batches import EpochData, joined
@@ -100,7 +100,7 @@ def _one(datasets: Sequence[DataSet], names: tuple[str, ...]) -> DataSet:
 
 def objective(recipe: Recipe, begun: InitialModel, materials: DataBundle) -> Objective:
     module = objective_module(recipe.start.family)
-    settings = build(module.Settings, recipe.loss, "[loss]")
+    settings = build_settings(module.Settings, recipe.loss, "[loss]")
     parts = [begun.model, settings]
     if module.ASSIGNER:
         parts.append(_assigner(module.ASSIGNER, recipe))
@@ -118,7 +118,7 @@ def _assigner(usual: dict[str, Any], recipe: Recipe) -> Assigner:
     kind = str(values.pop("kind"))
     if kind not in ASSIGNERS:
         raise MotError(f"[assigner]: unknown kind {kind!r}: {nearest(kind, ASSIGNERS)}")
-    return build(ASSIGNERS[kind], values, "[assigner]")
+    return build_settings(ASSIGNERS[kind], values, "[assigner]")
 
 
 def measure(model: nn.Module, begun: InitialModel, materials: DataBundle) -> Measured:

@@ -10,11 +10,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from mot.config import build, load_toml, parse_overrides, shipped
+from mot.config import shipped
 from mot.datasets.config import DataSettings
 from mot.detectors.architectures import ARCHITECTURES, ArchitectureSettings
 from mot.errors import MotError, nearest
 from mot.reid.settings import EmbedderSettings
+from mot.settings import build_settings, load_toml, parse_overrides
 from mot.training.augment.crop_settings import CropSettings
 from mot.training.augment.settings import AugmentSettings
 
@@ -173,12 +174,12 @@ def known_recipes() -> list[str]:
 def recipe_of(tables: Mapping[str, Any], name: str) -> Recipe:
     model = dict(tables.get("model", {}))
     keys = [each.name for each in dataclasses.fields(Start) if each.name in model]
-    start = build(Start, {key: model.pop(key) for key in keys}, f"{name} [model]")
+    start = build_settings(Start, {key: model.pop(key) for key in keys}, f"{name} [model]")
     kinds = _kinds(start.family, f"{name} [model]")
     if start.family == EMBEDDER:
         model.pop("whole", None)  # which recipes of data sets tell detectors
-    settings = build(kinds[0], model, f"{name} [model]")
-    schedule = build(Schedule, tables.get("schedule", {}), f"{name} [schedule]")
+    settings = build_settings(kinds[0], model, f"{name} [model]")
+    schedule = build_settings(Schedule, tables.get("schedule", {}), f"{name} [schedule]")
     if isinstance(settings, EmbedderSettings):
         _check_embedder(tables, name)
         size = f"{settings.width}x{settings.height}"
@@ -190,7 +191,7 @@ def recipe_of(tables: Mapping[str, Any], name: str) -> Recipe:
         settings,
         _data(data, "train", name),
         _data(data, "val", name),
-        build(kinds[1], tables.get("augment", {}), f"{name} [augment]"),
+        build_settings(kinds[1], tables.get("augment", {}), f"{name} [augment]"),
         schedule,
         dict(tables.get("loss", {})),
         dict(tables.get("assigner", {})),
@@ -220,7 +221,7 @@ def _data(data: Mapping[str, Any], part: str, place: str) -> tuple[DataSettings,
     tables = data.get(part, [])
     if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
         raise MotError(f"{place}: write the data sets as [[data.{part}]]")
-    return tuple(build(DataSettings, each, f"{place} [[data.{part}]]") for each in tables)
+    return tuple(build_settings(DataSettings, each, f"{place} [[data.{part}]]") for each in tables)
 
 
 def _overridden(tables: dict[str, Any], overrides: tuple[str, ...]) -> dict[str, Any]:

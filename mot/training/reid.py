@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from mot.config import build
 from mot.datasets.config import DataSettings
 from mot.datasets.dataset import DataSet
 from mot.datasets.identities import numbered
@@ -20,6 +19,7 @@ from mot.reid.open import found_file
 from mot.reid.settings import EmbedderSettings, spec_of
 from mot.reid.torch_embedder import TorchEmbedder
 from mot.runtime.checkpoints import load_weights
+from mot.settings import build_settings
 from mot.training import distributed
 from mot.training.augment.crop import CropAugment
 from mot.training.augment.crop_settings import CropSettings
@@ -55,7 +55,7 @@ def start(recipe: Recipe, weights: str) -> InitialModel:
 
 
 def _loss(recipe: Recipe) -> Settings:
-    loss, change = build(Settings, recipe.loss, "[loss]"), recipe.augment
+    loss, change = build_settings(Settings, recipe.loss, "[loss]"), recipe.augment
     assert isinstance(change, CropSettings)
     if change.splice and not (change.views and loss.has_teacher):
         raise MotError(

@@ -66,7 +66,7 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An embedder that sees the mean colour."""
     pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
-    from test_embedder import mean_colour
+    from support.embedders import mean_colour
 
     return mean_colour(tmp_path_factory.mktemp("net"))
 
@@ -77,7 +77,7 @@ def in_an_empty_folder(tmp_path, monkeypatch) -> None:
 
 
 def colour_distance(one: tuple[int, ...], other: tuple[int, ...]) -> float:
-    from test_embedder import plain
+    from support.embedders import plain
 
     return 1 - float(plain(one) @ plain(other))
 

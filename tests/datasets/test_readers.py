@@ -22,7 +22,6 @@ from support.data_sets import (
 
 from mot.cli.data import BOXES as HELP_BOXES
 from mot.cli.data import FORMATS as HELP_FORMATS
-from mot.config import build
 from mot.datasets.build import MISSING, NOT_FINITE, OUTSIDE, WITHOUT_AREA
 from mot.datasets.config import BOXES
 from mot.datasets.dataset import DataSet, ImageRecord
@@ -42,6 +41,7 @@ from mot.datasets.write_coco import coco_lines
 from mot.errors import MotError
 from mot.imagesize import image_size
 from mot.motfile import read_rows_of
+from mot.settings import build_settings
 from mot.training.anchors import fit_anchors, fit_of, size_iou
 from mot.training.data.mixing import mixed
 from mot.types import Frame
@@ -283,7 +283,7 @@ def test_unknown_class_and_settings() -> None:
         ({"annotations": ""}, "is empty"),
     ):
         with pytest.raises(MotError, match=fault):
-            build(DataSettings, {"annotations": "a", **told}, "test")
+            build_settings(DataSettings, {"annotations": "a", **told}, "test")
 
 
 def test_classes_that_are_not_there(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from mot.config import build_detector
 from mot.detectors.built_in import PersonSettings
 from mot.detectors.network import Candidates, NetworkDetector
 from mot.errors import MotError
-from mot.runtime.preprocess import InputSpec, shaped_size
+from mot.runtime.preprocess import InputSpec, match_aspect
 from mot.synthetic import SCENES, World
 
 ROOT = Path(mot.__file__).resolve().parent.parent
@@ -170,7 +170,7 @@ def test_with_a_size_or_where_it_is_switched_off_all_inputs_are_alike() -> None:
 
 @pytest.mark.parametrize("picture", [(1920, 1080), (1, 4000), (4000, 1), (33, 57), (640, 480)])
 def test_an_input_of_another_shape_is_as_large(picture) -> None:
-    width, height = shaped_size((640, 384), picture, 32)
+    width, height = match_aspect((640, 384), picture, 32)
     assert width % 32 == height % 32 == 0
     assert 0.9 * 640 * 384 < width * height < 1.03 * 640 * 384
     others = [(w * 32, 250_000 // 1024 // w * 32) for w in range(1, 240)]

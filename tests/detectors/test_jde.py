@@ -38,7 +38,7 @@ from mot.motfile import read_rows_of  # noqa: E402
 from mot.opencv import cv2  # noqa: E402
 from mot.reid.embedder import OnnxEmbedder  # noqa: E402
 from mot.runtime.checkpoints import save_weights  # noqa: E402
-from mot.runtime.preprocess import InputSpec, normalise  # noqa: E402
+from mot.runtime.preprocess import InputSpec, normalize  # noqa: E402
 from mot.synthetic import SCENES, World  # noqa: E402
 from mot.training.assigners import SimOta  # noqa: E402
 from mot.training.initial_model import started  # noqa: E402
@@ -242,7 +242,7 @@ def test_strangers_teach_nothing_without_a_teacher(settings, boxes) -> None:
 def test_a_teacher_sees_the_crops_of_the_batch(tmp_path, spec) -> None:
     path = mean_colour(tmp_path)
     pictures = np.random.default_rng(0).integers(0, 256, (3, 64, 80, 3), np.uint8)
-    images = torch.from_numpy(normalise(pictures, spec))
+    images = torch.from_numpy(normalize(pictures, spec))
     boxes = [[[4, 4, 30, 60], [-20, 10, 20, 90]], [], [[40.4, 3.2, 79, 61]]]
     targets = [target(each, list(range(len(each)))) for each in boxes]
     teacher = Teacher(str(path), spec)

@@ -30,7 +30,7 @@ from mot.detectors.architectures import (
 from mot.detectors.coco import COCO
 from mot.detectors.network import NetworkDetector
 from mot.errors import MotError
-from mot.runtime.preprocess import fitting_size
+from mot.runtime.preprocess import resolve_input_size
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -399,7 +399,7 @@ def test_boxes_and_scores_of_each_anchor(small, family) -> None:
     assert names == ("person", "head")
     assert boxes.isfinite().all() and (boxes[..., 2:] >= boxes[..., :2]).all()
     assert (scores >= 0).all() and (scores <= 1).all() and scores.std() > 0.001
-    assert fitting_size(None, spec) == spec.size
+    assert resolve_input_size(None, spec) == spec.size
 
 
 @with_anchors
@@ -435,8 +435,8 @@ def test_runs_at_any_size_of_whole_strides(small, family, size) -> None:
 
 def test_ssd_has_one_size(small) -> None:
     with pytest.raises(MotError, match="320x320 alone"):
-        fitting_size((640, 384), small["ssd"].spec)
-    assert fitting_size((320, 320), small["ssd"].spec) == (320, 320)
+        resolve_input_size((640, 384), small["ssd"].spec)
+    assert resolve_input_size((320, 320), small["ssd"].spec) == (320, 320)
 
 
 @every_family

@@ -28,7 +28,7 @@ from mot.config import build_detector
 from mot.detectors.onnx.network import OnnxNetwork
 from mot.errors import MotError
 from mot.opencv import cv2
-from mot.runtime.preprocess import InputSpec, batch_of, normalise
+from mot.runtime.preprocess import InputSpec, make_batch, normalize
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
@@ -187,12 +187,12 @@ def test_means_and_deviations_are_of_the_networks_channels(tmp_path) -> None:
 def test_pictures_are_prepared_as_a_plain_reference_would() -> None:
     spec = InputSpec(SIZE, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), margin=7)
     image = np.random.default_rng(0).integers(0, 256, (90, 60, 3), np.uint8)
-    canvas, (placed,) = batch_of([image], spec, SIZE)
+    canvas, (placed,) = make_batch([image], spec, SIZE)
     assert (placed.offset, placed.scale) == ((21, 0), (21 / 60, 32 / 90))
     np.testing.assert_array_equal(canvas[0, :, 21:42], cv2.resize(image, (21, 32)))
     assert (canvas[0, :, :21] == 7).all() and (canvas[0, :, 42:] == 7).all()
     wanted = (canvas[..., ::-1] / 255 - spec.mean) / spec.std
-    blob = normalise(canvas, spec)
+    blob = normalize(canvas, spec)
     assert (blob.dtype, blob.flags.c_contiguous) == (np.float32, True)
     np.testing.assert_allclose(blob, wanted.transpose(0, 3, 1, 2), atol=1e-5)
 

@@ -214,7 +214,7 @@ def osnet(shared) -> Path:
 
 
 def one_by_one(path: Path, image: Image, xyxy: np.ndarray) -> np.ndarray:
-    """The same by the book: cut, resize, normalise, run, scale to length 1."""
+    """The same by the book: cut, resize, normalize, run, scale to length 1."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -25,11 +25,11 @@ from mot.errors import MachineError, MotError
 from mot.opencv import cv2
 from mot.runtime.preprocess import (
     InputSpec,
-    Placement,
+    Letterbox,
     as_bgr,
-    batch_of,
-    fitting_size,
-    normalise,
+    make_batch,
+    resolve_input_size,
+    normalize,
     place,
 )
 from mot.types import Detections, Detector, Image
@@ -171,7 +171,7 @@ def ramps(width: int, height: int) -> Image:
     return np.stack([across, down, np.full_like(down, 255)], axis=2).astype(np.uint8)
 
 
-def source_of(column: int, row: int, placed: Placement) -> tuple[float, float] | None:
+def source_of(column: int, row: int, placed: Letterbox) -> tuple[float, float] | None:
     """Which place of the picture a pixel of the input shows: the inverse map, pixel by pixel."""
     found = []
     for pixel, scale, offset, side in zip(
@@ -195,7 +195,7 @@ def source_of(column: int, row: int, placed: Placement) -> tuple[float, float] |
 def test_each_pixel_of_the_input_shows_what_the_inverse_map_says(size, target, keeps_aspect):
     spec = InputSpec(size=target, keeps_aspect=keeps_aspect)
     picture = ramps(*size)
-    ((layer,), (placed,)) = batch_of([picture], spec, target)
+    ((layer,), (placed,)) = make_batch([picture], spec, target)
     assert layer.shape == (target[1], target[0], 3)
     shown = 0
     for row in range(target[1]):
@@ -238,7 +238,7 @@ def test_boxes_come_back(size, target, keeps_aspect, seed) -> None:
 
 def test_boxes_are_cut_to_the_picture() -> None:
     placed = place((100, 50), InputSpec(), (200, 200))
-    assert placed == Placement((100, 50), (2.0, 2.0), (0.0, 50.0))
+    assert placed == Letterbox((100, 50), (2.0, 2.0), (0.0, 50.0))
     found = placed.restore(np.array([[-9, -9, 999, 999], [0, 0, 200, 40]], np.float32))
     assert found.tolist() == [[0, 0, 100, 50], [0, 0, 100, 0]]
 
@@ -246,19 +246,19 @@ def test_boxes_are_cut_to_the_picture() -> None:
 def test_pictures_of_all_sizes_in_one_batch() -> None:
     spec = InputSpec(size=(96, 64))
     pictures = [noise(height, width, 3) for height, width in ((5, 9), (64, 96), (300, 20), (1, 1))]
-    canvas, placements = batch_of(pictures, spec, spec.size)
+    canvas, letterboxes = make_batch(pictures, spec, spec.size)
     assert canvas.shape == (4, 64, 96, 3)
-    for layer, placed, picture in zip(canvas, placements, pictures, strict=True):
-        (alone,), (placed_alone,) = batch_of([picture], spec, spec.size)
+    for layer, placed, picture in zip(canvas, letterboxes, pictures, strict=True):
+        (alone,), (placed_alone,) = make_batch([picture], spec, spec.size)
         np.testing.assert_array_equal(layer, alone)
         assert placed == placed_alone
     np.testing.assert_array_equal(canvas[1], pictures[1])
 
 
 def test_no_picture_at_all() -> None:
-    canvas, placements = batch_of([], InputSpec(), (64, 32))
-    assert canvas.shape == (0, 32, 64, 3) and placements == []
-    assert normalise(canvas, InputSpec()).shape == (0, 3, 32, 64)
+    canvas, letterboxes = make_batch([], InputSpec(), (64, 32))
+    assert canvas.shape == (0, 32, 64, 3) and letterboxes == []
+    assert normalize(canvas, InputSpec()).shape == (0, 3, 32, 64)
     network = Painted()
     assert detector_of(network)([]) == []
     assert network.batches == []
@@ -269,7 +269,7 @@ def test_no_picture_at_all() -> None:
 def test_numbers_of_the_network_are_as_its_spec_says(is_rgb, mean) -> None:
     std = (0.229, 0.224, 0.225)
     canvas = noise(5, 7, 3)[None]
-    blob = normalise(canvas, InputSpec(mean=mean, std=std, is_rgb=is_rgb))
+    blob = normalize(canvas, InputSpec(mean=mean, std=std, is_rgb=is_rgb))
     channels = canvas[..., ::-1] if is_rgb else canvas
     wanted = (channels / 255 - np.array(mean)) / np.array(std)
     np.testing.assert_allclose(blob, wanted.transpose(0, 3, 1, 2), atol=1e-5)
@@ -289,19 +289,19 @@ def test_numbers_of_the_network_are_as_its_spec_says(is_rgb, mean) -> None:
     ],
 )
 def test_the_size_to_run_at(wanted, size) -> None:
-    assert fitting_size(wanted, InputSpec(size=(416, 256))) == size
+    assert resolve_input_size(wanted, InputSpec(size=(416, 256))) == size
 
 
 def test_a_size_that_no_memory_holds_is_refused() -> None:
     with pytest.raises(MotError, match=r"^--imgsz 100000x100000: is too large: .*--tiles$"):
-        fitting_size((100_000, 100_000), InputSpec())
+        resolve_input_size((100_000, 100_000), InputSpec())
 
 
 def test_a_fixed_size_is_the_only_one() -> None:
     spec = InputSpec(size=(416, 256), is_fixed=True)
-    assert fitting_size((400, 250), spec) == fitting_size(None, spec) == (416, 256)
+    assert resolve_input_size((400, 250), spec) == resolve_input_size(None, spec) == (416, 256)
     with pytest.raises(MotError, match=r"^--imgsz 832x512: this network takes 416x256 alone$"):
-        fitting_size(832, spec)
+        resolve_input_size(832, spec)
 
 
 # A network as a detector.
@@ -531,7 +531,7 @@ def test_a_torch_model_sees_what_its_spec_says(torch, torch_network) -> None:
     model = told_model(torch, np.zeros((0, 4), np.float32), np.zeros((0, 3), np.float32))
     network = torch_network.TorchNetwork(model, spec, NAMES, "cpu")
     (found,) = network.find(canvas, 0.5, np.array([1]))
-    np.testing.assert_allclose(model.seen.numpy(), normalise(canvas, spec), atol=1e-5)
+    np.testing.assert_allclose(model.seen.numpy(), normalize(canvas, spec), atol=1e-5)
     assert found.boxes.shape == (0, 4) and found.embeddings is None
     half = torch_network.TorchNetwork(model, spec, NAMES, "cpu", half=True)
     half.find(canvas, 0.5, np.array([1]))

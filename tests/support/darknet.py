@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from mot.detectors.darknet.cfg import Network, parse_cfg
 
@@ -245,12 +244,3 @@ class PlainDarknet:
 
 def images(*shape: int, seed: int = 1) -> np.ndarray:
     return np.random.default_rng(seed).random(shape, dtype=np.float32)
-
-
-@pytest.fixture
-def body(tmp_path) -> tuple[Network, Path, PlainDarknet]:
-    """A small network, its weights on disk, and what it should compute."""
-    plain = PlainDarknet(efficient()).run(images(3, 64, 64))
-    path = tmp_path / "net.weights"
-    path.write_bytes(plain.file)
-    return parsed(tmp_path, efficient()), path, plain

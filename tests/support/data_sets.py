@@ -8,9 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mot.config import build
 from mot.datasets.dataset import DataSet, ImageRecord
 from mot.datasets.load import DataSettings, load
+from mot.settings import build_settings
 
 
 def write_image(path: Path, width: int = 64, height: int = 48, seed: int = 0) -> Path:
@@ -23,7 +23,9 @@ def write_image(path: Path, width: int = 64, height: int = 48, seed: int = 0) ->
 
 def read(source: Path, **told: Any) -> DataSet:
     """A data set in which nothing is wrong."""
-    data, problems = load(build(DataSettings, {"annotations": str(source), **told}, "test"))
+    data, problems = load(
+        build_settings(DataSettings, {"annotations": str(source), **told}, "test")
+    )
     assert list(problems.lines()) == []
     return data
 

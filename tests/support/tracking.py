@@ -9,12 +9,10 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 
 from mot.config import build_tracker
 from mot.synthetic import make_world
 from mot.synthetic.world import Moment
-from mot.trackers import TRACKERS
 from mot.types import Detections, Frame, Tracker, Tracks
 
 Array = npt.NDArray[np.float64]
@@ -119,11 +117,6 @@ def switches(results: Iterable[Tracks], truth: Iterable[Moment]) -> int:
                 count += last.get(person, number) != number
                 last[person] = number
     return count
-
-
-@pytest.fixture(params=TRACKERS)
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 HOSTILE = {

@@ -27,7 +27,8 @@ from support.tracking import (
 
 from mot import boxes
 from mot.config import build_tracker
-from mot.trackers.appearance import cosine_distance, moving_average, normalise
+from mot.embeddings import cosine_distance, normalize
+from mot.trackers.appearance import moving_average
 
 
 def states_and_costs(name: str) -> tuple[Array, Array, Array, object, list]:
@@ -84,7 +85,7 @@ def test_looks_are_a_moving_average(name) -> None:
 
 
 def test_unit_vectors_and_their_distances() -> None:
-    vectors = normalise(np.array([[3.0, 4], [0, 0], [-6, -8], [4, -3]]))
+    vectors = normalize(np.array([[3.0, 4], [0, 0], [-6, -8], [4, -3]]))
     np.testing.assert_allclose(vectors, [[0.6, 0.8], [0, 0], [-0.6, -0.8], [0.8, -0.6]])
     np.testing.assert_allclose(cosine_distance(vectors[:2], vectors), [[0, 1, 2, 1], [1] * 4])
     known, unknown = vectors[:1], vectors[1:2]

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mot.config import build
 from mot.datasets.dataset import Annotations
 from mot.errors import MotError
-from mot.runtime.preprocess import InputSpec, batch_of, normalise, place
+from mot.runtime.preprocess import InputSpec, make_batch, make_letterbox, normalize
+from mot.settings import build_settings
 from mot.training.augment.settings import AugmentSettings
 from mot.training.augment.views import View, crop_window, fitted, paint, show, single_view
 from mot.types import Image
@@ -199,7 +199,7 @@ def test_objects_of_which_little_is_left_are_ignored(least: float, remains: bool
 def test_erased_parts_are_counted_as_unseen() -> None:
     wanted = replace(OFF, erase=1.0, erase_area=(0.1, 0.4))
     image, annotations = world(0)
-    canvas, [placed] = batch_of([image], SPEC, SIZE)
+    canvas, [placed] = make_batch([image], SPEC, SIZE)
     sample = Sample.of(canvas[0], [show(annotations, placed.size, fitted(placed), whole=False)])
     before = sample.image.clone()
     area = float(torch.diff(sample.visible.reshape(2, 2), dim=0).prod())
@@ -252,8 +252,8 @@ def test_letterboxed_pictures_are_what_detectors_see(size, xyxy, is_rgb, keeps_a
     spec = replace(SPEC, is_rgb=is_rgb, keeps_aspect=keeps_aspect, std=(1 / 255,) * 3)
     image = noise(size)
     picture, target = letterboxed(image, Annotations.of(xyxy, ids=np.arange(len(xyxy))), spec, SIZE)
-    canvas, [placed] = batch_of([image], spec, SIZE)
-    np.testing.assert_array_equal(picture.numpy(), normalise(canvas, spec)[0])
+    canvas, [placed] = make_batch([image], spec, SIZE)
+    np.testing.assert_array_equal(picture.numpy(), normalize(canvas, spec)[0])
     inside = np.clip(xyxy, 0, np.array(size * 2, np.float32))
     wanted = [row for row, box in enumerate(inside) if (box[2:] > box[:2]).all()]
     assert target.ids.tolist() == wanted
@@ -356,7 +356,10 @@ def test_windows_are_found() -> None:
 
 
 def test_settings_are_checked() -> None:
-    assert build(AugmentSettings, {"flip": 1, "scale": [0.5, 2]}, "[augment]").scale == (0.5, 2)
+    assert build_settings(AugmentSettings, {"flip": 1, "scale": [0.5, 2]}, "[augment]").scale == (
+        0.5,
+        2,
+    )
     for values, named in (
         ({"flip": 1.5}, "flip"),
         ({"scale": [2.0, 1.0]}, "scale"),
@@ -371,5 +374,5 @@ def test_settings_are_checked() -> None:
         ({"flop": 0.5}, "flip"),
     ):
         with pytest.raises(MotError, match=named) as told:
-            build(AugmentSettings, values, "[augment]")
+            build_settings(AugmentSettings, values, "[augment]")
         assert str(told.value).startswith("[augment]: ")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from mot.datasets.dataset import Annotations, DataSet, ImageRecord
 from mot.errors import MotError
 from mot.opencv import cv2
-from mot.runtime.preprocess import InputSpec, place
+from mot.runtime.preprocess import InputSpec, make_letterbox
 from mot.training.augment.settings import AugmentSettings
 from mot.training.data.sampling import (
     Batches,

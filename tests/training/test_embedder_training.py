@@ -16,13 +16,13 @@ pytest.importorskip("onnxruntime")
 from support.embedder_worlds import write_sequence  # noqa: E402
 
 from mot.cli import main  # noqa: E402
-from mot.config import build  # noqa: E402
 from mot.errors import MotError  # noqa: E402
 from mot.opencv import cv2  # noqa: E402
 from mot.reid.networks import create  # noqa: E402
 from mot.reid.open import open_embedder  # noqa: E402
 from mot.reid.settings import EmbedderSettings  # noqa: E402
 from mot.runtime.safetensors_header import read_metadata  # noqa: E402
+from mot.settings import build_settings  # noqa: E402
 from mot.training.distillation import taught_by  # noqa: E402
 from mot.training.logs import BEST, read_log  # noqa: E402
 from mot.training.recipe import known_recipes, load_recipe, recipe_of  # noqa: E402
@@ -249,7 +249,7 @@ def test_other_files_are_no_embedders(tmp_path) -> None:
 
 def test_weights_of_a_backbone_alone_are_taken_over(data, tmp_path) -> None:
     model = {"backbone": "osnet_x0_25", "width": 32, "height": 64}
-    backbone = create(build(EmbedderSettings, model, "")).backbone
+    backbone = create(build_settings(EmbedderSettings, model, "")).backbone
     others = {"classifier.weight": torch.zeros(3, 3)}
     torch.save({"state_dict": {**backbone.state_dict(), **others}}, tmp_path / "osnet.pth")
     given = tables(data, model={**model, "weights": str(tmp_path / "osnet.pth")})

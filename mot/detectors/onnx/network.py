@@ -15,7 +15,7 @@ from mot.detectors.onnx.styles import UNDERSTOOD, Style, Unknown, recognise
 from mot.errors import MotError
 from mot.runtime.onnx_metadata import Hints, read_hints, read_own
 from mot.runtime.onnx_session import Input, Session
-from mot.runtime.preprocess import InputSpec, normalise
+from mot.runtime.preprocess import InputSpec, normalize
 from mot.types import Image, IntArray
 
 OUTPUTS = ("boxes", "scores", "embeddings")  # of our own files; the last where there are any
@@ -79,7 +79,7 @@ def _blob(canvas: Image, spec: InputSpec, wanted: Input) -> Array:
         missing = np.zeros((wanted.batch - len(canvas), *canvas.shape[1:]), np.uint8)
         canvas = np.concatenate([canvas, missing])
     if wanted.kind is not np.uint8:
-        blob = normalise(canvas, spec).astype(wanted.kind, copy=False)
+        blob = normalize(canvas, spec).astype(wanted.kind, copy=False)
         return blob if wanted.is_planar else np.ascontiguousarray(blob.transpose(0, 2, 3, 1))
     pixels = canvas[..., ::-1] if spec.is_rgb else canvas
     return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2) if wanted.is_planar else pixels)

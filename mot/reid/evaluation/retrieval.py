@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mot.trackers.appearance import cosine_distance, normalise
+from mot.embeddings import cosine_distance, normalize
 from mot.types import FloatArray, IndexArray, IntArray
 
 BoolArray = npt.NDArray[np.bool_]
@@ -113,7 +113,7 @@ def _mean(values: npt.NDArray[np.float64] | BoolArray) -> float:
 
 def retrieve(queries: Looks, gallery: Looks, left_out: LeftOut = same_camera) -> Retrieval:
     """Look for each query among the gallery. A query of no known person has no right one."""
-    gallery = Looks(normalise(gallery.vectors), gallery.ids, gallery.places)
+    gallery = Looks(normalize(gallery.vectors), gallery.ids, gallery.places)
     step = max(1, _PAIRS // max(1, len(gallery)))
     starts = range(0, max(1, len(queries)), step)
     return _joined([_ranked(queries[at : at + step], gallery, left_out) for at in starts])
@@ -126,7 +126,7 @@ def _ranked(queries: Looks, gallery: Looks, left_out: LeftOut) -> Retrieval:
     kept = (gallery.ids != JUNK) & (queries.ids != JUNK)[:, None] & ~left_out(queries, gallery)
     right = kept & (queries.ids[:, None] == gallery.ids) & (gallery.ids != OTHER)
     wrong = kept & ~right
-    distance = cosine_distance(normalise(queries.vectors), gallery.vectors)
+    distance = cosine_distance(normalize(queries.vectors), gallery.vectors)
     order = _order(distance, kept, right)
     right_places = np.take_along_axis(right, order, axis=1)
     nearest = np.stack([_first(order, right), _first(order, wrong)], axis=1)

@@ -16,7 +16,7 @@ from torchvision import tv_tensors
 
 from mot.datasets.dataset import Annotations
 from mot.opencv import cv2
-from mot.runtime.preprocess import InputSpec, Size, batch_of
+from mot.runtime.preprocess import InputSpec, Size, make_batch
 from mot.training.augment.views import Shown, fitted, show
 from mot.training.targets import Target
 from mot.types import Image
@@ -77,7 +77,7 @@ def letterboxed(
     image: Image, annotations: Annotations, spec: InputSpec, size: Size
 ) -> tuple[Tensor, Target]:
     """The very pixels that a detector sees, and where the objects are in them."""
-    canvas, placements = batch_of([image], spec, size)
-    shown = show(annotations, placements[0].size, fitted(placements[0]), whole=True)
+    canvas, letterboxes = make_batch([image], spec, size)
+    shown = show(annotations, letterboxes[0].size, fitted(letterboxes[0]), whole=True)
     sample = Sample.of(canvas[0], [shown])
     return for_network(sample, spec), target_of(sample, 0, 0)

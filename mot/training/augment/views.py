@@ -16,7 +16,7 @@ import numpy.typing as npt
 from mot import boxes as geometry
 from mot.datasets.dataset import Annotations, BoolArray
 from mot.opencv import cv2
-from mot.runtime.preprocess import InputSpec, Placement, Size, place
+from mot.runtime.preprocess import InputSpec, Letterbox, Size, make_letterbox
 from mot.training.augment.settings import AugmentSettings
 from mot.types import FloatArray, Image, IntArray
 
@@ -44,7 +44,7 @@ class Shown(NamedTuple):
     ids: IntArray  # (N,)
 
 
-def fitted(placed: Placement) -> View:
+def fitted(placed: Letterbox) -> View:
     """The whole picture, where a detector sees it."""
     left, top = (int(value) for value in placed.offset)
     width, height = (
@@ -145,7 +145,7 @@ def mosaic_tiles(target: Size, rng: np.random.Generator) -> list[Rectangle]:
     return [(0, 0, x, y), (x, 0, width, y), (0, y, x, height), (x, y, width, height)]
 
 
-def _scaled(placed: Placement, scale: float) -> tuple[float, float]:
+def _scaled(placed: Letterbox, scale: float) -> tuple[float, float]:
     return placed.scale[0] * scale, placed.scale[1] * scale
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from mot.detectors.models.common import WIDE, size_of
 from mot.detectors.models.fairmot import STRIDE, Raw, box_around
+from mot.settings import bounds
 from mot.training.assigners.core import planes_of, within
 from mot.training.distributed import mean_over_processes
 from mot.training.losses import box_loss, exact
@@ -39,7 +40,9 @@ class Settings(IdentitySettings):
     sides_weight: float = 0.1
     box_weight: float = 0.0  # of the GIoU of boxes told around the centre; 0: as FairMOT's paper
     reach: float = 0.25  # of these, how far around, in sides of the box
-    peak_iou: float = 0.3  # that a box keeps whose corners are off by the radius of its peak
+    peak_iou: float = field(
+        default=0.3, metadata=bounds(max=1)
+    )  # that a box keeps whose corners are off by the radius of its peak
     alpha: float = 2.0  # of the focal loss
     beta: float = 4.0  # how much is forgiven near a centre
 
