@@ -1,9 +1,9 @@
-"""Box formats, overlaps and clipping; nothing else does box arithmetic.
+"""Box formats, overlaps and clipping of NumPy arrays.
 
 Boxes are (N, 4) in pixels, half-open. Formats: `xyxy` corners; `xywh` left, top, width, height;
-`cxcywh` centre, width, height; `xyah` centre, width / height, height; `xysr` centre, area,
-width / height. Conversions keep the floating type they are given and lay their result out one
-plane a column (`result.T` is contiguous); overlaps are computed plane by plane in float32, several
+`cxcywh` center, width, height; `xyah` center, width / height, height; `xysr` center, area,
+width / height. Conversions keep the floating type of their input and return one contiguous plane
+per column (`result.T` is contiguous). Overlaps are computed plane by plane in float32, several
 times faster than broadcasting (N, M, 2) in float64.
 """
 
@@ -19,12 +19,12 @@ from mot.types import FloatArray, Image, IntArray
 
 Boxes = npt.NDArray[np.floating[Any]]
 
-_BLOCK = 16384  # pairs at a time: 64 KiB a temporary
-_TINY = np.float32(1e-30)  # keeps 0 / 0 out of the overlap of two empty boxes; changes no other
-_ROUNDING = 1e-5  # more than an overlap errs in float32
+_BLOCK = 16384  # pairs per block: temporaries of 64 KiB
+_TINY = np.float32(1e-30)  # makes the IoU of two empty boxes 0, not NaN; changes no other IoU
+_ROUNDING = 1e-5  # larger than the rounding error of a float32 IoU
 
 
-# Corners and centres are two planes each, so most steps below do x and y, or both sizes, at once.
+# Corners and centers are two planes each: most steps below treat x and y, or both sizes, at once.
 
 
 def xyxy_to_xywh(xyxy: Boxes) -> Boxes:
@@ -86,19 +86,19 @@ def area(xyxy: Boxes) -> Boxes:
 
 
 def clip(xyxy: Boxes, width: float, height: float) -> Boxes:
-    """Boxes cut to the image; one that lies outside becomes empty at the border."""
+    """Boxes clipped to the image; a box outside of it becomes empty at the border."""
     return np.clip(xyxy, 0, np.array([width, height, width, height], xyxy.dtype))
 
 
-def cut_out(image: Image, xyxy: Boxes) -> list[Image]:
-    """The whole pixels of each box, as views of the picture; of size 0 where none of it is seen."""
+def crop_images(image: Image, xyxy: Boxes) -> list[Image]:
+    """The pixels of each box, rounded and clipped, as views of the image (empty if outside)."""
     height, width = image.shape[:2]
     corners = clip(xyxy, width, height).round().astype(np.int64).tolist()
     return [image[top:bottom, left:right] for left, top, right, bottom in corners]
 
 
 def buffer(xyxy: Boxes, ratio: float) -> Boxes:
-    """Boxes grown on each side by `ratio` of their width and height (C-BIoU)."""
+    """Boxes enlarged on each side by `ratio` of their width and height (C-BIoU)."""
     planes = xyxy.T.copy()
     margin = (planes[2:] - planes[:2]) * ratio
     planes[:2] -= margin
@@ -107,7 +107,7 @@ def buffer(xyxy: Boxes, ratio: float) -> Boxes:
 
 
 def intersection(a: Boxes, b: Boxes) -> FloatArray:
-    """(N, M) shared areas."""
+    """(N, M) intersection areas in square pixels."""
     return _blockwise(_intersection, a, b)
 
 
@@ -121,27 +121,20 @@ def height_iou(a: Boxes, b: Boxes) -> FloatArray:
     return _blockwise(_height_iou, a, b)
 
 
-def giou(a: Boxes, b: Boxes) -> FloatArray:
-    """(N, M) generalised IoU in [-1, 1]: IoU less the empty share of the common hull."""
-    return _blockwise(_giou, a, b)
-
-
-def diou(a: Boxes, b: Boxes) -> FloatArray:
-    """(N, M) distance IoU in [-1, 1]: IoU less (centre distance / hull's diagonal) squared."""
-    return _blockwise(_diou, a, b)
-
-
 def containment(a: Boxes, b: Boxes) -> FloatArray:
-    """(N, M) the share of each box of `a` that lies within each box of `b`."""
+    """(N, M) fraction of each box of `a` that lies inside each box of `b`."""
     return _blockwise(_containment, a, b)
 
 
-def hidden(xyxy: Boxes) -> FloatArray:
-    """(N,) the share of each that another one covers, who is nearer: whose feet are lower."""
+def occluded_fraction(xyxy: Boxes) -> FloatArray:
+    """(N,) largest fraction of each box that one nearer box covers.
+
+    On flat ground, a box is nearer to the camera if its lower edge is lower in the image.
+    """
     covered = containment(xyxy, xyxy)
     covered[xyxy[:, None, 3] >= xyxy[:, 3]] = 0
-    share: FloatArray = covered.max(axis=1, initial=0)
-    return share
+    fraction: FloatArray = covered.max(axis=1, initial=0)
+    return fraction
 
 
 def paired_iou(a: Boxes, b: Boxes) -> FloatArray:
@@ -154,10 +147,11 @@ def paired_diou(a: Boxes, b: Boxes) -> FloatArray:
     return _paired(_diou, a, b)
 
 
-def near_pairs(a: Boxes, b: Boxes, least: float) -> tuple[IntArray, IntArray]:
-    """Rows of `a` and of `b`, the former in order: all pairs with an IoU above `least`, few others.
+def near_pairs(a: Boxes, b: Boxes, min_iou: float) -> tuple[IntArray, IntArray]:
+    """Candidate pairs (rows of `a` in order, rows of `b`) for an IoU above `min_iou`.
 
-    Boxes overlap no more than their extents along either axis do.
+    Contains every such pair and few others: the IoU of two boxes is at most that of their extents
+    along either axis.
     """
     if len(a) == 0 or len(b) == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -166,38 +160,42 @@ def near_pairs(a: Boxes, b: Boxes, least: float) -> tuple[IntArray, IntArray]:
     order = np.argsort(other[axis])
     first, last = (
         np.searchsorted(other[axis][order], bound)
-        for bound in _reach(planes[axis::2], other[axis::2], least)
+        for bound in _start_bounds(planes[axis::2], other[axis::2], min_iou)
     )
     counts = last - first
-    places = np.arange(counts.sum()) + np.repeat(first - (np.cumsum(counts) - counts), counts)
-    begins = other[1 - axis][order][places]
-    low, high = _reach(planes[1 - axis :: 2], other[1 - axis :: 2], least)
-    near = np.flatnonzero((np.repeat(low, counts) < begins) & (begins < np.repeat(high, counts)))
-    return np.repeat(np.arange(len(a)), counts)[near], order[places[near]]
+    positions = np.arange(counts.sum()) + np.repeat(first - (np.cumsum(counts) - counts), counts)
+    starts = other[1 - axis][order][positions]
+    low, high = _start_bounds(planes[1 - axis :: 2], other[1 - axis :: 2], min_iou)
+    near = np.flatnonzero((np.repeat(low, counts) < starts) & (starts < np.repeat(high, counts)))
+    return np.repeat(np.arange(len(a)), counts)[near], order[positions[near]]
 
 
 def _sparser_axis(planes: Boxes) -> int:
-    """Along which boxes lie farther apart, by their own size."""
+    """The axis (0: x, 1: y) along which boxes are spaced farther apart, relative to their size."""
     width, height = (planes[2:] - planes[:2]).mean(axis=1)
     across, down = np.ptp(planes[:2], axis=1)
     return int(down * width > across * height)
 
 
-def _reach(a: Boxes, b: Boxes, least: float) -> tuple[Boxes, Boxes]:
-    """Between which bounds one of `b` must begin; both are (2, N) begins and ends on an axis."""
-    share = max(least - _ROUNDING, 0.0)
+def _start_bounds(a: Boxes, b: Boxes, min_iou: float) -> tuple[Boxes, Boxes]:
+    """(N,) lowest and highest start of an extent of `b` that may overlap each extent of `a`.
+
+    `a` and `b` are (2, N) and (2, M) starts and ends along one axis.
+    """
+    overlap = max(min_iou - _ROUNDING, 0.0)
     size, largest = a[1] - a[0], (b[1] - b[0]).max()
     slack = 8 * np.spacing(max(np.abs(a).max(), np.abs(b).max()))
-    before = np.minimum(size * ((1 - share) / share), largest) if share else largest
-    return a[0] - before - slack, a[0] + size * (1 - share) + slack
+    before = np.minimum(size * ((1 - overlap) / overlap), largest) if overlap else largest
+    return a[0] - before - slack, a[0] + size * (1 - overlap) + slack
 
 
-def _ratio(above: Boxes, below: Boxes) -> Boxes:
-    """0 where the divisor is not positive."""
-    return np.divide(above, below, out=np.zeros(len(above), above.dtype), where=below > 0)
+def _ratio(numerator: Boxes, denominator: Boxes) -> Boxes:
+    """The quotient; 0 where the denominator is not positive."""
+    zeros = np.zeros(len(numerator), numerator.dtype)
+    return np.divide(numerator, denominator, out=zeros, where=denominator > 0)
 
 
-# The kernels take planes: (4, n) and (4, M) rows of left, top, right, bottom.
+# The kernels take planes: (4, n) and (4, M) arrays of left, top, right, bottom.
 
 
 def _intersection(a: FloatArray, b: FloatArray) -> FloatArray:
@@ -233,22 +231,11 @@ def _height_iou(a: FloatArray, b: FloatArray) -> FloatArray:
     return shared
 
 
-def _giou(a: FloatArray, b: FloatArray) -> FloatArray:
-    hull = np.maximum(a[2][:, None], b[2]) - np.minimum(a[0][:, None], b[0])
-    hull *= np.maximum(a[3][:, None], b[3]) - np.minimum(a[1][:, None], b[1])
-    np.maximum(hull, _TINY, out=hull)
-    shared = _intersection(a, b)
-    union = _union(a, b, shared)
-    shared /= union
-    shared -= (hull - union) / hull
-    return shared
-
-
 def _diou(a: FloatArray, b: FloatArray) -> FloatArray:
     across = np.maximum(a[2][:, None], b[2]) - np.minimum(a[0][:, None], b[0])
     down = np.maximum(a[3][:, None], b[3]) - np.minimum(a[1][:, None], b[1])
     diagonal = _square_sum(across, down)
-    across = (a[0] + a[2])[:, None] - (b[0] + b[2])  # twice the distance of the centres
+    across = (a[0] + a[2])[:, None] - (b[0] + b[2])  # twice the distance of the centers
     down = (a[1] + a[3])[:, None] - (b[1] + b[3])
     distance = _square_sum(across, down)
     distance /= np.maximum(4 * diagonal, _TINY)
@@ -278,7 +265,7 @@ def _planar_area(planes: FloatArray) -> FloatArray:
 def _paired(
     kernel: Callable[[FloatArray, FloatArray], FloatArray], a: Boxes, b: Boxes
 ) -> FloatArray:
-    """Run a kernel with one column of its own for each row."""
+    """Run a kernel on corresponding rows: (n, 1) results, each with its own column."""
     planes, other = np.ascontiguousarray(a.T, np.float32), np.ascontiguousarray(b.T, np.float32)
     return kernel(planes, other[:, :, None])[:, 0]
 
@@ -286,7 +273,7 @@ def _paired(
 def _blockwise(
     kernel: Callable[[FloatArray, FloatArray], FloatArray], a: Boxes, b: Boxes
 ) -> FloatArray:
-    """Run a kernel over blocks of rows whose temporaries stay in the cache and off `mmap`."""
+    """Run a kernel over blocks of rows, small enough for the cache and for malloc without mmap."""
     planes, other = np.ascontiguousarray(a.T, np.float32), np.ascontiguousarray(b.T, np.float32)
     count, step = len(a), max(1, _BLOCK // max(1, len(b)))
     if count <= step:

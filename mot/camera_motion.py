@@ -1,6 +1,6 @@
-"""The camera's motion from one frame to the next, as a (2, 3) affine of the picture.
+"""The camera's motion from one frame to the next, as a (2, 3) affine of the image.
 
-From the pictures, shrunk and with the people masked out: by sparse optical flow (as in BoT-SORT),
+From the images, shrunk and with the people masked out: by sparse optical flow (as in BoT-SORT),
 by ORB features, or by maximising the enhanced correlation coefficient (ECC, as in StrongSORT); or
 from a file.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mot.errors import MotError, nearest
+from mot.errors import MotError, suggest
 from mot.opencv import cv2
 from mot.rowreader import line_of_row, read_rows
 from mot.types import FARTHEST, Detections, FloatArray, Frame, Image
@@ -22,10 +22,10 @@ from mot.types import FARTHEST, Detections, FloatArray, Frame, Image
 Affine = npt.NDArray[np.float64]  # (2, 3)
 Points = npt.NDArray[np.float32]  # (N, 2)
 
-_WIDTH = 480  # pixels that pictures are shrunk to
+_WIDTH = 480  # pixels that images are shrunk to
 _LEAST_POINTS = 8
 _MOST_CORNERS = 600
-_FARTHEST = 0.3  # of the picture's width; a larger shift is a failure, not a motion
+_FARTHEST = 0.3  # of the image's width; a larger shift is a failure, not a motion
 _IDENTITY = np.eye(2, 3)
 
 
@@ -34,13 +34,13 @@ class CameraMotion:
 
     def __init__(self, method: str = "flow") -> None:
         if method not in METHODS:
-            raise MotError(f"unknown camera method {method!r}: {nearest(method, METHODS)}")
+            raise MotError(f"unknown camera method {method!r}: {suggest(method, METHODS)}")
         self._estimate = METHODS[method]
-        self._last: tuple[Image, Image] | None = None  # grey picture and mask
+        self._last: tuple[Image, Image] | None = None  # gray image and mask
         self.failures = 0
 
     def __call__(self, frame: Frame, detections: Detections) -> Affine:
-        if frame.image is None:  # a hole in a sequence: the next picture is compared with the last
+        if frame.image is None:  # a hole in a sequence: the next image is compared with the last
             self.failures += 1
             return _IDENTITY.copy()
         scale = min(1.0, _WIDTH / frame.image.shape[1])
@@ -53,7 +53,7 @@ class CameraMotion:
             return _IDENTITY.copy()
         try:
             motion = self._estimate(last, here)
-        except cv2.error:  # too small or too thin a picture, or no convergence
+        except cv2.error:  # too small or too thin a image, or no convergence
             motion = None
         if motion is None or not _is_likely(motion, grey.shape[1]):
             self.failures += 1
@@ -63,7 +63,7 @@ class CameraMotion:
 
 
 def _background(grey: Image, people: FloatArray) -> Image:
-    """255 where nobody is."""
+    """255 outside of all detections."""
     mask = np.full(grey.shape, 255, np.uint8)
     height, width = grey.shape
     for left, top, right, bottom in np.clip(people, 0, [width, height] * 2).astype(int).tolist():
@@ -141,14 +141,14 @@ class MotionFile:
         """From the last frame that was asked for, over those that were left out."""
         first = frame.index if self._last is None else self._last + 1
         self._last = frame.index
-        whole = np.eye(3)
+        full = np.eye(3)
         for index in range(first, frame.index + 1):
             step = self._motions.get(index)
             if step is None:
                 self.failures += 1
             else:
-                whole = np.vstack([step, [0, 0, 1]]) @ whole
-        return whole[:2]
+                full = np.vstack([step, [0, 0, 1]]) @ full
+        return full[:2]
 
 
 def open_camera(name: str, folder: Path | None) -> CameraMotion | MotionFile:
@@ -158,7 +158,7 @@ def open_camera(name: str, folder: Path | None) -> CameraMotion | MotionFile:
     beside = folder / name if folder else None
     path = beside if beside and beside.is_file() else Path(name)
     if not path.exists() and not path.suffix:
-        raise MotError(f"--camera {name}: no such file or method: {nearest(name, METHODS)}")
+        raise MotError(f"--camera {name}: no such file or method: {suggest(name, METHODS)}")
     return MotionFile(path)
 
 

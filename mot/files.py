@@ -1,4 +1,8 @@
-"""Files read whole, and files that stand under their name only when they are complete."""
+"""Reading files with user-level errors, and writing them atomically.
+
+Every writer here writes to a partial file beside the target and renames it when it is complete, so
+that no incomplete file ever has the final name.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,18 @@ from typing import Any, BinaryIO, TextIO
 from mot.errors import MotError, as_user_error
 
 
+def cache_dir() -> Path:
+    """Folder of downloads and other reusable files: `MOT_HOME`, else the user's cache folder."""
+    import platformdirs
+
+    named = os.environ.get("MOT_HOME")
+    if named:
+        return Path(named).expanduser().absolute()
+    return platformdirs.user_cache_path("mot", appauthor=False)
+
+
 def read_bytes(path: Path) -> bytes:
-    """Of a whole file, without the byte order mark that some editors leave."""
+    """The content of a file without a UTF-8 byte order mark."""
     try:
         return path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     except FileNotFoundError:
@@ -23,13 +37,16 @@ def read_bytes(path: Path) -> bytes:
 
 
 def partial_path(path: Path) -> Path:
-    """Where a file is written until it is complete: `demo.partial.txt` for `demo.txt`."""
+    """The path of a file while it is written: `demo.partial.txt` for `demo.txt`."""
     return path.with_name(f"{path.stem}.partial{path.suffix}")
 
 
 @contextmanager
-def written_beside(path: Path) -> Iterator[TextIO]:
-    """A file to write to. An interruption keeps it under its partial name; an error removes it."""
+def atomic_writer(path: Path) -> Iterator[TextIO]:
+    """A UTF-8 text file that is renamed to `path` when the block ends.
+
+    Ctrl-C keeps the partial file, since its lines are useful on their own; an error removes it.
+    """
     partial = partial_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,8 +63,8 @@ def written_beside(path: Path) -> Iterator[TextIO]:
 
 
 @contextmanager
-def bytes_beside(path: Path) -> Iterator[BinaryIO]:
-    """A file to write bytes to, which are of no use before they are all there."""
+def atomic_binary_writer(path: Path) -> Iterator[BinaryIO]:
+    """A binary file that is renamed to `path` when the block ends; removed on any interruption."""
     partial = partial_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,19 +80,21 @@ def bytes_beside(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    with bytes_beside(path) as file:
+    """Write a complete file atomically."""
+    with atomic_binary_writer(path) as file:
         file.write(data)
 
 
 def write_text(path: Path, text: str) -> None:
-    with bytes_beside(path) as file:
+    """Write a complete UTF-8 file atomically."""
+    with atomic_binary_writer(path) as file:
         file.write(text.encode("utf-8"))
 
 
-def plain(value: Any) -> Any:
-    """For JSON, which knows neither nan nor infinity."""
+def json_safe(value: Any) -> Any:
+    """The value with NaN and infinity, which JSON lacks, replaced by None; keys become strings."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
-        return {str(key): plain(part) for key, part in value.items()}
+        return {str(key): json_safe(part) for key, part in value.items()}
     return value

@@ -1,7 +1,7 @@
-"""MOTChallenge files and folders, read and written.
+"""MOTChallenge files and folders: reading and writing.
 
-A row is `frame,id,left,top,width,height,conf,class,visibility,...`: detections and results have
--1 for what they do not know; in ground truth the seventh column is 1 where the row counts.
+A row is `frame,id,left,top,width,height,conf,class,visibility,...`. In detections and results, -1
+stands for unknown values; in ground truth, the seventh column is 1 if the row is evaluated.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import configparser
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,28 +19,28 @@ import numpy.typing as npt
 
 from mot import boxes
 from mot.errors import MotError
-from mot.imagesize import IMAGE_SUFFIXES, image_size
+from mot.image_size import IMAGE_SUFFIXES, image_size
 from mot.rowreader import Table, line_of_row, read_rows
 from mot.types import FARTHEST, Detections, FloatArray, IntArray, Tracks
 
-LEAST_COLUMNS = 6
-# Of frame, id, left, top, width, height, conf, class, visibility, unused: where there is no column.
+MIN_COLUMNS = 6
+# Defaults of missing columns: frame, id, left, top, width, height, conf, class, visibility, unused.
 DEFAULTS = (0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0, -1.0, -1.0, -1.0)
-LARGEST = 1e15  # a whole number that a float64 still holds exactly
+MAX_INTEGER = 1e15  # exact in float64
 DEFAULT_FPS = 30.0
 VIDEO_SUFFIXES = frozenset(".mp4 .avi .mkv .mov .webm .m4v .mpg .mpeg .ts .wmv .flv".split())
 _SPLITS = ("train", "val", "test")
-_DETECTIONS = re.compile("(?<=.)-(DPM|FRCNN|SDP)$")  # after the name of a sequence
+_DETECTIONS = re.compile("(?<=.)-(DPM|FRCNN|SDP)$")  # suffix of MOT17 sequence names
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MotRows:
-    """The rows of one file, in its order. Files without a column have its default."""
+    """The rows of one file, in file order. A missing column has its default value."""
 
     frames: IntArray  # (N,) from 1
     ids: IntArray  # (N,) -1: unknown
     xywh: Table  # (N, 4) float64
-    scores: Table  # (N,) confidence; in ground truth the flag "this row counts"; default 1
+    scores: Table  # (N,) confidence; in ground truth the "evaluate this row" flag; default 1
     classes: IntArray  # (N,) default -1
     visibility: Table  # (N,) default -1
 
@@ -52,7 +52,7 @@ class MotRows:
         return int(self.frames.max(initial=0))
 
     def by_frame(self) -> Iterator[tuple[int, IntArray]]:
-        """(frame, its row numbers in the file's order), for each frame that has rows."""
+        """(frame, row numbers in file order) for each frame that has rows."""
         if not len(self):
             return
         order = np.argsort(self.frames, kind="stable")
@@ -60,11 +60,29 @@ class MotRows:
         yield from zip(frames.tolist(), np.split(order, starts[1:]), strict=True)
 
 
-def read_rows_of(path: str | Path) -> MotRows:
-    """Read and check a det, gt or result file: 6 to 10 columns, comma or white space, any order."""
+def read_mot_rows(path: str | Path) -> MotRows:
+    """Read and validate a det, gt or result file: 6 to 10 columns, comma or space separated."""
     path = Path(path)
-    table = read_rows(path, LEAST_COLUMNS, DEFAULTS)
-    _check_rows(path, table)
+    table = read_rows(path, MIN_COLUMNS, DEFAULTS)
+    _check_rows(table, lambda row: f"{path}:{line_of_row(path, row)}")
+    return _from_table(table)
+
+
+def mot_rows_from_array(array: npt.ArrayLike, name: str = "array") -> MotRows:
+    """Validate an (N, 6) to (N, 10) array of MOT rows; `name` names it in errors."""
+    table: Table = np.asarray(array, np.float64)
+    if table.size == 0:
+        table = np.zeros((0, MIN_COLUMNS))
+    if table.ndim != 2 or not MIN_COLUMNS <= table.shape[1] <= len(DEFAULTS):
+        raise MotError(
+            f"{name}: MOT rows (frame, id, left, top, width, height, ...) must have the shape "
+            f"(N, {MIN_COLUMNS}) to (N, {len(DEFAULTS)}), not {table.shape}"
+        )
+    _check_rows(table, lambda row: f"{name}: row {row}")
+    return _from_table(table)
+
+
+def _from_table(table: Table) -> MotRows:
     return MotRows(
         frames=table[:, 0].astype(np.int64),
         ids=table[:, 1].astype(np.int64),
@@ -81,20 +99,20 @@ def _column(table: Table, index: int) -> Table:
     return np.full(len(table), DEFAULTS[index])
 
 
-def _check_rows(path: Path, table: Table) -> None:
-    """Refuse what no sequence can hold, naming the first line that does."""
+def _check_rows(table: Table, locate: Callable[[int], str]) -> None:
+    """Reject impossible values, naming the first bad line."""
     frames, ids, width, height = table[:, 0], table[:, 1], table[:, 4], table[:, 5]
     checks: tuple[tuple[Any, str], ...] = (
         (frames < 1, "frames count from 1"),
-        (frames != np.floor(frames), "the frame is not a whole number"),
-        (ids != np.floor(ids), "the id is not a whole number"),
+        (frames != np.floor(frames), "the frame is not an integer"),
+        (ids != np.floor(ids), "the id is not an integer"),
         ((width < 0) | (height < 0), "the width or height is negative"),
     )
     if not (table.min(initial=0) >= -FARTHEST and table.max(initial=0) <= FARTHEST):
         far = np.abs(table[:, 2:6]).max(axis=1) > FARTHEST / 2
         checks = (
             (~np.isfinite(table).all(axis=1), "a number is not finite"),
-            (np.abs(table).max(axis=1) > LARGEST, "a number is too large"),
+            (np.abs(table).max(axis=1) > MAX_INTEGER, "a number is too large"),
             (far, f"the box is farther than {FARTHEST / 2:g} pixels away"),
             *checks,
         )
@@ -102,22 +120,22 @@ def _check_rows(path: Path, table: Table) -> None:
         if bad.any():
             row = int(bad.argmax())
             shown = ",".join(f"{value:g}" for value in table[row, :7])
-            raise MotError(f"{path}:{line_of_row(path, row)}: {fault} ({shown})")
+            raise MotError(f"{locate(row)}: {fault} ({shown})")
 
 
 def read_detections(path: str | Path) -> dict[int, Detections]:
-    """The detections of each frame that has any.
+    """Detections by frame, from 1; frames without any are left out.
 
-    A confidence of -1 in every row means that none was written, and is read as 1. Column 8 is the
-    class where every row has a whole number from 1 in it; else all are of class 0.
+    A confidence of -1 in every row means "not given" and is read as 1. Column 8 is the class label
+    if it is at least 1 in every row; otherwise all labels are 0.
     """
-    return detections_by_frame(read_rows_of(path))
+    return detections_by_frame(read_mot_rows(path))
 
 
 def detections_by_frame(
     rows: MotRows, embeddings: FloatArray | None = None
 ) -> dict[int, Detections]:
-    """`embeddings` has a row for each row of the file."""
+    """Detections by frame, from 1. `embeddings`: (N, D), one per row of the file."""
     scores = np.ones(len(rows)) if (rows.scores == -1).all() else rows.scores
     labels = rows.classes if (rows.classes >= 1).all() else np.zeros(len(rows), np.int64)
     xyxy = boxes.xywh_to_xyxy(rows.xywh).astype(np.float32)
@@ -133,8 +151,8 @@ def detections_by_frame(
 
 
 def read_tracks(path: str | Path) -> dict[int, Tracks]:
-    """The tracks of each frame that has any, of a result file or of ground truth."""
-    rows = read_rows_of(path)
+    """Tracks by frame, from 1, of a result or ground-truth file; empty frames are left out."""
+    rows = read_mot_rows(path)
     xyxy = boxes.xywh_to_xyxy(rows.xywh).astype(np.float32)
     return {
         frame: Tracks(
@@ -148,14 +166,14 @@ def read_tracks(path: str | Path) -> dict[int, Tracks]:
     }
 
 
-def mot_lines(
+def format_mot_rows(
     frame: int,
     ids: Iterable[int],
     xyxy: npt.NDArray[np.floating],
     scores: Iterable[float],
     tail: str = "-1,-1,-1",
 ) -> str:
-    """The rows of one frame as MOT text."""
+    """The rows of one frame as MOT text. `xyxy`: (N, 4); `tail`: the columns after the score."""
     xywh = boxes.xyxy_to_xywh(xyxy).tolist()
     return "".join(
         f"{frame},{number},{x:.2f},{y:.2f},{w:.2f},{h:.2f},{score:.4g},{tail}\n"
@@ -165,17 +183,17 @@ def mot_lines(
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """A sequence folder: where its parts are and what `seqinfo.ini` says, or what they show."""
+    """A sequence folder: its files, and its metadata from `seqinfo.ini` or from the files."""
 
     name: str
     folder: Path
     fps: float
-    length: int
+    length: int  # frames
     size: tuple[int, int] | None  # width, height
     images: Path | None
     ground_truth: Path | None
-    detections: dict[str, Path] = field(default_factory=dict)  # by name: "det", "FRCNN", ...
-    video: Path | None = None  # of its name, in place of images
+    detections: dict[str, Path] = field(default_factory=dict)  # by file name: "det", "FRCNN", ...
+    video: Path | None = None  # a video with the name of the sequence, if there are no images
 
     @property
     def base_name(self) -> str:
@@ -183,17 +201,17 @@ class Sequence:
 
 
 def base_name(sequence: str) -> str:
-    """`MOT17-02-FRCNN` is the sequence `MOT17-02` with the detections `FRCNN`."""
+    """`MOT17-02` for `MOT17-02-FRCNN`: the name without the suffix of a MOT17 detector."""
     return _DETECTIONS.sub("", sequence)
 
 
-def names_of(sequence: str) -> tuple[str, str]:
-    """That its files may have: MOT17-02.mp4 is MOT17-02-FRCNN's too."""
+def file_names(sequence: str) -> tuple[str, str]:
+    """Possible file names of a sequence: MOT17-02.mp4 belongs to MOT17-02-FRCNN too."""
     return sequence, base_name(sequence)
 
 
 def is_sequence(folder: Path) -> bool:
-    """A folder with a seqinfo.ini, or with the parts of a sequence."""
+    """Whether a folder has a seqinfo.ini, gt/gt.txt, det/ or img1/."""
     if not folder.is_dir():
         return False
     parts = ("seqinfo.ini", "gt/gt.txt", "det", "img1")
@@ -201,7 +219,7 @@ def is_sequence(folder: Path) -> bool:
 
 
 def find_sequences(root: str | Path) -> list[Sequence]:
-    """The sequences of a dataset folder (MOT15/16/17/20, DanceTrack), with or without `train/`."""
+    """The sequences of a dataset (MOT15/16/17/20, DanceTrack), its split, or a single sequence."""
     root = Path(root)
     if not root.is_dir():
         raise MotError(f"{root}: no such folder")
@@ -223,24 +241,26 @@ def _sequences_in(folder: Path) -> list[Path]:
 
 
 def read_sequence(folder: str | Path) -> Sequence:
-    """What `seqinfo.ini` says; what it leaves out is worked out from the files."""
+    """Metadata from `seqinfo.ini`; missing values are derived from the files."""
     folder = Path(folder)
     info = _read_seqinfo(folder / "seqinfo.ini")
-    images = _image_folder(folder, info.get("imdir", "img1"))
+    # The named subfolder, or the sequence folder itself if it contains the images.
+    candidates = (folder / info.get("imdir", "img1"), folder)
+    images = next((path for path in candidates if list_images(path)), None)
     ground_truth = folder / "gt" / "gt.txt"
     detections = {path.stem: path for path in sorted((folder / "det").glob("*.txt"))}
-    known = [ground_truth] if ground_truth.is_file() else list(detections.values())[:1]
-    name = Path(os.path.abspath(folder)).name  # a link keeps its own name
+    row_files = [ground_truth] if ground_truth.is_file() else list(detections.values())[:1]
+    name = Path(os.path.abspath(folder)).name  # the name of a link, not of its target
     return Sequence(
         name=name,
         folder=folder,
         fps=_number(folder, info, "frameRate") or DEFAULT_FPS,
-        length=int(_number(folder, info, "seqLength") or _count_frames(images, known)),
+        length=int(_number(folder, info, "seqLength") or _count_frames(images, row_files)),
         size=_size(folder, info, images),
         images=images,
         ground_truth=ground_truth if ground_truth.is_file() else None,
         detections=detections,
-        video=None if images else video_called(folder, name),
+        video=None if images else find_video(folder, name),
     )
 
 
@@ -280,13 +300,8 @@ def _size(folder: Path, info: dict[str, str], images: Path | None) -> tuple[int,
     return image_size(first) if first else None
 
 
-def _image_folder(folder: Path, named: str) -> Path | None:
-    """The named folder, or the sequence folder itself where the pictures lie loose in it."""
-    return next((path for path in (folder / named, folder) if list_images(path)), None)
-
-
 def list_images(folder: Path) -> list[Path]:
-    """In natural order: 2.jpg before 10.jpg."""
+    """The image files of a folder in natural order: 2.jpg before 10.jpg."""
     if not folder.is_dir():
         return []
     found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
@@ -297,38 +312,38 @@ def list_videos(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
 
 
-def video_called(folder: Path, sequence: str) -> Path | None:
-    """That of a sequence in its folder."""
-    return _called(sequence, list_videos(folder))
+def find_video(folder: Path, sequence: str) -> Path | None:
+    """The video in a folder that has the name of the sequence."""
+    return _first_named(sequence, list_videos(folder))
 
 
 def any_video(folder: Path, sequence: str) -> Path | None:
-    """That of the sequence, else the only one, which may show a part of it."""
+    """The video with the name of the sequence, or the only video in the folder."""
     videos = list_videos(folder)
-    return _called(sequence, videos) or (videos[0] if len(videos) == 1 else None)
+    return _first_named(sequence, videos) or (videos[0] if len(videos) == 1 else None)
 
 
-def _called(sequence: str, videos: list[Path]) -> Path | None:
-    return next((path for path in videos if path.stem in names_of(sequence)), None)
+def _first_named(sequence: str, videos: list[Path]) -> Path | None:
+    return next((path for path in videos if path.stem in file_names(sequence)), None)
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:
-    """Runs of digits compare as numbers."""
+    """Sort key in which runs of digits compare as numbers."""
     parts = re.split(r"(\d+)", name)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _count_frames(images: Path | None, row_files: list[Path]) -> int:
-    """The last number that a picture or a row has; pictures may count from 0."""
-    rows = max((read_rows_of(path).last_frame for path in row_files), default=0)
-    pictures = list_images(images) if images else []
-    numbers = [int(path.stem) for path in pictures if path.stem.isdecimal()]
-    last = max(numbers) + (min(numbers) == 0) if numbers else len(pictures)
+    """The last frame number of an image file or a row; image files may count from 0."""
+    rows = max((read_mot_rows(path).last_frame for path in row_files), default=0)
+    files = list_images(images) if images else []
+    numbers = [int(path.stem) for path in files if path.stem.isdecimal()]
+    last = max(numbers) + (min(numbers) == 0) if numbers else len(files)
     return max(rows, last)
 
 
 def write_seqinfo(path: Path, sequence: Sequence, extension: str = ".jpg") -> None:
-    """What is not known is left out."""
+    """Write `seqinfo.ini` without the values that are unknown."""
     lines = ["[Sequence]", f"name={sequence.name}", "imDir=img1", f"frameRate={sequence.fps:g}"]
     if sequence.length:
         lines.append(f"seqLength={sequence.length}")

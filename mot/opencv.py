@@ -1,4 +1,4 @@
-"""OpenCV in one place, so that a missing system library is told in one line."""
+"""OpenCV, imported here alone, so that a missing system library is reported in one line."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from mot.errors import MotError
 
-# Shared library -> the Debian or Ubuntu package that holds it.
-PACKAGES = {
+# Shared library -> its Debian or Ubuntu package.
+APT_PACKAGES = {
     "libGL.so.1": "libgl1",
     "libEGL.so.1": "libegl1",
     "libgthread-2.0.so.0": "libglib2.0-0",
@@ -23,12 +23,12 @@ PACKAGES = {
 }
 
 
-def advice(message: str) -> str:
-    """What to do about `import cv2` failing with this message, in one line."""
+def installation_hint(message: str) -> str:
+    """How to fix a failed `import cv2` with this error message, in one line."""
     missing = re.search(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object", message)
     if missing:
         name = missing[1]
-        package = PACKAGES.get(name, f"the package that holds {name}")
+        package = APT_PACKAGES.get(name, f"the package that holds {name}")
         return (
             f"OpenCV needs the system library {name}: apt-get install {package}, "
             "or pip install opencv-python-headless in place of opencv-python"
@@ -41,9 +41,9 @@ def advice(message: str) -> str:
 try:
     import cv2 as _cv2
 except ImportError as error:
-    raise MotError(advice(str(error))) from error
+    raise MotError(installation_hint(str(error))) from error
 
-# Its type hints differ from release to release and refuse sound calls.
+# Untyped: its type hints differ between releases and reject valid calls.
 cv2: Any = _cv2
 
 __all__ = ["cv2"]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
-from mot.errors import MotError, nearest
+from mot.errors import MotError, suggest
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -39,7 +39,7 @@ def build_settings(kind: type[Settings], values: Mapping[str, Any], source: str)
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for key, value in values.items():
         if key not in fields:
-            raise MotError(f"{source}: unknown setting {key!r}: {nearest(key, fields)}")
+            raise MotError(f"{source}: unknown setting {key!r}: {suggest(key, fields)}")
         if not _has_type(value, hints[key]):
             wanted = _TYPE_NAMES.get(hints[key], hints[key])
             raise MotError(f"{source}: {key} = {value!r} must be {wanted}")
@@ -88,7 +88,7 @@ def parse_overrides(pairs: tuple[str, ...], groups: tuple[str, ...]) -> dict[str
         if not (equals and dot and key):
             raise MotError(f"--set {pair}: write it as --set {groups[0]}.key=value")
         if group not in values:
-            raise MotError(f"--set {pair}: unknown group {group!r}: {nearest(group, groups)}")
+            raise MotError(f"--set {pair}: unknown group {group!r}: {suggest(group, groups)}")
         values[group][key] = _parse_value(text.strip())
     return values
 

@@ -276,6 +276,7 @@ class Tracks:
         return _html_table(repr(self), ("id", "class", "score", "x1", "y1", "x2", "y2"), rows)
 
 
+@runtime_checkable
 class Detector(Protocol):
     """Finds objects in images. Subclasses inherit the defaults of the attributes."""
 

@@ -1,4 +1,4 @@
-"""Box arithmetic equals plain loops over Python numbers."""
+"""Box arithmetic equals loops over Python numbers."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Box = tuple[float, float, float, float]
 Array = npt.NDArray[np.float64]
 
 
-def planes(least_size: int = 0) -> st.SearchStrategy[Array]:
+def planes(min_size: int = 0) -> st.SearchStrategy[Array]:
     """(N, 4) xyxy in eighths of a pixel, which float32 holds exactly."""
 
     def to_xyxy(numbers: npt.NDArray[np.int64]) -> Array:
-        corner, size = numbers[:, :2], numbers[:, 2:] % 8192 + least_size
+        corner, size = numbers[:, :2], numbers[:, 2:] % 8192 + min_size
         return np.concatenate([corner, corner + size], axis=1) / 8
 
     shape = st.tuples(st.integers(0, 7), st.just(4))
-    # A few values only, so that borders touch, boxes coincide and sizes are zero.
+    # Few values, so that edges touch, boxes coincide and sizes are zero.
     number = st.one_of(st.sampled_from([0, 8, 16, 40]), st.integers(-16384, 16384))
     return arrays(np.int64, shape, elements=number).map(to_xyxy)
 
@@ -50,11 +50,6 @@ def iou(a: Box, b: Box) -> float:
     return intersection(a, b) / union(a, b) if union(a, b) else 0.0
 
 
-def giou(a: Box, b: Box) -> float:
-    hull = area((min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])))
-    return iou(a, b) - ((hull - union(a, b)) / hull if hull else 0.0)
-
-
 def containment(a: Box, b: Box) -> float:
     return intersection(a, b) / area(a) if area(a) else 0.0
 
@@ -62,7 +57,6 @@ def containment(a: Box, b: Box) -> float:
 OVERLAPS = [
     (boxes.intersection, intersection),
     (boxes.iou, iou),
-    (boxes.giou, giou),
     (boxes.containment, containment),
 ]
 
@@ -95,50 +89,50 @@ CONVERSIONS = [
 ALL_CONVERSIONS = [function for pair in CONVERSIONS for function in pair[:2]]
 
 
-def by_rows(plain: Callable[[Box], Box], xyxy: Array) -> Array:
-    return np.array([plain(tuple(box)) for box in xyxy.tolist()]).reshape(-1, 4)
+def by_rows(scalar: Callable[[Box], Box], xyxy: Array) -> Array:
+    return np.array([scalar(tuple(box)) for box in xyxy.tolist()]).reshape(-1, 4)
 
 
-def by_pairs(plain: Callable[[Box, Box], float], a: Array, b: Array) -> Array:
-    pairs = [plain(tuple(one), tuple(other)) for one in a.tolist() for other in b.tolist()]
+def by_pairs(scalar: Callable[[Box, Box], float], a: Array, b: Array) -> Array:
+    pairs = [scalar(tuple(one), tuple(other)) for one in a.tolist() for other in b.tolist()]
     return np.array(pairs).reshape(len(a), len(b))
 
 
-@pytest.mark.parametrize(("fast", "plain"), OVERLAPS)
+@pytest.mark.parametrize(("fast", "scalar"), OVERLAPS)
 @given(planes(), planes())
 @quick
-def test_overlaps_equal_the_plain_ones(fast, plain, a, b) -> None:
+def test_overlaps_equal_scalar_arithmetic(fast, scalar, a, b) -> None:
     result = fast(a, b)
     assert result.dtype == np.float32
-    np.testing.assert_allclose(result, by_pairs(plain, a, b), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(result, by_pairs(scalar, a, b), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("fast", "plain"), OVERLAPS)
+@pytest.mark.parametrize(("fast", "scalar"), OVERLAPS)
 @pytest.mark.parametrize("block", [1, 3, 10, 64])
 @given(planes(), planes())
 @settings(quick, max_examples=20)
-def test_overlaps_do_not_depend_on_the_block(fast, plain, block, a, b) -> None:
+def test_overlaps_do_not_depend_on_the_block_size(fast, scalar, block, a, b) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boxes, "_BLOCK", block)
-        np.testing.assert_allclose(fast(a, b), by_pairs(plain, a, b), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(fast(a, b), by_pairs(scalar, a, b), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("fast", "plain"), OVERLAPS)
+@pytest.mark.parametrize(("fast", "scalar"), OVERLAPS)
 @pytest.mark.parametrize("shape", [(128, 128), (129, 128), (3, 20000), (20000, 3), (16385, 1)])
-def test_large_matrices_cross_the_block_border(fast, plain, shape) -> None:
+def test_large_matrices_span_several_blocks(fast, scalar, shape) -> None:
     rng = np.random.default_rng(1)
     a, b = (np.cumsum(rng.integers(0, 400, (n, 2, 2)), axis=1).reshape(n, 4) for n in shape)
     result = fast(a, b)
     assert result.shape == shape
     rows, columns = (np.append(rng.integers(0, n, 40), [0, n - 1]) for n in shape)
     np.testing.assert_allclose(
-        result[np.ix_(rows, columns)], by_pairs(plain, a[rows], b[columns]), rtol=1e-5, atol=1e-5
+        result[np.ix_(rows, columns)], by_pairs(scalar, a[rows], b[columns]), rtol=1e-5, atol=1e-5
     )
 
 
-@pytest.mark.parametrize(("fast", "_plain"), OVERLAPS)
+@pytest.mark.parametrize(("fast", "_scalar"), OVERLAPS)
 @pytest.mark.parametrize("shape", [(0, 0), (0, 5), (5, 0), (0, 20000)])
-def test_overlaps_of_no_boxes(fast, _plain, shape) -> None:
+def test_overlaps_of_no_boxes(fast, _scalar, shape) -> None:
     result = fast(*(np.zeros((count, 4), np.float32) for count in shape))
     assert result.shape == shape
     assert result.dtype == np.float32
@@ -146,11 +140,10 @@ def test_overlaps_of_no_boxes(fast, _plain, shape) -> None:
 
 @given(planes(), planes())
 @quick
-def test_overlaps_keep_their_ranges(a, b) -> None:
-    shared, hull = boxes.iou(a, b), boxes.giou(a, b)
-    assert ((shared >= 0) & (shared <= 1)).all()
-    assert ((hull >= -1) & (hull <= 1)).all()
-    np.testing.assert_array_equal(shared, boxes.iou(b, a).T)
+def test_iou_is_between_0_and_1_and_symmetric(a, b) -> None:
+    overlaps = boxes.iou(a, b)
+    assert ((overlaps >= 0) & (overlaps <= 1)).all()
+    np.testing.assert_array_equal(overlaps, boxes.iou(b, a).T)
 
 
 @pytest.mark.parametrize("box", [[1, 1, 1, 1], [1, 1, 5, 1], [1, 1, 1, 5]])
@@ -159,44 +152,43 @@ def test_an_empty_box_overlaps_nothing(box) -> None:
     for overlap in (boxes.intersection, boxes.iou, boxes.containment):
         assert overlap(empty, empty) == 0
         assert overlap(empty, around) == 0
-    assert boxes.giou(empty, empty) == boxes.giou(empty, around) == 0
 
 
 @given(planes())
 @quick
-def test_who_is_nearer_hides_others(xyxy) -> None:
-    shares = [
+def test_nearer_boxes_occlude_others(xyxy) -> None:
+    fractions = [
         max((containment(one, other) for other in xyxy if other[3] > one[3]), default=0.0)
         for one in xyxy
     ]
-    np.testing.assert_allclose(boxes.hidden(xyxy), shares, atol=1e-5)
+    np.testing.assert_allclose(boxes.occluded_fraction(xyxy), fractions, atol=1e-5)
 
 
-def test_the_nearest_is_hidden_by_nobody() -> None:
+def test_the_nearest_box_is_not_occluded() -> None:
     behind, before, beside = [0, 0, 10, 20], [5, 0, 15, 22], [40, 0, 50, 30]
     np.testing.assert_allclose(
-        boxes.hidden(np.array([behind, before, beside], np.float32)), [0.5, 0, 0]
+        boxes.occluded_fraction(np.array([behind, before, beside], np.float32)), [0.5, 0, 0]
     )
 
 
-@pytest.mark.parametrize(("to", "_back", "plain"), CONVERSIONS)
+@pytest.mark.parametrize(("to", "_back", "scalar"), CONVERSIONS)
 @given(planes())
 @quick
-def test_conversions_equal_the_plain_ones(to, _back, plain, xyxy) -> None:
-    np.testing.assert_allclose(to(xyxy), by_rows(plain, xyxy), rtol=1e-12, atol=1e-12)
+def test_conversions_equal_scalar_arithmetic(to, _back, scalar, xyxy) -> None:
+    np.testing.assert_allclose(to(xyxy), by_rows(scalar, xyxy), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize(("to", "back", "_plain"), CONVERSIONS)
-@given(planes(least_size=1))
+@pytest.mark.parametrize(("to", "back", "_scalar"), CONVERSIONS)
+@given(planes(min_size=1))
 @quick
-def test_conversions_return(to, back, _plain, xyxy) -> None:
+def test_conversions_are_inverse(to, back, _scalar, xyxy) -> None:
     np.testing.assert_allclose(back(to(xyxy)), xyxy, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize(("to", "back", "_plain"), CONVERSIONS)
+@pytest.mark.parametrize(("to", "back", "_scalar"), CONVERSIONS)
 @given(planes())
 @quick
-def test_zero_areas_stay_finite_and_in_order(to, back, _plain, xyxy) -> None:
+def test_empty_boxes_stay_finite_and_ordered(to, back, _scalar, xyxy) -> None:
     returned = back(to(xyxy))
     assert np.isfinite(returned).all()
     assert (returned[:, 2:] >= returned[:, :2]).all()
@@ -212,14 +204,14 @@ def test_conversions_keep_type_and_shape(convert, dtype) -> None:
 
 
 def test_a_state_with_a_negative_area_becomes_an_empty_box() -> None:
-    """The filter of SORT can predict one."""
+    """SORT's Kalman filter can predict one."""
     xysr_rows = np.array([[3.0, 4, -5, 0.5], [3, 4, 5, -0.5], [3, 4, -5, -0.5], [3, 4, 0, 0]])
     np.testing.assert_array_equal(boxes.xysr_to_xyxy(xysr_rows), [[3, 4, 3, 4]] * 4)
 
 
 @given(planes(), st.integers(1, 1000), st.integers(1, 1000))
 @quick
-def test_clip_equals_the_plain_one(xyxy, width, height) -> None:
+def test_clip_equals_scalar_arithmetic(xyxy, width, height) -> None:
     expected = [
         [min(max(value, 0), limit) for value, limit in zip(box, (width, height) * 2, strict=True)]
         for box in xyxy.tolist()
@@ -231,32 +223,32 @@ def test_clip_equals_the_plain_one(xyxy, width, height) -> None:
 
 @given(planes())
 @quick
-def test_what_is_cut_out_lies_in_the_picture(xyxy) -> None:
-    places = np.arange(40 * 30).reshape(30, 40)
-    for crop, box in zip(boxes.cut_out(places, xyxy), xyxy.tolist(), strict=True):
-        left, top, right, bottom = map(round, box)  # of numbers halfway the even one, as NumPy does
+def test_crops_are_the_pixels_inside_the_image(xyxy) -> None:
+    image = np.arange(40 * 30).reshape(30, 40)
+    for crop, box in zip(boxes.crop_images(image, xyxy), xyxy.tolist(), strict=True):
+        left, top, right, bottom = map(round, box)  # halves to even, as NumPy rounds
         seen = [40 * y + x for y in range(30) for x in range(40) if left <= x < right]
-        assert crop.ravel().tolist() == [place for place in seen if top <= place // 40 < bottom]
+        assert crop.ravel().tolist() == [pixel for pixel in seen if top <= pixel // 40 < bottom]
 
 
 @given(planes(), st.sampled_from([0.0, 0.1, 0.5, 2.0]))
 @quick
-def test_buffer_equals_the_plain_one(xyxy, ratio) -> None:
-    def plain(box: Box) -> Box:
+def test_buffer_equals_scalar_arithmetic(xyxy, ratio) -> None:
+    def scalar(box: Box) -> Box:
         _, _, w, h = xywh(box)
         return box[0] - ratio * w, box[1] - ratio * h, box[2] + ratio * w, box[3] + ratio * h
 
-    np.testing.assert_allclose(boxes.buffer(xyxy, ratio), by_rows(plain, xyxy), atol=1e-9)
+    np.testing.assert_allclose(boxes.buffer(xyxy, ratio), by_rows(scalar, xyxy), atol=1e-9)
 
 
 @given(planes())
 @quick
-def test_area_equals_the_plain_one(xyxy) -> None:
+def test_area_equals_scalar_arithmetic(xyxy) -> None:
     assert boxes.area(xyxy).tolist() == [area(tuple(box)) for box in xyxy.tolist()]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_callers_boxes_are_unchanged(dtype) -> None:
+def test_inputs_are_not_modified(dtype) -> None:
     given_boxes = np.array([[1, 2, 30, 40], [-5, -5, 900, 900]], dtype)
     before = given_boxes.copy()
     for convert in ALL_CONVERSIONS:

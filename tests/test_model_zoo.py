@@ -1,4 +1,4 @@
-"""Known models: what the table says, and downloads from servers that behave, lie or break off."""
+"""Model zoo: the table of models, and downloads from servers that work, lie or break off."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ import pytest
 from mot import model_zoo as models
 from mot.cli import main
 from mot.errors import MotError
+from mot.files import cache_dir
 from mot.model_zoo import Model, ModelFile
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -29,50 +30,50 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @dataclass
 class Server:
-    """What it serves, how, and what it was asked for."""
+    """Files of a server, its behavior, and the requests it received."""
 
     port: int = 0
     files: dict[str, bytes] = field(default_factory=dict)
-    asked: list[tuple[str, str | None]] = field(default_factory=list)  # path, Range
+    requests: list[tuple[str, str | None]] = field(default_factory=list)  # path, Range
     breaks_off: bool = False
-    knows_ranges: bool = True
-    tells_length: bool = True
-    shift: int = 0  # of where a range begins
+    has_ranges: bool = True
+    sends_length: bool = True
+    shift: int = 0  # of the start of a range
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.port}/{name}"
 
 
 class Handler(BaseHTTPRequestHandler):
-    told: Server
+    state: Server
 
     def do_GET(self) -> None:
-        told, wanted = self.told, self.headers.get("Range")
-        told.asked.append((self.path, wanted))
+        server, wanted = self.state, self.headers.get("Range")
+        server.requests.append((self.path, wanted))
         if self.path.startswith("/moved"):
             self.send_response(302)
             self.send_header("Location", self.path.partition("?")[2])
             self.end_headers()
             return
-        data = told.files.get(self.path.lstrip("/"))
+        data = server.files.get(self.path.lstrip("/"))
         if data is None:
             self.send_error(404)
             return
         begin = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted else 0
-        if begin and told.knows_ranges:
+        if begin and server.has_ranges:
             if begin >= len(data):
                 self.send_error(416)
                 return
-            begin -= told.shift
+            begin -= server.shift
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {begin}-{len(data) - 1}/{len(data)}")
         else:
             begin = 0
             self.send_response(200)
-        if told.tells_length:
+        if server.sends_length:
             self.send_header("Content-Length", str(len(data) - begin))
         self.end_headers()
-        end = len(data) // 2 if told.breaks_off else len(data)
+        end = len(data) // 2 if server.breaks_off else len(data)
         self.wfile.write(data[begin:end])
 
     def log_message(self, *args: object) -> None:
@@ -81,7 +82,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(server: Server) -> Iterator[Server]:
-    handler = type("RawImage", (Handler,), {"told": server})
+    handler = type("BoundHandler", (Handler,), {"state": server})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         server.port = running.server_port
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
@@ -101,7 +102,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch) -> Path:
-    """Where models are kept; no proxy stands before the local server."""
+    """Folder of the models, without a proxy to the local server."""
     monkeypatch.setenv("MOT_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
     return tmp_path / "home" / "models"
@@ -116,13 +117,13 @@ def weights(server: Server, **changes: object) -> ModelFile:
     return replace(file, **changes)
 
 
-def fetch(model: Model, again: bool = False) -> dict[str, str]:
-    return models.download(model, lambda name, done, total: None, again)
+def fetch(model: Model, force: bool = False) -> dict[str, str]:
+    return models.download(model, lambda name, done, total: None, force)
 
 
-def refusal(model: Model, again: bool = False) -> str:
+def refusal(model: Model, force: bool = False) -> str:
     with pytest.raises(MotError) as caught:
-        fetch(model, again)
+        fetch(model, force)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -135,7 +136,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("model", models.known_models().values(), ids=lambda model: model.name)
-def test_the_table_says_what_one_must_know(model) -> None:
+def test_entries_of_the_table_are_complete(model) -> None:
     assert model.about and model.licence and model.trained_on
     assert model.source.startswith("https://")
     assert model.kind in ("detector", "embedder")
@@ -147,19 +148,19 @@ def test_the_table_says_what_one_must_know(model) -> None:
         assert not file.url or urlsplit(file.url).path.endswith("/" + file.name)
         assert re.fullmatch(r"([0-9a-f]{64})?", file.sha256)
         assert re.fullmatch(r"([0-9a-f]{8})?", file.sha256_prefix)
-        assert file.url or (file.sha256 and file.size), "what is placed by hand can be checked"
+        assert file.url or (file.sha256 and file.size), "files to be placed by hand can be checked"
     if all(file.size for file in model.files):
         assert sum(file.size for file in model.files) / 1e6 == pytest.approx(
             model.megabytes, abs=0.05
         )
 
 
-def test_files_of_the_table_do_not_overwrite_each_other() -> None:
+def test_file_names_of_the_table_are_unique() -> None:
     names = [file.name for model in models.known_models().values() for file in model.files]
     assert len(names) == len(set(names))
 
 
-def test_weights_of_darknet_lie_beside_the_network_of_the_same_name() -> None:
+def test_darknet_weights_have_the_name_of_their_network() -> None:
     pairs = [model.files for model in models.known_models().values() if len(model.files) > 1]
     assert len(pairs) == 6
     for network, trained in pairs:
@@ -167,14 +168,14 @@ def test_weights_of_darknet_lie_beside_the_network_of_the_same_name() -> None:
         assert Path(network.name).with_suffix(".weights").name == trained.name
 
 
-def test_names_of_torchvisions_files_carry_their_hash() -> None:
+def test_torchvision_file_names_contain_their_hash() -> None:
     files = [model.files[0] for model in models.known_models().values()]
     prefixed = [file for file in files if file.sha256_prefix]
     assert len(prefixed) == 6
     assert all(file.name.endswith(f"-{file.sha256_prefix}.pth") for file in prefixed)
 
 
-def test_urls_of_torchvisions_files_are_torchvisions_own() -> None:
+def test_torchvision_urls_are_those_of_torchvision() -> None:
     torchvision = pytest.importorskip("torchvision.models", reason="torchvision is not installed")
     for model in models.known_models().values():
         if model.files[0].sha256_prefix:
@@ -183,7 +184,7 @@ def test_urls_of_torchvisions_files_are_torchvisions_own() -> None:
             assert model.megabytes == pytest.approx(theirs.meta["_file_size"] * 1.048576, abs=0.1)
 
 
-def test_the_real_files_are_those_of_the_table(shared, home) -> None:
+def test_real_files_match_the_table(shared, home) -> None:
     home.mkdir(parents=True)
     by_hand = [m for m in models.known_models().values() if not m.files[0].url]
     assert len(by_hand) == 4
@@ -195,7 +196,7 @@ def test_the_real_files_are_those_of_the_table(shared, home) -> None:
         assert models.installed_file(model.name) == home / model.files[0].name
 
 
-def test_the_input_of_real_networks_is_that_of_the_table(shared) -> None:
+def test_input_size_of_real_networks_matches_the_table(shared) -> None:
     from mot.detectors.darknet.cfg import parse_cfg
 
     for model in models.known_models().values():
@@ -205,14 +206,14 @@ def test_the_input_of_real_networks_is_that_of_the_table(shared) -> None:
             assert (net.width, net.height) == model.input
 
 
-def test_find() -> None:
-    assert models.find("yolov3").files[1].name == "yolov3.weights"
+def test_find_model() -> None:
+    assert models.find_model("yolov3").files[1].name == "yolov3.weights"
     with pytest.raises(MotError, match=r"unknown model 'yolov33': did you mean 'yolov3'\?$"):
-        models.find("yolov33")
+        models.find_model("yolov33")
     assert models.installed_file("yolov33") is None
 
 
-def test_a_model_is_there_when_all_its_files_are(server, home, monkeypatch) -> None:
+def test_model_is_installed_if_all_its_files_are(server, home, monkeypatch) -> None:
     model = model_of(ModelFile("net.cfg"), weights(server))
     monkeypatch.setattr(models, "known_models", lambda: {"net": model})
     home.mkdir(parents=True)
@@ -222,13 +223,13 @@ def test_a_model_is_there_when_all_its_files_are(server, home, monkeypatch) -> N
     (home / "net.weights").write_bytes(CONTENT[:-1])
     assert models.installed_file("net") is None
     (home / "net.weights").write_bytes(CONTENT)
-    assert models.installed_file("net") == models.path_of(model) == home / "net.cfg"
+    assert models.installed_file("net") == models.model_path(model) == home / "net.cfg"
 
 
 # Downloads.
 
 
-def test_a_whole_file(server, home) -> None:
+def test_complete_download(server, home) -> None:
     steps: list[tuple[str, int, int]] = []
     model = model_of(weights(server))
     found = models.download(model, lambda *step: steps.append(step))
@@ -238,16 +239,16 @@ def test_a_whole_file(server, home) -> None:
     assert [done for _, done, _ in steps] == sorted({done for _, done, _ in steps})
 
 
-def test_what_is_there_is_checked_and_not_fetched(server, home) -> None:
+def test_existing_file_is_checked_and_not_downloaded(server, home) -> None:
     model = model_of(weights(server))
     fetch(model)
     assert fetch(model) == {"net.weights": SHA256}
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
     (home / "net.weights").write_bytes(b"something else")
     message = refusal(model)
-    assert message.startswith(f"{home / 'net.weights'}: is not the file that net has")
+    assert message.startswith(f"{home / 'net.weights'}: is not the file of net")
     assert message.endswith("mot models get net --force")
-    assert fetch(model, again=True) == {"net.weights": SHA256}
+    assert fetch(model, force=True) == {"net.weights": SHA256}
     assert contents(home) == {"net.weights": CONTENT}
 
 
@@ -260,23 +261,23 @@ def test_several_files(server, home) -> None:
     assert contents(home) == {"net.cfg": text, "net.weights": CONTENT}
 
 
-def test_a_download_that_broke_off_goes_on_where_it_stood(server, home) -> None:
+def test_interrupted_download_resumes(server, home) -> None:
     model = model_of(weights(server))
     server.breaks_off = True
     message = refusal(model)
-    assert f"broke off after {HALF} of {len(CONTENT)} bytes: try again to go on" in message
+    assert f"broke off after {HALF} of {len(CONTENT)} bytes: try again to resume" in message
     assert str(home / "net.weights") in message
     assert contents(home) == {"net.partial.weights": CONTENT[:HALF]}
     server.breaks_off = False
     steps: list[tuple[str, int, int]] = []
     models.download(model, lambda *step: steps.append(step))
     assert contents(home) == {"net.weights": CONTENT}
-    assert server.asked[-1] == ("/net.weights", f"bytes={HALF}-")
+    assert server.requests[-1] == ("/net.weights", f"bytes={HALF}-")
     assert steps[0][1] > HALF
 
 
-@pytest.mark.parametrize("changes", [{"knows_ranges": False}, {"shift": 7}])
-def test_a_server_that_cannot_go_on_is_asked_for_all(server, home, changes) -> None:
+@pytest.mark.parametrize("changes", [{"has_ranges": False}, {"shift": 7}])
+def test_server_without_ranges_restarts_the_download(server, home, changes) -> None:
     home.mkdir(parents=True)
     (home / "net.partial.weights").write_bytes(CONTENT[:1000])
     vars(server).update(changes)
@@ -285,105 +286,105 @@ def test_a_server_that_cannot_go_on_is_asked_for_all(server, home, changes) -> N
 
 
 @pytest.mark.parametrize("length", [len(CONTENT), len(CONTENT) + 5])
-def test_a_part_that_is_no_part_is_fetched_anew(server, home, length) -> None:
+def test_partial_file_that_is_too_long_is_replaced(server, home, length) -> None:
     home.mkdir(parents=True)
     (home / "net.partial.weights").write_bytes((CONTENT + b"12345")[:length])
     fetch(model_of(weights(server)))
     assert contents(home) == {"net.weights": CONTENT}
 
 
-def test_a_part_of_another_file_is_found_out(server, home) -> None:
+def test_partial_file_of_another_file_is_detected(server, home) -> None:
     home.mkdir(parents=True)
     (home / "net.partial.weights").write_bytes(bytes(1000))
     model = model_of(weights(server))
-    assert "not the right file" in refusal(model)
+    assert "wrong file" in refusal(model)
     assert contents(home) == {}
     fetch(model)
     assert contents(home) == {"net.weights": CONTENT}
 
 
 @pytest.mark.parametrize("known", ["sha256", "sha256_prefix"])
-def test_a_wrong_hash(server, home, known) -> None:
+def test_wrong_hash(server, home, known) -> None:
     wrong = "0123456789abcdef" * 4 if known == "sha256" else "01234567"
     file = weights(server, **({"sha256": ""} | {known: wrong}))
     message = refusal(model_of(file))
-    assert message.startswith(f"{file.url}: not the right file, and removed again (its sha256 is")
+    assert message.startswith(f"{file.url}: wrong file, removed again (its sha256 is")
     assert SHA256 in message and wrong in message and str(home / "net.weights") in message
     assert contents(home) == {}
 
 
-def test_the_first_digits_of_a_hash_are_enough(server, home) -> None:
+def test_hash_prefix_is_enough(server, home) -> None:
     fetch(model_of(weights(server, sha256="", sha256_prefix=SHA256[:8])))
     assert contents(home) == {"net.weights": CONTENT}
 
 
-def test_a_failure_leaves_what_was_there(server, home) -> None:
+def test_failed_download_keeps_the_existing_file(server, home) -> None:
     fetch(model_of(weights(server)))
-    assert "not the right file" in refusal(model_of(weights(server, sha256="0" * 64)), again=True)
+    assert "wrong file" in refusal(model_of(weights(server, sha256="0" * 64)), force=True)
     assert contents(home) == {"net.weights": CONTENT}
 
 
-def test_a_file_of_another_length_is_not_fetched(server, home) -> None:
+def test_file_of_another_size_is_not_downloaded(server, home) -> None:
     message = refusal(model_of(weights(server, size=len(CONTENT) + 1)))
-    assert f"holds {len(CONTENT)} bytes, not {len(CONTENT) + 1}" in message
+    assert f"has {len(CONTENT)} bytes, not {len(CONTENT) + 1}" in message
     assert contents(home) == {}
 
 
-def test_a_server_that_tells_no_length(server, home) -> None:
-    server.tells_length = False
+def test_server_without_content_length(server, home) -> None:
+    server.sends_length = False
     fetch(model_of(weights(server)))
     assert contents(home) == {"net.weights": CONTENT}
     server.breaks_off = True
-    assert "not the right file" in refusal(model_of(weights(server)), again=True)
+    assert "wrong file" in refusal(model_of(weights(server)), force=True)
 
 
-def expect_the_way_by_hand(message: str, file: ModelFile, home: Path) -> None:
+def assert_names_manual_download(message: str, file: ModelFile, home: Path) -> None:
     assert message.startswith(f"{file.url}: ")
     assert message.endswith(
-        f": fetch it elsewhere and place it at {home / file.name} (sha256 {file.sha256})"
+        f": download it by other means and place it at {home / file.name} (sha256 {file.sha256})"
     )
 
 
-def test_not_found(server, home) -> None:
+def test_http_404(server, home) -> None:
     file = weights(server, url=server.url("gone"))
     message = refusal(model_of(file))
-    expect_the_way_by_hand(message, file, home)
+    assert_names_manual_download(message, file, home)
     assert "the server answers 404 Not Found" in message
 
 
-def test_nobody_there(home) -> None:
+def test_connection_refused(home) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # bound and not listening: refused
         url = f"http://127.0.0.1:{held.getsockname()[1]}/net.weights"
         file = ModelFile("net.weights", url, 9, SHA256)
         message = refusal(model_of(file))
-    expect_the_way_by_hand(message, file, home)
+    assert_names_manual_download(message, file, home)
     assert "refused" in message
 
 
-def test_no_network(home, monkeypatch) -> None:
+def test_no_name_resolution(home, monkeypatch) -> None:
     def unknown(*args: object, **kwargs: object) -> None:
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     file = ModelFile("net.weights", "https://models.example.org/net.weights", 9, SHA256)
     message = refusal(model_of(file))
-    expect_the_way_by_hand(message, file, home)
+    assert_names_manual_download(message, file, home)
     assert "Name or service not known" in message
 
 
-def test_silence(home, monkeypatch) -> None:
-    monkeypatch.setattr(models, "PATIENCE", 0.2)
+def test_timeout(home, monkeypatch) -> None:
+    monkeypatch.setattr(models, "TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"http://127.0.0.1:{mute.getsockname()[1]}/net.weights"
         file = ModelFile("net.weights", url, 9, SHA256)
         message = refusal(model_of(file))
-    expect_the_way_by_hand(message, file, home)
+    assert_names_manual_download(message, file, home)
     assert "no answer within 0.2 s" in message
 
 
 @pytest.mark.parametrize("answer", [b"rubbish\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\nContent-Le"])
-def test_rubbish_for_an_answer(home, answer) -> None:
+def test_invalid_http_response(home, answer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=answer_once, args=(listening, answer))
         thread.start()
@@ -405,21 +406,21 @@ def answer_once(listening: socket.socket, answer: bytes) -> None:
 @pytest.mark.parametrize(
     "url", ["http://example.org/x", "ftp://127.0.0.1/x", "file:///etc/hostname", "x", "http:///x"]
 )
-def test_https_alone(url, home) -> None:
+def test_only_https(url, home) -> None:
     file = ModelFile("net.weights", url, 9, SHA256)
-    assert refusal(model_of(file)) == f"{url}: models are fetched with https alone"
+    assert refusal(model_of(file)) == f"{url}: models are only downloaded over https"
 
 
-def test_redirects_are_followed_and_may_not_leave_https(server, home) -> None:
+def test_redirects_are_followed_within_https(server, home) -> None:
     fetch(model_of(weights(server, url=server.url(f"moved?{server.url('net.weights')}"))))
     assert contents(home) == {"net.weights": CONTENT}
     for elsewhere in ("http://example.org/x", "ftp://127.0.0.1/x"):
         file = weights(server, url=server.url(f"moved?{elsewhere}"))
-        message = f"{elsewhere}: models are fetched with https alone"
-        assert refusal(model_of(file), again=True) == message
+        message = f"{elsewhere}: models are only downloaded over https"
+        assert refusal(model_of(file), force=True) == message
 
 
-def test_a_place_that_cannot_be_written(server, home) -> None:
+def test_unwritable_folder(server, home) -> None:
     home.parent.mkdir(parents=True)
     home.write_text("in the way")
     message = refusal(model_of(weights(server)))
@@ -437,7 +438,7 @@ def mot(*words: object) -> int:
 
 @pytest.fixture
 def table(server, monkeypatch) -> dict[str, Model]:
-    """One model that can be fetched, one of an unknown hash, one to be placed by hand."""
+    """A model with a download, one with an unknown hash, one to be placed by hand."""
     by_hand = replace(weights(server), name="hand.onnx", url="")
     unknown = weights(server, name="unknown.weights", sha256="")
     table = {
@@ -450,21 +451,21 @@ def table(server, monkeypatch) -> dict[str, Model]:
 
 
 def marks(capsys) -> dict[str, str]:
-    """Of each model the last column of the listing."""
+    """Last column of the list by model."""
     capsys.readouterr()
     assert mot("models") == 0
     lines = capsys.readouterr().out.splitlines()[2:]
     return {line.split()[0]: line.rstrip().split("  ")[-1].strip() for line in lines}
 
 
-def test_the_listing_marks_what_is_here(table, home, capsys) -> None:
+def test_list_marks_installed_models(table, home, capsys) -> None:
     assert marks(capsys) == {"net": "no", "unknown": "no", "hand": "by hand"}
     assert mot("models", "get", "net") == 0
     (home / "hand.onnx").write_bytes(CONTENT)
     assert marks(capsys) == {"net": "yes", "unknown": "no", "hand": "yes"}
 
 
-def test_the_listing_says_source_licence_size_and_hash(capsys) -> None:
+def test_list_shows_source_licence_size_and_hash(capsys) -> None:
     assert mot("models") == 0
     shown = capsys.readouterr().out
     for model in models.known_models().values():
@@ -477,9 +478,9 @@ def test_the_listing_says_source_licence_size_and_hash(capsys) -> None:
 
 def test_get_and_path(table, home, capsys) -> None:
     assert mot("models", "path", "net") == 0
-    told = capsys.readouterr()
-    assert told.out == f"{home / 'net.weights'}\n"
-    assert "not there yet" in told.err
+    captured = capsys.readouterr()
+    assert captured.out == f"{home / 'net.weights'}\n"
+    assert "not there yet" in captured.err
     assert mot("models", "get", "net") == 0
     assert capsys.readouterr().err == f"net: {home / 'net.weights'}\n"
     assert mot("models", "get", "net", "-q") == 0
@@ -488,13 +489,13 @@ def test_get_and_path(table, home, capsys) -> None:
     assert capsys.readouterr() == (f"{home / 'net.weights'}\n", "")
 
 
-def test_an_unknown_hash_is_told(table, capsys) -> None:
+def test_unknown_hash_is_reported(table, capsys) -> None:
     assert mot("models", "get", "unknown") == 0
     warning = capsys.readouterr().err.splitlines()[0]
     assert warning.startswith("warning: ") and warning.endswith(f"it is {SHA256}")
 
 
-def test_force_fetches_again(table, server, home, capsys) -> None:
+def test_force_downloads_again(table, server, home, capsys) -> None:
     assert mot("models", "get", "net", "-q") == 0
     (home / "net.weights").write_bytes(b"damaged")
     assert mot("models", "get", "net", "-q") == 2
@@ -503,40 +504,57 @@ def test_force_fetches_again(table, server, home, capsys) -> None:
     assert contents(home) == {"net.weights": CONTENT}
 
 
-def test_a_narrow_terminal_shows_less(table, monkeypatch, capsys) -> None:
+def test_narrow_terminal_shows_fewer_columns(table, monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "84")
     assert mot("models") == 0
-    told = capsys.readouterr()
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", told.out)
+    captured = capsys.readouterr()
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", captured.out)
     assert max(map(len, plain.splitlines())) <= 84
-    assert all(name in told.out for name in table) and "x.org" not in told.out
-    assert "mot models | cat" in told.err
+    assert all(name in captured.out for name in table) and "x.org" not in captured.out
+    assert "mot models | cat" in captured.err
 
 
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
-        (["get", "hand"], "no download of it is known: see https://x.org/net and place by hand"),
+        (["get", "hand"], "has no download link: see https://x.org/net and place by hand"),
         (["get", "nett"], "unknown model 'nett': did you mean 'net'?"),
         (["path", "nett"], "unknown model 'nett': did you mean 'net'?"),
         (["get"], "Missing argument 'NAME'"),
         (["gett", "net"], "No such command 'gett'"),
     ],
 )
-def test_mistakes_are_told_in_one_line(table, capsys, words, fault) -> None:
+def test_mistakes_are_one_line(table, capsys, words, fault) -> None:
     assert mot("models", *words) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert fault in line
 
 
-def test_a_model_to_be_placed_by_hand_is_named_with_place_and_hash(table, home, capsys) -> None:
+def test_manual_download_names_path_and_hash(table, home, capsys) -> None:
     assert mot("models", "get", "hand") == 2
-    told = capsys.readouterr().err
-    assert str(home / "hand.onnx") in told and SHA256 in told
+    captured = capsys.readouterr().err
+    assert str(home / "hand.onnx") in captured and SHA256 in captured
 
 
-def test_a_bar_is_drawn_on_a_terminal(table, monkeypatch, capsys) -> None:
+def test_progress_bar_on_a_terminal(table, monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert mot("models", "get", "net") == 0
     assert "net.weights" in capsys.readouterr().err
+
+
+# The cache folder.
+
+
+def test_cache_dir(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("MOT_HOME", str(tmp_path / "elsewhere"))
+    assert cache_dir() == tmp_path / "elsewhere"
+    assert models.models_dir() == tmp_path / "elsewhere/models"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other cache folders")
+def test_default_cache_dir(tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("MOT_HOME")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_dir() == tmp_path / ".cache/mot"

@@ -1,4 +1,4 @@
-"""What is drawn on a frame."""
+"""The Renderer draws boxes, ids and trails on the frame's own image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mot.render import Pen, Renderer, RenderSettings, colour_of
+from mot.render import Pen, Renderer, RenderSettings, color_of
 from mot.types import Frame, Image, Tracks
 
 SIZES = [(320, 240), (3840, 2160)]
@@ -44,24 +44,24 @@ def border_boxes(width: int, height: int) -> list[list[int]]:
     return [[x, y, x + 40, y + 80] for x in across for y in down]
 
 
-def test_colours_are_stable_and_distinct() -> None:
-    colours = [colour_of(number) for number in range(1, 51)]
-    assert colours == [colour_of(number) for number in range(1, 51)]
-    assert len(set(colours)) == 50
-    assert all(0 <= part <= 255 and isinstance(part, int) for c in colours for part in c)
+def test_colors_are_stable_and_distinct() -> None:
+    colors = [color_of(number) for number in range(1, 51)]
+    assert colors == [color_of(number) for number in range(1, 51)]
+    assert len(set(colors)) == 50
+    assert all(0 <= part <= 255 and isinstance(part, int) for c in colors for part in c)
 
 
-def test_neighbours_in_number_differ_clearly() -> None:
-    for one, other in itertools.pairwise(colour_of(number) for number in range(1, 200)):
+def test_successive_ids_have_clearly_different_colors() -> None:
+    for one, other in itertools.pairwise(color_of(number) for number in range(1, 200)):
         assert np.abs(np.subtract(one, other)).max() >= 60
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_it_draws_on_the_frames_own_image(size) -> None:
+def test_the_frame_image_is_drawn_on_in_place(size) -> None:
     image = canvas(*size)
     assert draw(image, tracks([[50, 60, 150, 200]])) is image
-    assert image[60, 50].tolist() == list(colour_of(1))
-    assert image[199, 149].tolist() == list(colour_of(1))
+    assert image[60, 50].tolist() == list(color_of(1))
+    assert image[199, 149].tolist() == list(color_of(1))
     assert image[130, 100].tolist() == [GREY] * 3
     rows, columns = np.nonzero(changed(image))
     assert (rows.min(), columns.min(), rows.max(), columns.max()) == pytest.approx(
@@ -70,27 +70,27 @@ def test_it_draws_on_the_frames_own_image(size) -> None:
 
 
 def test_a_predicted_box_is_drawn_thinner() -> None:
-    seen, predicted = (
+    detected, predicted = (
         changed(draw(canvas(1920, 1080), tracks([[500, 300, 700, 800]], row=row))).sum()
         for row in (0, -1)
     )
-    assert 0 < predicted < seen
+    assert 0 < predicted < detected
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("text", ["1", "123456"])
-def test_labels_stay_whole_inside_the_picture(size, text) -> None:
+def test_labels_stay_complete_inside_the_image(size, text) -> None:
     width, height = size
     middle = [width // 2, height // 2, width // 2 + 40, height // 2 + 80]
     image = canvas(*size)
     pen = Pen.for_image(image)
     pen.label(image, text, middle, (0, 255, 0))
-    whole = int(changed(image).sum())
-    assert whole > 60
+    complete = int(changed(image).sum())
+    assert complete > 60
     for box in border_boxes(*size)[:: 1 if width < 1000 else 7]:
         image[:] = GREY
         pen.label(image, text, box, (0, 255, 0))
-        assert changed(image).sum() == whole, box
+        assert changed(image).sum() == complete, box
 
 
 def test_a_label_is_above_its_box() -> None:
@@ -101,17 +101,17 @@ def test_a_label_is_above_its_box() -> None:
     assert columns.min() == 100
 
 
-def test_labels_have_ink_that_can_be_read() -> None:
+def test_label_text_contrasts_with_its_background() -> None:
     light = np.array([0.114, 0.587, 0.299])
     for number in range(1, 51):
-        image, colour = canvas(320, 240), colour_of(number)
-        Pen.for_image(image).label(image, "88", [100, 100, 140, 180], colour)
+        image, color = canvas(320, 240), color_of(number)
+        Pen.for_image(image).label(image, "88", [100, 100, 140, 180], color)
         label = image[changed(image)]
-        assert np.abs(label @ light - np.dot(colour, light)).max() > 100, number
+        assert np.abs(label @ light - np.dot(color, light)).max() > 100, number
 
 
 @pytest.mark.parametrize("size", [*SIZES, (64, 2000), (1, 1), (8, 6)])
-def test_boxes_anywhere_are_drawn_without_harm(size) -> None:
+def test_boxes_anywhere_are_drawn_without_error(size) -> None:
     boxes = [*border_boxes(*size), [0, 0, *size], [5, 5, 5, 5], [-1e6, -1e6, 1e6, 1e6]]
     image = canvas(*size)
     draw(image, tracks(boxes), RenderSettings())
@@ -120,30 +120,30 @@ def test_boxes_anywhere_are_drawn_without_harm(size) -> None:
 
 @pytest.mark.parametrize("far", [4e4, 1e6, 4e8])
 @pytest.mark.parametrize("trail", [0, 2])
-def test_boxes_far_away_are_drawn_without_harm(far, trail) -> None:
+def test_boxes_far_away_are_drawn_without_error(far, trail) -> None:
     boxes = [[far, far, far * 2, far * 2], [-far, -far, far, far], [-far, 10, 20, far]]
     near = [50, 60, 90, 140]
     image = draw(canvas(320, 240), tracks([*boxes, near]), RenderSettings(trail=trail))
-    assert image[100, 50].tolist() == list(colour_of(4))
+    assert image[100, 50].tolist() == list(color_of(4))
 
 
 @pytest.mark.parametrize("settings", [RenderSettings(), PLAIN])
-def test_no_tracks_leave_the_picture_as_it_is(settings) -> None:
+def test_no_tracks_leave_the_image_unchanged(settings) -> None:
     assert not changed(draw(canvas(320, 240), Tracks.empty(), settings)).any()
 
 
-def test_a_frame_without_a_picture_is_refused() -> None:
+def test_a_frame_without_an_image_is_rejected() -> None:
     with pytest.raises(ValueError, match="frame 9 has no image"):
         Renderer().draw(Frame(None, 9, 0.3), Tracks.empty())
 
 
-def test_the_tracks_are_unchanged() -> None:
+def test_tracks_are_not_modified() -> None:
     found = tracks([[1.4, 2.6, 30, 40]])
     draw(canvas(320, 240), found, RenderSettings())
     assert found.boxes.tolist() == tracks([[1.4, 2.6, 30, 40]]).boxes.tolist()
 
 
-def test_a_trail_follows_the_feet_and_is_forgotten() -> None:
+def test_a_trail_follows_the_foot_point_and_expires() -> None:
     renderer = Renderer(RenderSettings(trail=1.0, labels=False))
     for index in range(10):
         box = [20 + 20 * index, 50, 40 + 20 * index, 100]
@@ -157,18 +157,18 @@ def test_a_trail_follows_the_feet_and_is_forgotten() -> None:
     assert not marks[2.5].any()
 
 
-def test_nothing_grows_over_a_long_stream() -> None:
-    """A new person in every frame, and each remembered for a second."""
+def test_memory_is_constant_over_a_long_stream() -> None:
+    """A new id in every frame, with trails of one second."""
     renderer, image = Renderer(RenderSettings(trail=1.0)), canvas(64, 48)
     sizes = []
     for index in range(600):
-        person = tracks([[5, 5, 25, 45]], ids=[index + 1])
-        renderer.draw(Frame(image, index + 1, index / 10), person)
+        found = tracks([[5, 5, 25, 45]], ids=[index + 1])
+        renderer.draw(Frame(image, index + 1, index / 10), found)
         sizes.append(len(pickle.dumps(renderer)))
     assert max(sizes) < max(sizes[:100]) * 1.5
 
 
-def test_trails_of_two_streams_are_apart() -> None:
+def test_two_renderers_share_no_trails() -> None:
     one, other = Renderer(), Renderer()
     one.draw(Frame(canvas(320, 240), 1, 0.0), tracks([[0, 0, 50, 50]]))
     image = canvas(320, 240)
@@ -176,7 +176,7 @@ def test_trails_of_two_streams_are_apart() -> None:
     assert not changed(image).any()
 
 
-def test_without_a_trail_only_the_present_is_drawn() -> None:
+def test_without_trails_only_current_tracks_are_drawn() -> None:
     renderer = Renderer(PLAIN)
     renderer.draw(Frame(canvas(320, 240), 1, 0.0), tracks([[0, 0, 50, 50]]))
     image = canvas(320, 240)

@@ -1,4 +1,4 @@
-"""Numbers are read exactly as `float` reads them, and a wrong line is named."""
+"""Numbers are parsed exactly as `float` does, and errors name the line."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Written:
 
 @st.composite
 def tables(draw: st.DrawFn) -> Written:
-    """Rows of 6 to 10 columns, laid out in one of the ways found in the field."""
+    """Rows of 6 to 10 columns, in one of the layouts that other tools write."""
     ragged = draw(st.booleans())
     width = draw(st.integers(6, 10))
     widths = st.sampled_from([6, 10]) if ragged else st.just(width)
@@ -66,14 +66,14 @@ def tables(draw: st.DrawFn) -> Written:
 
 
 def numbers(rows: list[list[str]], width: int) -> list[list[float]]:
-    """What `float` makes of every token; -1 for what a short row lacks."""
+    """The `float` of every token; defaults for missing columns."""
     return [[float(token) for token in row] + list(DEFAULTS[len(row) : width]) for row in rows]
 
 
 @pytest.mark.parametrize("block", [1 << 16, 64])
 @given(written=tables())
 @quick
-def test_every_layout_is_read_as_float_reads_it(tmp_path_factory, block, written) -> None:
+def test_every_layout_is_parsed_as_by_float(tmp_path_factory, block, written) -> None:
     path = write(tmp_path_factory.getbasetemp(), written.text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rowreader, "_BLOCK", block)
@@ -84,7 +84,7 @@ def test_every_layout_is_read_as_float_reads_it(tmp_path_factory, block, written
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @pytest.mark.parametrize("odd", ["1e-7", "123456789012", "0.1234567890123", "-.5"])
-def test_a_long_file_crosses_blocks(tmp_path, newline, odd) -> None:
+def test_a_long_file_spans_several_blocks(tmp_path, newline, odd) -> None:
     rng = np.random.default_rng(1)
     rows = [
         [str(frame), "-1", *(f"{v:.{rng.integers(0, 7)}f}" for v in rng.uniform(-99, 9999, 5))]
@@ -98,15 +98,15 @@ def test_a_long_file_crosses_blocks(tmp_path, newline, odd) -> None:
 @pytest.mark.parametrize("decimals", range(4, 13, 2))
 def test_many_digits_are_not_rounded_twice(tmp_path, decimals) -> None:
     rng = np.random.default_rng(decimals)
-    whole = rng.integers(89_000_000, 100_000_000, (300, 6))
+    integers = rng.integers(89_000_000, 100_000_000, (300, 6))
     fraction = rng.integers(0, 10**decimals, (300, 6))
-    cells = np.char.add(np.char.add(whole.astype(str), "."), fraction.astype(str))
+    cells = np.char.add(np.char.add(integers.astype(str), "."), fraction.astype(str))
     rows = cells.tolist()
     table = read_rows(write(tmp_path, "\n".join(map(",".join, rows))), 6, DEFAULTS)
     assert table.tolist() == numbers(rows, 6)
 
 
-def test_all_the_real_files_are_read_as_numpy_reads_them(shared) -> None:
+def test_real_files_are_parsed_as_by_numpy(shared) -> None:
     paths = [path for part in ("gt", "det") for path in shared.glob(f"data/mot1*/*/{part}/*.txt")]
     assert paths
     for path in paths:
@@ -121,7 +121,7 @@ def test_an_empty_file_has_no_rows(tmp_path, content) -> None:
     assert 6 <= table.shape[1] <= 10
 
 
-def test_blank_lines_without_end_are_passed_over(tmp_path) -> None:
+def test_very_many_blank_lines_are_skipped(tmp_path) -> None:
     path = write(tmp_path, f"{GOOD}\n" + "\n" * 200_000 + f"{GOOD}\n")
     assert len(read_rows(path, 6, DEFAULTS)) == 2
     assert line_of_row(path, 1) == 200_002
@@ -148,7 +148,7 @@ def test_blank_lines_without_end_are_passed_over(tmp_path) -> None:
     ],
 )
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_a_bad_line_is_named(tmp_path, bad, fault, newline) -> None:
+def test_errors_name_the_line(tmp_path, bad, fault, newline) -> None:
     path = write(tmp_path, newline.join([GOOD, "", GOOD, bad, GOOD]))
     with pytest.raises(MotError) as caught:
         read_rows(path, 6, DEFAULTS)
@@ -156,14 +156,14 @@ def test_a_bad_line_is_named(tmp_path, bad, fault, newline) -> None:
     assert fault in str(caught.value)
 
 
-def test_a_bad_line_is_named_behind_many_good_ones(tmp_path) -> None:
+def test_errors_name_the_line_after_many_good_lines(tmp_path) -> None:
     path = write(tmp_path, f"{GOOD}\n" * 9000 + "1,2,x,4,5,6\n")
     with pytest.raises(MotError, match=r"rows.txt:9001: column 3: 'x' is not a number"):
         read_rows(path, 6, DEFAULTS)
 
 
 @pytest.mark.parametrize("make", [None, Path.mkdir], ids=["missing", "folder"])
-def test_what_is_no_file_is_named(tmp_path, make) -> None:
+def test_a_missing_file_is_reported(tmp_path, make) -> None:
     path = tmp_path / "det.txt"
     if make:
         make(path)
@@ -171,7 +171,7 @@ def test_what_is_no_file_is_named(tmp_path, make) -> None:
         read_rows(path, 6, DEFAULTS)
 
 
-rubbish = st.one_of(
+garbage = st.one_of(
     st.binary(max_size=200),
     st.text("0123456789.,-+eE \t\r\n_infax'#;", max_size=80).map(str.encode),
     st.lists(st.sampled_from(["1", "1.5", "-2", ",", "\n", "1,2,3,4,5,6\n", " ", "."])).map(
@@ -180,9 +180,9 @@ rubbish = st.one_of(
 )
 
 
-@given(content=rubbish)
+@given(content=garbage)
 @settings(quick, max_examples=300)
-def test_rubbish_is_read_or_named_in_one_line(tmp_path_factory, content) -> None:
+def test_garbage_is_parsed_or_rejected_in_one_line(tmp_path_factory, content) -> None:
     path = write(tmp_path_factory.getbasetemp(), content)
     try:
         table = read_rows(path, 6, DEFAULTS)
@@ -193,6 +193,6 @@ def test_rubbish_is_read_or_named_in_one_line(tmp_path_factory, content) -> None
         assert 6 <= table.shape[1] <= 10
 
 
-def test_line_of_row_passes_over_blank_lines(tmp_path) -> None:
+def test_line_of_row_skips_blank_lines(tmp_path) -> None:
     path = write(tmp_path, f"\r\n{GOOD}\r\n \t\r\n\n{GOOD}\n{GOOD}")
     assert [line_of_row(path, row) for row in range(3)] == [2, 5, 6]

@@ -1,1 +1,1 @@
-"""Trackers on the sequences of a data set: planned, spread over processes, kept, gone on with."""
+"""Trackers on the sequences of a dataset: planned, spread over processes, kept, gone on with."""

@@ -1,4 +1,4 @@
-"""Detections on disk, by a hash of all that they depend on."""
+"""Detections cached on disk, by a digest of all that they depend on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ import numpy as np
 
 from mot.types import Detections
 
-Table = dict[int, Detections]  # by frame, those that have any
+Table = dict[int, Detections]  # by frame index, those that have any
+CACHE_SCHEMA = 1  # a larger number discards what is cached: raise it when detections change
 _BROKEN = (
     *(OSError, ValueError, TypeError, LookupError, EOFError, MemoryError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error),
@@ -26,37 +27,36 @@ _BROKEN = (
 
 
 def digest_of(value: object) -> str:
-    """Of anything that JSON can hold."""
+    """SHA-256 digest of anything that JSON can hold."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def digest_of_seen(seen_by: Mapping[str, Any], pictures: Sequence[Path]) -> str:
-    """Of pictures or a video, and of what looks at them: a detector's name, its settings, a digest
-    of its weights, whatever changes its answers."""
-    stats = [(path.name, path.stat()) for path in pictures]
-    seen = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
-    return digest_of([dict(seen_by), seen])
+def digest_of_images(model: Mapping[str, Any], images: Sequence[Path]) -> str:
+    """Digest of images or a video, and of a model: its name, settings, a digest of its weights."""
+    stats = [(path.name, path.stat()) for path in images]
+    files = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+    return digest_of([CACHE_SCHEMA, dict(model), files])
 
 
 def file_path(home: Path, digest: str) -> Path:
     return home / "detections" / f"{digest}.npz"
 
 
-def kept_or_made(path: Path, make: Callable[[], Table]) -> tuple[Table, list[str]]:
-    """What the file holds, else what is made anew and kept in it; and what a person should know."""
-    notes = []
+def load_or_make(path: Path, make: Callable[[], Table]) -> tuple[Table, list[str]]:
+    """The cached table, or a new one, which is then cached; and warnings."""
+    warnings = []
     if path.is_file():
         try:
             return read(path), []
         except _BROKEN:
-            notes.append(f"{path}: the file is damaged: detected anew")
+            warnings.append(f"{path}: the cache is damaged: detecting again")
     table = make()
     try:
         write(path, table)
     except OSError as error:
-        notes.append(f"{path}: the detections cannot be kept ({error.strerror or error})")
-    return table, notes
+        warnings.append(f"{path}: the detections cannot be cached ({error.strerror or error})")
+    return table, warnings
 
 
 def read(path: Path) -> Table:
@@ -81,12 +81,12 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             raise ValueError("one array alone")
         arrays = {name: loaded[name] for name in loaded.files}
     if not all(isinstance(array, np.ndarray) and array.ndim for array in arrays.values()):
-        raise ValueError("something else than columns")
+        raise ValueError("not columns of numbers")
     return arrays
 
 
 def write(path: Path, table: Table) -> None:
-    """Whoever writes the same at the same time, the file is always whole."""
+    """Atomic: several processes may write the same file at the same time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     np.savez(buffer, **_columns(table))
@@ -102,7 +102,7 @@ def write(path: Path, table: Table) -> None:
 
 
 def _columns(table: Table) -> dict[str, Any]:
-    """Of all frames, by number, with the rows of each in their order."""
+    """The rows of all frames as columns, ordered by frame."""
     found = {number: table[number] for number in sorted(table) if len(table[number])}
     parts = list(found.values()) or [Detections.empty()]
     columns = {
@@ -111,7 +111,7 @@ def _columns(table: Table) -> dict[str, Any]:
         "scores": np.concatenate([part.scores for part in parts]),
         "labels": np.concatenate([part.labels for part in parts]),
     }
-    looks = [part.embeddings for part in parts if part.embeddings is not None]
-    if looks:
-        columns["embeddings"] = np.concatenate(looks)
+    embeddings = [part.embeddings for part in parts if part.embeddings is not None]
+    if embeddings:
+        columns["embeddings"] = np.concatenate(embeddings)
     return columns

@@ -1,4 +1,4 @@
-"""What is to be done: each tracker on each sequence, and all that its result depends on."""
+"""The tasks of a benchmark: each tracker on each sequence, and all that its result depends on."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pathlib import Path
 from typing import Any
 
 from mot import __version__
-from mot.benchmark.cache import digest_of, digest_of_seen, file_path
-from mot.config import build_detector, build_tracker, default_conf, detector_settings_for
+from mot.benchmark.cache import digest_of, digest_of_images, file_path
+from mot.camera_motion import METHODS, open_camera
+from mot.config import build_detector, build_tracker, score_range
 from mot.errors import MotError
 from mot.evaluation.loading import split_frames
-from mot.home import home
+from mot.files import cache_dir
 from mot.model_zoo import SHIPPED
 from mot.motfile import Sequence, find_sequences
-from mot.pipeline import embedder_for, min_embedding_score
+from mot.pipeline import resolve
 from mot.reid import DEFAULT_EMBEDDER
-from mot.reid.open import file_of
+from mot.reid.open import embedder_path
 from mot.settings import load_toml, settings_of
-from mot.video.sequence_frames import pictures_of
-from mot.video.sources import Window
-from mot.video.streams import SequenceSource, StreamSource, detections_file
+from mot.video.sources import FrameRange
+from mot.video.streams import SequenceSource, StreamSource, detections_file, image_files
 
 Record = dict[str, Any]  # what JSON can hold
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is asked for, as a person says it."""
+class BenchmarkConfig:
+    """What the user asks for."""
 
     trackers: tuple[str, ...]  # names or TOML files
     settings: Mapping[str, Any]  # of every tracker, over its own
@@ -47,18 +47,18 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class TrackerPlan:
-    """A tracker with all its settings, which need no file any more."""
+class TrackerSpec:
+    """A tracker with all its settings; files are not needed any more."""
 
     name: str  # of its results
     tracker: str  # of `TRACKERS`
     settings: dict[str, Any]
-    conf: float | None = None  # the least score of the detections that it gets
+    conf: float | None = None  # minimum score of the detections that it gets
 
 
 @dataclass(frozen=True, slots=True)
-class DetectorPlan:
-    """A detector, and all that its answers depend on, but for the pictures."""
+class DetectorSpec:
+    """A detector, and all that its results depend on, besides the images."""
 
     spec: str  # as `build_detector` takes it
     settings: dict[str, Any]  # over its own
@@ -66,31 +66,33 @@ class DetectorPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class EmbedderPlan:
-    """An embedder, and all that its answers depend on, but for the pictures."""
+class EmbedderSpec:
+    """An embedder, and all that its results depend on, besides the images."""
 
     file: Path
-    least: float  # score of those that it looks at
-    anew: bool  # also at those that a detector tells the looks of
+    min_score: float  # of the detections that get an embedding
+    recompute: bool  # replaces embeddings that a detector gives
     identity: Record
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
-    """The frames of a sequence that are tracked, and where its detections come from: a file, or a
-    detector, whose detections of the whole sequence are kept in `cache`. With what they look like,
-    where an embedder sees that, they are kept in `looks`."""
+class SequenceSpec:
+    """The frames of a sequence to track, and their detections: of a file, or of a detector.
+
+    The detector's results for the full sequence are kept in `cache`; with the embedder's, if there
+    is one, in `embedding_cache`.
+    """
 
     sequence: Sequence
     first: int
     last: int
     file: Path | None = None
     embeddings: Path | None = None
-    detector: DetectorPlan | None = None
+    detector: DetectorSpec | None = None
     cache: Path | None = None
-    embedder: EmbedderPlan | None = None
-    looks: Path | None = None
-    camera: str | None = None  # a method, or the whole path of a file
+    embedder: EmbedderSpec | None = None
+    embedding_cache: Path | None = None
+    camera: str | None = None  # a method, or the absolute path of a file
 
     @property
     def title(self) -> str:
@@ -98,13 +100,13 @@ class Stream:
         return f"{name} {self.sequence.name}".strip()
 
     @property
-    def is_kept(self) -> bool:
-        """Something that was seen in pictures is."""
-        return self.cache is not None or self.looks is not None
+    def is_cached(self) -> bool:
+        """Whether results for its images are cached."""
+        return self.cache is not None or self.embedding_cache is not None
 
     @property
-    def sees_camera(self) -> bool:
-        """The camera's motion is seen in the pictures."""
+    def estimates_camera(self) -> bool:
+        """Whether camera motion is estimated in the images."""
         return self.camera is not None and not Path(self.camera).is_absolute()
 
     def __len__(self) -> int:
@@ -112,24 +114,24 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class TrackTask:
     """One tracker on one sequence."""
 
-    tracker: TrackerPlan
-    stream: Stream
+    tracker: TrackerSpec
+    sequence: SequenceSpec
     post: tuple[str, ...]
-    signature: str  # of all that the result depends on
+    signature: str  # digest of all that the result depends on
 
     @property
     def title(self) -> str:
-        return f"{self.tracker.name} {self.stream.sequence.name}"
+        return f"{self.tracker.name} {self.sequence.sequence.name}"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Everything, and its record: another record, another result."""
+class BenchmarkPlan:
+    """All tasks, and the record of all that their results depend on."""
 
-    tasks: list[Task]
+    tasks: list[TrackTask]
     record: Record
 
     @property
@@ -137,199 +139,202 @@ class Plan:
         return list(self.record["trackers"])
 
     @property
-    def streams(self) -> list[Stream]:
-        return list({task.stream.sequence.name: task.stream for task in self.tasks}.values())
+    def sequences(self) -> list[SequenceSpec]:
+        return list({task.sequence.sequence.name: task.sequence for task in self.tasks}.values())
 
     @property
     def inputs(self) -> list[Path]:
-        streams = self.streams
-        files = [part for s in streams for part in (s.file, s.embeddings, s.sequence.ground_truth)]
+        files = [
+            part for s in self.sequences for part in (s.file, s.embeddings, s.sequence.ground_truth)
+        ]
         return [path for path in files if path]
 
 
-def make_plan(dataset: Path, wanted: Wanted) -> Plan:
-    """Refuse what cannot be done; read nothing that the work will read."""
-    trackers = [_tracker(spec, wanted.settings) for spec in dict.fromkeys(wanted.trackers)]
+def make_plan(dataset: Path, config: BenchmarkConfig) -> BenchmarkPlan:
+    """Plan the tasks; what cannot be done is refused here."""
+    trackers = [_tracker(spec, config.settings) for spec in dict.fromkeys(config.trackers)]
     sequences = find_sequences(dataset.absolute())
-    _refuse_twins("trackers", (tracker.name for tracker in trackers))
-    _refuse_twins("sequences", (sequence.name for sequence in sequences))
-    if len(sequences) > 1 and wanted.detections and Path(wanted.detections).is_file():
+    _refuse_duplicates("trackers", (tracker.name for tracker in trackers))
+    _refuse_duplicates("sequences", (sequence.name for sequence in sequences))
+    if len(sequences) > 1 and config.detections and Path(config.detections).is_file():
         raise MotError("--detections is one file for several sequences: give a folder of files")
-    trackers = [replace(tracker, conf=wanted.conf) for tracker in trackers]
+    trackers = [replace(tracker, conf=config.conf) for tracker in trackers]
     detector = None
-    if wanted.detector:
-        trackers, settings = _with_low_scores(trackers, wanted.detector, wanted.detector_settings)
-        detector = _detector(wanted.detector, settings)
-    embedder = _embedder(wanted, trackers)
-    streams = [_stream(sequence, wanted, detector, embedder) for sequence in sequences]
+    if config.detector:
+        trackers, settings = _with_low_scores(trackers, config.detector, config.detector_settings)
+        detector = _detector(config.detector, settings)
+    embedder = _embedder(config, trackers)
+    specs = [_sequence(sequence, config, detector, embedder) for sequence in sequences]
     record: Record = {
         "mot": __version__,
-        "split": wanted.split,
-        "conf": wanted.conf,
-        "camera": wanted.camera,
-        "post": list(wanted.post),
+        "split": config.split,
+        "conf": config.conf,
+        "camera": config.camera,
+        "post": list(config.post),
         "trackers": {t.name: asdict(t) for t in trackers},
-        "sequences": {stream.sequence.name: _identity(stream) for stream in streams},
+        "sequences": {spec.sequence.name: _identity(spec) for spec in specs},
     }
-    return Plan(list(_tasks(trackers, streams, wanted, record)), record)
+    return BenchmarkPlan(list(_tasks(trackers, specs, config, record)), record)
 
 
 def _tasks(
-    trackers: list[TrackerPlan], streams: list[Stream], wanted: Wanted, record: Record
-) -> Iterator[Task]:
+    trackers: list[TrackerSpec], specs: list[SequenceSpec], config: BenchmarkConfig, record: Record
+) -> Iterator[TrackTask]:
     for tracker in trackers:
-        for stream in streams:
+        for spec in specs:
             part = record | {
                 "trackers": record["trackers"][tracker.name],
-                "sequences": record["sequences"][stream.sequence.name],
+                "sequences": record["sequences"][spec.sequence.name],
             }
-            yield Task(tracker, stream, wanted.post, digest_of(part))
+            yield TrackTask(tracker, spec, config.post, digest_of(part))
 
 
-def _tracker(spec: str, overrides: Mapping[str, Any]) -> TrackerPlan:
+def _tracker(spec: str, overrides: Mapping[str, Any]) -> TrackerSpec:
     settings = settings_of(build_tracker(spec, **overrides))
     if not spec.endswith(".toml"):
-        return TrackerPlan(spec, spec, settings)
-    return TrackerPlan(Path(spec).stem, str(load_toml(Path(spec))["tracker"]), settings)
+        return TrackerSpec(spec, spec, settings)
+    return TrackerSpec(Path(spec).stem, str(load_toml(Path(spec))["tracker"]), settings)
 
 
 def _with_low_scores(
-    trackers: list[TrackerPlan], spec: str, given: Mapping[str, Any]
-) -> tuple[list[TrackerPlan], dict[str, Any]]:
-    """People are detected once; each tracker gets the scores that it makes use of."""
-    told = [detector_settings_for(tracker.settings, spec, given) for tracker in trackers]
-    if all(each == told[0] for each in told):
-        return trackers, told[0]
-    usual = default_conf(spec)
-    confs = [each.get("conf", usual) for each in told]
-    floored = [replace(each, conf=conf) for each, conf in zip(trackers, confs, strict=True)]
-    return floored, {**given, "conf": min(confs)}
+    trackers: list[TrackerSpec], detector: str, given: Mapping[str, Any]
+) -> tuple[list[TrackerSpec], dict[str, Any]]:
+    """Objects are detected once; each tracker gets the scores that it uses."""
+    built = [build_tracker(each.tracker, **each.settings) for each in trackers]
+    settings = [resolve(each, detector, given).detector_settings for each in built]
+    if all(each == settings[0] for each in settings):
+        return trackers, settings[0]
+    default_conf = score_range(detector, given).conf
+    confs = [float(each.get("conf") or default_conf or 0.0) for each in settings]
+    filtered = [replace(each, conf=conf) for each, conf in zip(trackers, confs, strict=True)]
+    return filtered, {**given, "conf": min(confs)}
 
 
-def _detector(spec: str, overrides: Mapping[str, Any]) -> DetectorPlan:
+def _detector(spec: str, overrides: Mapping[str, Any]) -> DetectorSpec:
     spec = str(Path(spec).absolute()) if Path(spec).is_file() else spec
     settings = {**overrides, **settings_of(build_detector(spec, **overrides))}
     values = {"detector": spec} | settings
     files = {key: Path(v) for key, v in values.items() if isinstance(v, str) and Path(v).is_file()}
-    identity = values | {key: path.name for key, path in files.items()} | {"mot": __version__}
-    read = [part for path in files.values() for part in _of_one_stem(path)]
+    identity = values | {key: path.name for key, path in files.items()}
+    read = [part for path in files.values() for part in _files_of_network(path)]
     identity["files"] = {path.name: _hash(path) for path in read or SHIPPED.iterdir()}
-    return DetectorPlan(spec, dict(overrides), identity)
+    return DetectorSpec(spec, dict(overrides), identity)
 
 
-def _embedder(wanted: Wanted, trackers: list[TrackerPlan]) -> EmbedderPlan | None:
-    """People are looked at once, for all trackers that have a use for it."""
-    if wanted.embeddings and not wanted.embedder:
+def _embedder(config: BenchmarkConfig, trackers: list[TrackerSpec]) -> EmbedderSpec | None:
+    """Objects are embedded once, for all trackers that use embeddings."""
+    if config.embeddings and not config.embedder:
         return None
     built = [build_tracker(each.tracker, **each.settings) for each in trackers]
-    detects = wanted.detector is not None
-    named = [(embedder_for(each, wanted.embedder, detects), each) for each in built]
-    looking = [(name, min_embedding_score(each)) for name, each in named if name]
-    if not looking:
+    needs = [resolve(each, config.detector, {}, config.embedder) for each in built]
+    needs = [each for each in needs if each.embedder is not None]
+    if not needs:
         return None
-    (name, _), least = looking[0], min(least for _, least in looking)
-    file, anew = file_of(name).absolute(), wanted.embedder is not None
+    name, min_score = str(needs[0].embedder), min(each.min_embedding_score for each in needs)
+    file, recompute = embedder_path(name).absolute(), needs[0].recompute
     if not file.is_file():
         raise MotError(f"{file}: no such file")
-    identity = {"embedder": name if name == DEFAULT_EMBEDDER else file.name, "hash": _hash(file)}
-    return EmbedderPlan(file, least, anew, identity | {"least": least, "anew": anew})
+    identity: Record = {
+        "embedder": name if name == DEFAULT_EMBEDDER else file.name,
+        "hash": _hash(file),
+    }
+    identity |= {"min_score": min_score, "recompute": recompute}
+    return EmbedderSpec(file, min_score, recompute, identity)
 
 
-def _of_one_stem(path: Path) -> list[Path]:
-    """The weights of a network lie beside the file that names its layers."""
+def _files_of_network(path: Path) -> list[Path]:
+    """A network file and the weights beside it, which have the same name."""
     return [p for p in path.parent.iterdir() if p.stem == path.stem and p.is_file()]
 
 
-def _refuse_twins(what: str, names: Iterable[str]) -> None:
+def _refuse_duplicates(what: str, names: Iterable[str]) -> None:
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
         raise MotError(f"two {what} are called {name!r}, and so would be their results")
 
 
-def _stream(
+def _sequence(
     sequence: Sequence,
-    wanted: Wanted,
-    detector: DetectorPlan | None,
-    embedder: EmbedderPlan | None,
-) -> Stream:
-    first, last = split_frames(sequence.length, wanted.split)
+    config: BenchmarkConfig,
+    detector: DetectorSpec | None,
+    embedder: EmbedderSpec | None,
+) -> SequenceSpec:
+    first, last = split_frames(sequence.length, config.split)
     if last < first:
-        raise MotError(f"{sequence.name}: has {sequence.length} frames: none of {wanted.split}")
-    camera = _camera(sequence, wanted.camera) if wanted.camera else None
-    pictures = pictures_of(sequence) if detector or embedder else []
+        raise MotError(f"{sequence.name}: has {sequence.length} frames: none of {config.split}")
+    camera = _camera(sequence, config.camera) if config.camera else None
+    images = image_files(sequence) if detector or embedder else []
     if detector:
-        if not pictures:
-            raise MotError(f"{sequence.name}: has no pictures for --detector: give --detections")
-        cache = file_path(home(), digest_of_seen(detector.identity, pictures))
-        stream = Stream(sequence, first, last, detector=detector, cache=cache, camera=camera)
+        if not images:
+            raise MotError(f"{sequence.name}: has no images for --detector: give --detections")
+        cache = file_path(cache_dir(), digest_of_images(detector.identity, images))
+        spec = SequenceSpec(sequence, first, last, detector=detector, cache=cache, camera=camera)
     else:
-        file = _detections(sequence, wanted.detections)
-        looks = _embeddings(sequence, wanted.embeddings) if wanted.embeddings else None
-        stream = Stream(sequence, first, last, file, looks, camera=camera)
-    if wanted.embedder and embedder and not pictures:
-        raise MotError(f"{sequence.name}: has no pictures for --embedder")
-    return _looked_at(stream, embedder, pictures) if embedder and pictures else stream
+        file = _detections(sequence, config.detections)
+        vectors = _embeddings(sequence, config.embeddings) if config.embeddings else None
+        spec = SequenceSpec(sequence, first, last, file, vectors, camera=camera)
+    if config.embedder and embedder and not images:
+        raise MotError(f"{sequence.name}: has no images for --embedder")
+    return _embedded(spec, embedder, images) if embedder and images else spec
 
 
-def _looked_at(stream: Stream, embedder: EmbedderPlan, pictures: list[Path]) -> Stream:
-    source = stream.cache or stream.file
+def _embedded(spec: SequenceSpec, embedder: EmbedderSpec, images: list[Path]) -> SequenceSpec:
+    source = spec.cache or spec.file
     assert source
-    detections = source.stem if stream.cache else _hash(source)
-    seen_by = {"embedder": embedder.identity, "detections": detections}
-    looks = file_path(home(), digest_of_seen(seen_by, pictures))
-    return replace(stream, embedder=embedder, looks=looks)
+    detections = source.stem if spec.cache else _hash(source)
+    identity = {"embedder": embedder.identity, "detections": detections}
+    cache = file_path(cache_dir(), digest_of_images(identity, images))
+    return replace(spec, embedder=embedder, embedding_cache=cache)
 
 
 def _detections(sequence: Sequence, name: str | None) -> Path:
-    opened = partial(SequenceSource, sequence, Window())
+    opened = partial(SequenceSource, sequence, FrameRange())
     file = detections_file(StreamSource(sequence.name, opened, sequence), name)
     if file is None:
         raise MotError(
-            f"{sequence.name}: has no detections: give --detections, or --detector for pictures"
+            f"{sequence.name}: has no detections: give --detections, or --detector for its images"
         )
     return file.absolute()
 
 
 def _embeddings(sequence: Sequence, name: str) -> Path:
     """A file in the folder of the sequence, beside its detections."""
-    places = [sequence.folder / "det" / name, sequence.folder / name]
-    found = next((path for path in places if path.is_file()), None)
+    candidates = [sequence.folder / "det" / name, sequence.folder / name]
+    found = next((path for path in candidates if path.is_file()), None)
     if found is None:
         raise MotError(f"--embeddings {name}: no such file in {sequence.folder / 'det'}")
     return found
 
 
 def _camera(sequence: Sequence, name: str) -> str:
-    """A method's name, or the path of a file, which is read here to refuse a bad one early."""
-    from mot.camera_motion import METHODS, open_camera
-
+    """A method's name, or the path of a file, which is read here so that a bad one fails early."""
     open_camera(name, sequence.folder)
     if name in METHODS:
-        if not pictures_of(sequence):
-            raise MotError(f"--camera {name}: {sequence.name} has no pictures to see it in")
+        if not image_files(sequence):
+            raise MotError(f"--camera {name}: {sequence.name} has no images")
         return name
     beside = sequence.folder / name
     return str(beside if beside.is_file() else Path(name).absolute())
 
 
-def _identity(stream: Stream) -> Record:
-    """Of what a sequence's results depend on, wherever its files lie."""
-    found: Record = {"length": stream.sequence.length, "fps": stream.sequence.fps}
-    if stream.detector and stream.cache:
-        name = stream.detector.identity["detector"]
-        found["detections"] = {"detector": name, "hash": stream.cache.stem}
-    elif stream.file:
-        found["detections"] = {"file": stream.file.name, "hash": _hash(stream.file)}
-    if stream.embedder:
-        found["embedder"] = stream.embedder.identity
-    if stream.embeddings:
-        found["embeddings"] = _hash(stream.embeddings)
-    if stream.sees_camera:
-        pictures = pictures_of(stream.sequence)
-        found["camera"] = digest_of_seen({"camera": stream.camera}, pictures)
-    elif stream.camera:
-        found["camera"] = _hash(Path(stream.camera))
-    return found
+def _identity(spec: SequenceSpec) -> Record:
+    """What a sequence's results depend on, wherever its files lie."""
+    identity: Record = {"length": spec.sequence.length, "fps": spec.sequence.fps}
+    if spec.detector and spec.cache:
+        name = spec.detector.identity["detector"]
+        identity["detections"] = {"detector": name, "hash": spec.cache.stem}
+    elif spec.file:
+        identity["detections"] = {"file": spec.file.name, "hash": _hash(spec.file)}
+    if spec.embedder:
+        identity["embedder"] = spec.embedder.identity
+    if spec.embeddings:
+        identity["embeddings"] = _hash(spec.embeddings)
+    if spec.estimates_camera:
+        images = image_files(spec.sequence)
+        identity["camera"] = digest_of_images({"camera": spec.camera}, images)
+    elif spec.camera:
+        identity["camera"] = _hash(Path(spec.camera))
+    return identity
 
 
 def _hash(path: Path) -> str:
@@ -338,25 +343,25 @@ def _hash(path: Path) -> str:
 
 
 def difference(old: Record, new: Record) -> str | None:
-    """What two records differ in, in words: of each part the first thing."""
+    """How two records differ, in words: the first difference of each part; None if they do not."""
     before, now = _flat(old), _flat(new)
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     first = {key.split(".")[0]: key for key in reversed(keys)}  # of each part, the first
-    told = [
+    parts = [
         f"{key} was {_short(before.get(key))}, now {_short(now.get(key))}"
         for key in sorted(first.values(), key=keys.index)
     ]
-    return "; ".join(told) or None
+    return "; ".join(parts) or None
 
 
-def _flat(record: Record, place: str = "") -> Record:
-    """The values by their whole names, after the names of the trackers and sequences."""
+def _flat(record: Record, prefix: str = "") -> Record:
+    """The values by dotted key, after the names of the trackers and sequences."""
     flat: Record = {}
-    if not place:
+    if not prefix:
         flat = {part: ", ".join(record[part]) for part in ("trackers", "sequences")}
     for key, value in record.items():
         inner = isinstance(value, dict)
-        flat |= _flat(value, f"{place}{key}.") if inner else {f"{place}{key}": value}
+        flat |= _flat(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
     return flat
 
 

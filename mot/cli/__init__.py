@@ -1,4 +1,4 @@
-"""The command line: one file a verb, each importing what it needs when it runs."""
+"""The command line: flags of each verb in its own file; work is imported when a verb runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _EPILOG = "Any command takes --debug: a full traceback in place of the one-line 
 @click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mot")
 def cli() -> None:
-    """Find the people in a video and follow them."""
+    """Detect and track objects in video, and measure how well."""
 
 
 _VERBS = (
@@ -45,11 +45,11 @@ for _verb in _VERBS:
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: what is open is closed as for Ctrl-C."""
+    """SIGTERM: files are closed as for Ctrl-C."""
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run, and turn what goes wrong into one line and an exit code."""
+    """Run a verb; an error becomes one line and an exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words
     signal.signal(signal.SIGTERM, _terminate)
@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = _TERMINATED if isinstance(error, Terminated) else _INTERRUPTED
         _fail("".join(["interrupted", *getattr(error, "__notes__", [])]), code, debug)
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone: nothing to tell them
+        sys.stderr.close()  # the reader of our output has gone
         sys.exit(1)
     except Exception as error:
         if debug:

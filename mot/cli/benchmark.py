@@ -1,56 +1,34 @@
-"""`mot benchmark`: trackers on all sequences of a data set, measured."""
+"""`mot benchmark`: track and evaluate all sequences of a dataset."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import click
 
-from mot.cli.detector_flags import DetectorOptions, detector_flags, set_flag
-from mot.cli.eval import PROTOCOLS, SPLITS
-from mot.cli.track import CAMERA_METHODS, POST, embedder_flag
-from mot.commands.console import several_of
+from mot.cli.flags import (
+    camera_flag,
+    detector_flags,
+    embedder_flag,
+    post_flag,
+    set_flag,
+)
+from mot.evaluation.choices import PROTOCOL_NAMES, SPLITS
 from mot.trackers import DEFAULT_TRACKER, TRACKERS
 
 ENGINES = ("local", "ray")
 
 
-@dataclass(frozen=True, slots=True)
-class Options(DetectorOptions):
-    """The flags of `mot benchmark`, as given."""
-
-    groups: ClassVar[tuple[str, ...]] = ("tracker", "detector")
-
-    dataset: str
-    detections: str | None
-    embeddings: str | None
-    embedder: str | None
-    trackers: tuple[str, ...]
-    split: str
-    camera: str | None
-    block: float
-    post: tuple[str, ...]
-    protocol: str | None
-    columns: str | None
-    engine: str
-    ray_address: str | None
-    jobs: int | None
-    out: str | None
-    overwrite: bool
-    quiet: bool
-
-
 def _names(
     context: click.Context, option: click.Parameter, values: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Of several options, and with commas between them."""
+    """Names from repeated options, with commas between them."""
     names = [name.strip() for value in values for name in value.split(",")]
     return tuple(dict.fromkeys(name for name in names if name)) or (DEFAULT_TRACKER,)
 
 
 @click.command(
-    short_help="Track and measure all sequences of a data set.",
+    short_help="Track and evaluate all sequences of a dataset.",
     epilog="""\b
 Examples:
   mot benchmark MOT17/train --detections FRCNN --split val-half
@@ -60,8 +38,10 @@ Examples:
 """,
 )
 @click.argument("dataset", metavar="DATASET")
-@click.option("--detections", metavar="NAME|DIR", help="MOT detections, not a detector's.")
-@click.option("--embeddings", metavar="NAME", help="Their looks: a file in each det/ folder.")
+@click.option("--detections", metavar="NAME|DIR", help="MOT detections, instead of a detector.")
+@click.option(
+    "--embeddings", metavar="NAME", help="Embeddings of the detections: a file in each det/ folder."
+)
 @embedder_flag
 @detector_flags
 @click.option(
@@ -70,67 +50,60 @@ Examples:
     multiple=True,
     callback=_names,
     metavar="NAME|FILE.toml,...",
-    help=f"One or several: {', '.join(TRACKERS)}. [default: {DEFAULT_TRACKER}]",
+    help=f"Tracker, one or several: {', '.join(TRACKERS)}. [default: {DEFAULT_TRACKER}]",
 )
-@set_flag(Options.groups)
+@set_flag(("tracker", "detector"))
 @click.option(
-    "--split", type=click.Choice(SPLITS), default="all", show_default=True, help="Of each sequence."
+    "--split",
+    type=click.Choice(SPLITS),
+    default="all",
+    show_default=True,
+    help="Part of each sequence.",
 )
-@click.option(
-    "--camera",
-    metavar=f"{'|'.join(CAMERA_METHODS)}|FILE",
-    help="The camera's motion, seen or from a file, as in each sequence's folder.",
-)
-@click.option(
-    "--post",
-    callback=several_of(POST),
-    metavar="STEP,...",
-    help=f"Mend the finished tracks: {', '.join(POST)} (done in this order).",
-)
+@camera_flag
+@post_flag
 @click.option(
     "--protocol",
     metavar="NAME",
-    help=f"{', '.join(PROTOCOLS)}. [default: as the names or the ground truth tell]",
+    help=f"{', '.join(PROTOCOL_NAMES)}. [default: by the names or the ground truth]",
 )
 @click.option(
     "--columns",
     metavar="NAME,...",
-    help="What the table shows: metrics, or hota, clear, identity, counts, all.",
+    help="Columns of the table: metrics, or hota, clear, identity, counts, all.",
 )
 @click.option(
     "--engine",
     type=click.Choice(ENGINES),
     default="local",
     show_default=True,
-    help="Processes of this machine, or a Ray cluster whose nodes can read DATASET.",
+    help="Local processes, or a Ray cluster whose nodes can read DATASET.",
 )
 @click.option(
     "--ray-address",
     metavar="ADDRESS",
-    help="Of the cluster. [default: RAY_ADDRESS, else a Ray of this machine alone]",
+    help="Cluster address. [default: RAY_ADDRESS, else a local Ray]",
 )
 @click.option(
     "--jobs", type=click.IntRange(1), metavar="N", help="Processes. [default: one for each CPU]"
 )
-@click.option(
-    "-o", "--out", metavar="DIR", help="Folder of the results. [default: runs/benchmark/NAME]"
-)
+@click.option("-o", "--out", metavar="DIR", help="Results folder. [default: runs/benchmark/NAME]")
 @click.option(
     "--block",
     type=click.FloatRange(0, min_open=True),
     default=2.0,
     show_default=True,
     metavar="SECONDS",
-    help="That the bootstrap draws at a time, to compare trackers.",
+    help="Block length of the bootstrap that compares trackers.",
 )
-@click.option("--overwrite", is_flag=True, help="Begin anew, and replace earlier results.")
-@click.option("-q", "--quiet", is_flag=True, help="No notes, only the table.")
+@click.option("--overwrite", is_flag=True, help="Start over and replace earlier results.")
+@click.option("-q", "--quiet", is_flag=True, help="The table only.")
 def benchmark(**options: Any) -> None:
-    """Track all sequences of DATASET in parallel, and measure the results.
+    """Track all sequences of DATASET in parallel, and evaluate the results.
 
-    DATASET is a MOTChallenge data set or sequence. After an interruption the same command goes
-    on where it was: finished sequences are not done again.
+    DATASET is a MOTChallenge dataset or sequence. After an interruption the same command resumes:
+    finished sequences are not tracked again.
     """
-    from mot.commands.benchmark import run
+    from mot.commands.benchmark import BenchmarkOptions, run
 
-    run(Options(**options))
+    run(BenchmarkOptions(**options))

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mot.cli.detector_flags import parse_size
+from mot.cli.flags import parse_size
 
 FORMATS = ("crowdhuman", "coco", "voc", "mot", "eurocity", "citypersons", "yolo", "jde", "market")
 BOXES = ("full", "visible")
@@ -20,7 +20,7 @@ _SOURCE_FLAGS = (
         "--images",
         multiple=True,
         metavar="DIR",
-        help="Where names of pictures begin; once, or for each SOURCE. [default: looked for]",
+        help="Where names of images begin; once, or for each SOURCE. [default: looked for]",
     ),
     click.option(
         "--format", "form", type=click.Choice(FORMATS), help="[default: by what SOURCE holds]"
@@ -36,11 +36,11 @@ _SOURCE_FLAGS = (
         type=click.Choice(BOXES),
         default="full",
         show_default=True,
-        help="Of the whole person, or of the part that is seen.",
+        help="Boxes of the full (amodal) object, or of its visible part.",
     ),
     click.option("--classes", metavar="NAME,...", help="Only these. [default: people]"),
     click.option(
-        "--every", type=click.IntRange(1), default=1, metavar="N", help="Only every N-th picture."
+        "--every", type=click.IntRange(1), default=1, metavar="N", help="Only every N-th image."
     ),
 )
 
@@ -52,7 +52,7 @@ def _source_flags(command: Command) -> Command:
 
 
 @click.group(
-    short_help="Look at data sets of pictures: check them, fit anchors.",
+    short_help="Look at datasets of images: check them, fit anchors.",
     epilog="""\b
 Examples:
   mot data check train.json --images train --val val.json -o runs/data/person
@@ -60,12 +60,12 @@ Examples:
 """,
 )
 def data() -> None:
-    """Look at data sets before a detector learns from them: CrowdHuman's .odgt, COCO JSON, VOC XML,
+    """Look at datasets before a detector learns from them: CrowdHuman's .odgt, COCO JSON, VOC XML,
     EuroCity Persons, CityPersons, MOTChallenge sequences, YOLO text."""
 
 
 @data.command(
-    short_help="Check a data set, and draw samples.",
+    short_help="Check a dataset, and draw samples.",
     epilog="""\b
 Examples:
   mot data check annotation_train.odgt --images Images
@@ -88,17 +88,17 @@ Examples:
     type=click.IntRange(1, 400),
     default=24,
     show_default=True,
-    help="Pictures on a sheet.",
+    help="Images on a sheet.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, other samples.")
-@click.option("--quick", is_flag=True, help="Do not read every picture.")
+@click.option("--quick", is_flag=True, help="Do not read every image.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier report.")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
 def check(**options: Any) -> None:
-    """Read SOURCE and every picture of it. Writes into a folder: samples with their boxes
+    """Read SOURCE and every image of it. Writes into a folder: samples with their boxes
     (train.png, val.png), plots of their sizes, shapes, density and visibility
     (distributions.png), and all that was found, in JSON (report.json): broken, missing and repeated
-    pictures, boxes that cannot be used, pictures that are in both the training and the validation
+    images, boxes that cannot be used, images that are in both the training and the validation
     data or look alike there."""
     from mot.commands.data import run_check
 
@@ -106,7 +106,7 @@ def check(**options: Any) -> None:
 
 
 @data.command(
-    short_help="Fit anchors to a data set.",
+    short_help="Fit anchors to a dataset.",
     epilog="""\b
 Examples:
   mot data anchors train.json --imgsz 416x416
@@ -126,7 +126,7 @@ Examples:
 @click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, other starts.")
 def anchors(**options: Any) -> None:
     """Find the sizes that the boxes of SOURCE are nearest to, as a network sees them that gets its
-    pictures at --imgsz with margins. Prints them by area, and how well they and the anchors that
+    images at --imgsz with margins. Prints them by area, and how well they and the anchors that
     come with the networks suit the boxes."""
     from mot.commands.data import run_anchors
 

@@ -1,37 +1,13 @@
-"""`mot eval-detector`: measure detections, or detectors, against annotated pictures."""
+"""`mot eval-detector`: measure detections, or detectors, against annotated images."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from mot.cli.data import BOXES, FORMATS
-from mot.cli.detector_flags import DetectorOptions, network_flags, set_flag
-
-MIN_SCORE = 0.001  # of a detector that is measured: curves need what it is not sure of
-
-
-@dataclass(frozen=True, slots=True)
-class Options(DetectorOptions):
-    """The flags of `mot eval-detector`, as given; `detector` is each of `measured` in turn."""
-
-    measured: tuple[str, ...]
-    gt: str
-    images: str | None
-    form: str | None
-    split: str
-    boxes: str
-    every: int
-    coco_limit: int
-    splits: bool
-    json: str | None
-    errors: str | None
-    save: str | None
-    threshold: float | None
-    overwrite: bool
-    quiet: bool
+from mot.cli.flags import network_flags, set_flag
 
 
 @click.command(
@@ -50,11 +26,9 @@ Examples:
     "--gt",
     required=True,
     metavar="FILE|DIR",
-    help="Annotated pictures: COCO JSON, .odgt, VOC, MOTChallenge, YOLO, ...",
+    help="Annotated images: COCO JSON, .odgt, VOC, MOTChallenge, YOLO, ...",
 )
-@click.option(
-    "--images", metavar="DIR", help="Where names of pictures begin. [default: looked for]"
-)
+@click.option("--images", metavar="DIR", help="Where names of images begin. [default: looked for]")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="[default: by what --gt holds]")
 @click.option("--split", default="", metavar="NAME|FILE", help="Of VOC: a list of names.")
 @click.option(
@@ -62,10 +36,10 @@ Examples:
     type=click.Choice(BOXES),
     default="full",
     show_default=True,
-    help="To be found: of the whole person, or of the part that is seen.",
+    help="Ground-truth boxes: full (amodal), or the visible part.",
 )
 @click.option(
-    "--every", type=click.IntRange(1), default=1, metavar="N", help="Only every N-th picture."
+    "--every", type=click.IntRange(1), default=1, metavar="N", help="Only every N-th image."
 )
 @click.option(
     "--coco-limit",
@@ -73,7 +47,7 @@ Examples:
     default=100,
     show_default=True,
     metavar="N",
-    help="Detections of a picture that count for COCO's AP; crowds need more.",
+    help="Detections of a image that count for COCO's AP; crowds need more.",
 )
 @click.option("--splits", is_flag=True, help="By size and by how much is seen, too.")
 @click.option("--json", metavar="FILE", help="Write all numbers, in full precision.")
@@ -86,16 +60,16 @@ Examples:
 )
 @click.option("--save", metavar="FILE", help="Keep a detector's detections, as COCO's results.")
 @network_flags
-@set_flag(Options.groups)
+@set_flag(("detector",))
 @click.option("--overwrite", is_flag=True, help="Replace earlier files.")
 @click.option("-q", "--quiet", is_flag=True, help="No notes, only the table.")
 def eval_detector(**options: Any) -> None:
     """Measure DET as COCO, VOC and CrowdHuman do.
 
     DET is a file of detections (COCO's results .json, CrowdHuman's .odgt, or what `mot detect`
-    writes), or a detector as `mot detect --detector` takes it, which then looks at the pictures
+    writes), or a detector as `mot detect --detector` takes it, which then runs on the images
     with --conf 0.001. Several are compared.
     """
-    from mot.commands.eval_detector import run
+    from mot.commands.eval_detector import EvalDetectorOptions, run
 
-    run(Options(detector=None, **options))
+    run(EvalDetectorOptions(detector=None, **options))

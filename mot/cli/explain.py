@@ -1,28 +1,16 @@
-"""`mot explain`: why a track got the detection that it got, or got none."""
+"""`mot explain`: why a track was, or was not, matched."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from mot.cli.track import FollowOptions, follow_flags
-
-
-@dataclass(frozen=True, slots=True)
-class Options(FollowOptions):
-    """The flags of `mot explain`, as given."""
-
-    source: str
-    number: int
-    track_id: int
-    plot: str | None
-    overwrite: bool
+from mot.cli.flags import tracking_flags
 
 
 @click.command(
-    short_help="Say why a track was matched as it was.",
+    short_help="Explain how a track was matched in a frame.",
     epilog="""\b
 Examples:
   mot explain MOT17-05 --detections FRCNN --frame 120 --id 7
@@ -31,22 +19,20 @@ Examples:
 """,
 )
 @click.argument("source", metavar="SOURCE")
-@click.option("--frame", "number", type=click.IntRange(1), required=True, help="Its number.")
-@click.option("--id", "track_id", type=click.IntRange(1), required=True, help="Of the track.")
+@click.option("--frame", "number", type=click.IntRange(1), required=True, help="Frame number.")
+@click.option("--id", "track_id", type=click.IntRange(1), required=True, help="Track id.")
 @click.option(
-    "--plot",
-    metavar="FILE.png",
-    help="Show what the track looked like and what it could have had, side by side.",
+    "--plot", metavar="FILE.png", help="Crops of the track and of its candidates, side by side."
 )
-@follow_flags
-@click.option("--overwrite", is_flag=True, help="Replace an earlier picture.")
+@tracking_flags
+@click.option("--overwrite", is_flag=True, help="Replace an earlier plot.")
 def explain(**options: Any) -> None:
-    """Track SOURCE up to a frame, and show there how one track was matched: the detections it
-    could have had, what each cost in each stage, the limit, and what would have had to differ.
-    Beside each cost stands what it rests on: 1 - IoU, how far the looks differ (the cosine
-    distance, from 0 to 2), and how far the filter expected the track elsewhere.
+    """Track SOURCE up to a frame, and show how one track was matched there: its candidate
+    detections, their costs in each stage, the limit, and what would have had to differ.
+    Beside each cost stand its terms: 1 - IoU, the cosine distance of the embeddings (0 to 2),
+    and the squared Mahalanobis distance from the predicted box.
 
     Give the options that `mot track` was given; ids are those before --post."""
-    from mot.commands.explain import run
+    from mot.commands.explain import ExplainOptions, run
 
-    run(Options(**options))
+    run(ExplainOptions(**options))

@@ -39,7 +39,7 @@ Examples:
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
 def synth(scene: str, seed: int, frames: int, size: str, out: Path, **flags: bool) -> None:
     """Render a scene: frames, ground truth, and the noisy detections of an imagined detector."""
-    from mot.commands.console import progress, refuse_existing, tell
+    from mot.commands.console import notify, progress, refuse_existing
     from mot.commands.synth import outputs, parse_size, writer_for
     from mot.synthetic import make_world
 
@@ -52,4 +52,4 @@ def synth(scene: str, seed: int, frames: int, size: str, out: Path, **flags: boo
         for moment in world.moments(frames):
             write(moment)
             tick(len(moment.ids))
-    tell(str(out), flags["quiet"])
+    notify(str(out), flags["quiet"])

@@ -1,29 +1,41 @@
-"""The work of `mot benchmark`: plan, go on from what is finished, detect, track, measure."""
+"""`mot benchmark`: plan, resume, detect, track, evaluate."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from mot.benchmark.executors import ENGINES, Spread, Watch, on_processes
-from mot.benchmark.plan import Plan, Record, Task, Wanted, difference, make_plan
-from mot.benchmark.results import finished, keep, record_path, result_path, results_of
+from mot.benchmark.executor import Executor, OnProgress
+from mot.benchmark.local_executor import on_processes
+from mot.benchmark.plan import (
+    BenchmarkConfig,
+    BenchmarkPlan,
+    Record,
+    TrackTask,
+    difference,
+    make_plan,
+)
+from mot.benchmark.results import (
+    finished_record,
+    record_path,
+    result_path,
+    results_of,
+    save_result,
+)
 from mot.benchmark.work import Scored, ScoreTask, detect, score, track
-from mot.cli.benchmark import Options
-from mot.cli.detector_flags import settings_of_flags
-from mot.commands.console import refuse_existing, tell
-from mot.commands.progress_bars import watched
+from mot.commands.console import notify, progress_bars, refuse_existing
+from mot.commands.options import DetectorOptions
 from mot.commands.run_record import write_run
 from mot.commands.tables import parse_columns, show_comparison, show_scores
 from mot.config import detector_settings
 from mot.errors import MotError
 from mot.evaluation.compare import Comparison, compare
-from mot.evaluation.entries import Entry, Truth
-from mot.evaluation.protocols import protocol_named
+from mot.evaluation.entries import Entry, GroundTruth
+from mot.evaluation.protocols import get_protocol
 from mot.evaluation.summary import Summary, summarize
 from mot.files import write_text
 from mot.reid import NO_EMBEDDER
@@ -32,20 +44,45 @@ from mot.runtime.cpu import usable_cpus
 Scores = dict[str, dict[str, Scored]]  # tracker -> sequence
 
 
-def run(options: Options) -> None:
+@dataclass(frozen=True, slots=True)
+class BenchmarkOptions(DetectorOptions):
+    """The flags of `mot benchmark`, as given."""
+
+    groups: ClassVar[tuple[str, ...]] = ("tracker", "detector")
+
+    dataset: str
+    detections: str | None
+    embeddings: str | None
+    embedder: str | None
+    trackers: tuple[str, ...]
+    split: str
+    camera: str | None
+    block: float
+    post: tuple[str, ...]
+    protocol: str | None
+    columns: str | None
+    engine: str
+    ray_address: str | None
+    jobs: int | None
+    out: str | None
+    overwrite: bool
+    quiet: bool
+
+
+def run(options: BenchmarkOptions) -> None:
     columns = parse_columns(options.columns)
     if options.protocol:
-        protocol_named(options.protocol)
+        get_protocol(options.protocol)
     plan, folder = _plan(options), _folder(options)
-    _claim(folder, plan, options.overwrite)
+    _start_folder(folder, plan, options.overwrite)
     jobs = min(options.jobs or usable_cpus(), len(plan.tasks))
     with (
-        _said_what_is_kept(plan, folder),
-        watched(options.quiet) as watch,
-        on_processes(jobs, watch) as here,
+        _interruption_note(plan, folder),
+        progress_bars(options.quiet) as on_progress,
+        on_processes(jobs, on_progress) as local,
     ):
-        _go_on(plan, folder, _engine(options, jobs, watch, here), options)
-        scores = _score(plan, folder, here, options)
+        _detect_and_track(plan, folder, _engine(options, jobs, on_progress, local), options)
+        scores = _score(plan, folder, local, options)
     _write_run(plan, folder, options)
     if scores:
         summaries = {name: _summary(found) for name, found in scores.items()}
@@ -56,15 +93,15 @@ def run(options: Options) -> None:
         _write_scores(folder / "scores.json", summaries, comparison, options)
 
 
-def _plan(options: Options) -> Plan:
+def _plan(options: BenchmarkOptions) -> BenchmarkPlan:
     if options.detector and (options.detections or options.embeddings):
-        raise MotError("--detector looks at the pictures, --detections are read: give one of them")
+        raise MotError("--detector and --detections both give the detections: give one of them")
     if options.embeddings and options.embedder not in (None, NO_EMBEDDER):
-        raise MotError("--embeddings and --embedder both say what people look like: give one")
+        raise MotError("--embeddings and --embedder both give embeddings: give one of them")
     if options.ray_address and options.engine != "ray":
         raise MotError("--ray-address goes with --engine ray")
     settings, conf = _detector_settings(options)
-    wanted = Wanted(
+    config = BenchmarkConfig(
         trackers=options.trackers,
         settings=options.overrides("tracker"),
         split=options.split,
@@ -77,126 +114,135 @@ def _plan(options: Options) -> Plan:
         conf=conf,
         post=options.post,
     )
-    return make_plan(Path(options.dataset).expanduser(), wanted)
+    return make_plan(Path(options.dataset).expanduser(), config)
 
 
-def _detector_settings(options: Options) -> tuple[dict[str, Any], float | None]:
-    """What the detector is told; and the least score, where it cannot be told that."""
-    settings = settings_of_flags(options)
+def _detector_settings(options: BenchmarkOptions) -> tuple[dict[str, Any], float | None]:
+    """Settings of the detector; and the minimum score, if no detector setting gives it."""
+    settings = options.detector_settings()
     if options.detector and "conf" in detector_settings(options.detector):
         return settings, None
     if options.conf is not None:
         settings.pop("conf")
     if settings and not options.detector:
-        flags = "--imgsz, --classes and the like"
-        raise MotError(f"{flags} are for a detector: give --detector NAME|FILE, or leave them out")
+        flags = "--imgsz, --classes and others"
+        raise MotError(
+            f"{flags} are settings of a detector: give --detector NAME|FILE, or leave them out"
+        )
     return settings, options.conf
 
 
-def _folder(options: Options) -> Path:
+def _folder(options: BenchmarkOptions) -> Path:
     if options.out:
         return Path(options.out).expanduser()
     return Path("runs/benchmark") / Path(options.dataset).expanduser().absolute().name
 
 
-def _claim(folder: Path, plan: Plan, overwrite: bool) -> None:
-    """The folder is this plan's from now on; one with results of another plan is refused."""
+def _start_folder(folder: Path, plan: BenchmarkPlan, overwrite: bool) -> None:
+    """Write the plan into the folder; one with results of another plan is refused."""
     path = folder / "benchmark.json"
     records = [record_path(folder, task) for task in plan.tasks]
     outputs = [*(result_path(folder, task) for task in plan.tasks), *records]
-    goes_on = not overwrite and path.exists()
-    if goes_on:
+    resumes = not overwrite and path.exists()
+    if resumes:
         _refuse_other(path, plan)
-    refuse_existing(outputs, goes_on or overwrite, plan.inputs)
+    refuse_existing(outputs, resumes or overwrite, plan.inputs)
     for record in records if overwrite else []:
         if record.exists():
             record.unlink()
     write_text(path, json.dumps(plan.record, indent=1) + "\n")
 
 
-def _refuse_other(path: Path, plan: Plan) -> None:
-    mend = "give --overwrite, or another place"
+def _refuse_other(path: Path, plan: BenchmarkPlan) -> None:
+    hint = "give --overwrite, or another folder with --out"
     try:
         old: Record = dict(json.loads(path.read_text("utf-8")))
         different, kept = difference(old, plan.record), any(results_of(path.parent, old))
     except (OSError, ValueError, TypeError, LookupError):
-        raise MotError(f"{path}: not a benchmark's plan: {mend}") from None
+        raise MotError(f"{path}: not the plan of a benchmark: {hint}") from None
     if different and kept:
-        raise MotError(f"{path}: is of another benchmark: {different}: {mend}")
+        raise MotError(f"{path}: belongs to another benchmark: {different}: {hint}")
 
 
 @contextmanager
-def _said_what_is_kept(plan: Plan, folder: Path) -> Iterator[None]:
+def _interruption_note(plan: BenchmarkPlan, folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interrupt:
         kept = len(plan.tasks) - len(_remaining(plan, folder))
-        goes_on = f"kept {kept} of {len(plan.tasks)} in {folder}: the same command goes on"
-        interrupt.add_note(f"; {goes_on}")
+        note = f"kept {kept} of {len(plan.tasks)} in {folder}: the same command resumes"
+        interrupt.add_note(f"; {note}")
         raise
 
 
-def _remaining(plan: Plan, folder: Path) -> list[Task]:
-    return [task for task in plan.tasks if not finished(folder, task)]
+def _remaining(plan: BenchmarkPlan, folder: Path) -> list[TrackTask]:
+    return [task for task in plan.tasks if not finished_record(folder, task)]
 
 
 def _engine(
-    options: Options, jobs: int, watch: Watch, here: Spread
-) -> AbstractContextManager[Spread]:
+    options: BenchmarkOptions, jobs: int, on_progress: OnProgress, local: Executor
+) -> AbstractContextManager[Executor]:
     if options.engine == "local":
-        return nullcontext(here)
-    return ENGINES[options.engine](jobs, watch, options.ray_address)
+        return nullcontext(local)
+    from mot.benchmark.ray_executor import on_ray
+
+    return on_ray(jobs, on_progress, options.ray_address)
 
 
-def _go_on(
-    plan: Plan, folder: Path, engine: AbstractContextManager[Spread], options: Options
+def _detect_and_track(
+    plan: BenchmarkPlan,
+    folder: Path,
+    engine: AbstractContextManager[Executor],
+    options: BenchmarkOptions,
 ) -> None:
-    """Detect and track what is not finished."""
+    """Detect and track whatever is not finished."""
     tasks = _remaining(plan, folder)
     if len(tasks) < len(plan.tasks):
-        tell(f"{len(plan.tasks) - len(tasks)} of {len(plan.tasks)} done before", options.quiet)
+        notify(
+            f"{len(plan.tasks) - len(tasks)} of {len(plan.tasks)} finished earlier", options.quiet
+        )
     if not tasks:
         return
-    streams = {task.stream.title: task.stream for task in tasks if task.stream.is_kept}
-    with engine as spread:
-        for stream, notes in spread(detect, list(streams.values())):
-            tell(f"{stream.title}: {stream.sequence.length} frames", options.quiet)
-            _warn(stream.title, notes)
-        for task, outcome in spread(track, tasks):
-            keep(folder, task, outcome)
-            tell(f"{task.title}: {outcome.frames} frames", options.quiet)
-            _warn(task.title, outcome.notes)
+    specs = {task.sequence.title: task.sequence for task in tasks if task.sequence.is_cached}
+    with engine as execute:
+        for spec, warnings in execute(detect, list(specs.values())):
+            notify(f"{spec.title}: {spec.sequence.length} frames", options.quiet)
+            _warn(spec.title, warnings)
+        for task, outcome in execute(track, tasks):
+            save_result(folder, task, outcome)
+            notify(f"{task.title}: {outcome.frames} frames", options.quiet)
+            _warn(task.title, outcome.warnings)
 
 
-def _warn(title: str, notes: list[str]) -> None:
-    for note in notes:
-        tell(f"  warning: {title}: {note}")
+def _warn(title: str, warnings: list[str]) -> None:
+    for warning in warnings:
+        notify(f"  warning: {title}: {warning}")
 
 
-def _score(plan: Plan, folder: Path, here: Spread, options: Options) -> Scores:
-    """Of the sequences that have a ground truth; always in the plan's order, whoever was first."""
+def _score(plan: BenchmarkPlan, folder: Path, local: Executor, options: BenchmarkOptions) -> Scores:
+    """The scores of all sequences with ground truth, in the order of the plan."""
     tasks = [entry for task in plan.tasks if (entry := _score_task(task, folder, options))]
-    blind = [s.sequence.name for s in plan.streams if s.sequence.ground_truth is None]
-    if blind:
-        tell(f"not measured, without a ground truth: {', '.join(blind)}", options.quiet)
-    found = {(task.tracker, task.entry.name): scored for task, scored in here(score, tasks)}
+    without = [s.sequence.name for s in plan.sequences if s.sequence.ground_truth is None]
+    if without:
+        notify(f"not evaluated, without ground truth: {', '.join(without)}", options.quiet)
+    found = {(task.tracker, task.entry.name): scored for task, scored in local(score, tasks)}
     scores: Scores = {task.tracker: {} for task in tasks}
     for task in tasks:
         scores[task.tracker][task.entry.name] = found[task.tracker, task.entry.name]
     if scores and not options.protocol:
         protocols = sorted({scored.protocol for scored in found.values()})
-        tell(f"scored as {', '.join(protocols)}", options.quiet)
+        notify(f"scored as {', '.join(protocols)}", options.quiet)
     return scores
 
 
-def _score_task(task: Task, folder: Path, options: Options) -> ScoreTask | None:
-    sequence = task.stream.sequence
+def _score_task(task: TrackTask, folder: Path, options: BenchmarkOptions) -> ScoreTask | None:
+    sequence = task.sequence.sequence
     if sequence.ground_truth is None:
         return None
     length, fps = sequence.length, sequence.fps
-    truth = Truth(sequence.name, sequence.ground_truth, length, fps, sequence)
+    gt = GroundTruth(sequence.name, sequence.ground_truth, length, fps, sequence)
     entry, block = (
-        Entry(truth.name, truth, result_path(folder, task)),
+        Entry(gt.name, gt, result_path(folder, task)),
         max(1, round(options.block * fps)),
     )
     return ScoreTask(task.tracker.name, entry, options.protocol, options.split, length, block)
@@ -219,18 +265,21 @@ def _compare(scores: Scores) -> Comparison:
     )
 
 
-def _write_run(plan: Plan, folder: Path, options: Options) -> None:
+def _write_run(plan: BenchmarkPlan, folder: Path, options: BenchmarkOptions) -> None:
     sources: list[dict[str, Any]] = [
-        {"name": task.title, **(finished(folder, task) or {})} for task in plan.tasks
+        {"name": task.title, **(finished_record(folder, task) or {})} for task in plan.tasks
     ]
     path = write_run(folder, {"settings": asdict(options), "sources": sources})
-    tell(f"  {path}", options.quiet)
+    notify(f"  {path}", options.quiet)
 
 
 def _write_scores(
-    path: Path, summaries: dict[str, Summary], comparison: Comparison | None, options: Options
+    path: Path,
+    summaries: dict[str, Summary],
+    comparison: Comparison | None,
+    options: BenchmarkOptions,
 ) -> None:
-    """Of all trackers by their names; one alone also as `mot eval` writes it."""
+    """The scores by tracker; those of a single tracker also in the format of `mot eval`."""
     found: Record = {"split": options.split}
     found["trackers"] = {name: summary.as_dict() for name, summary in summaries.items()}
     if comparison:
@@ -238,4 +287,4 @@ def _write_scores(
     else:
         found |= next(iter(found["trackers"].values()))
     write_text(path, json.dumps(found, indent=1) + "\n")
-    tell(f"  {path}", options.quiet)
+    notify(f"  {path}", options.quiet)

@@ -1,4 +1,4 @@
-"""What several verbs share."""
+"""Messages, progress bars and the check of outputs, for all verbs."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import click
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from mot.benchmark.work import ProgressUpdate
 
-class Ticker(Protocol):
-    """A progress bar: told of each frame and how many people it shows."""
 
-    def __call__(self, people: int) -> None: ...
+class Advance(Protocol):
+    """Advances a progress bar by one frame."""
+
+    def __call__(self, objects: int) -> None: ...
 
 
 @contextmanager
-def progress(name: str, total: int | None, quiet: bool) -> Iterator[Ticker]:
-    """A bar on the standard error, where that is a terminal."""
+def progress(name: str, total: int | None, quiet: bool) -> Iterator[Advance]:
+    """A bar on standard error, if it is a terminal."""
     if quiet or not sys.stderr.isatty():
-        yield lambda people: None
+        yield lambda objects: None
         return
     from rich.console import Console
     from rich.progress import (
@@ -40,21 +40,21 @@ def progress(name: str, total: int | None, quiet: bool) -> Iterator[Ticker]:
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
-        TextColumn("{task.fields[people]} people"),
+        TextColumn("{task.fields[objects]} objects"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        bar = bars.add_task(name, total=total, people=0, rate="")
+        bar = bars.add_task(name, total=total, objects=0, rate="")
 
-        def tick(people: int) -> None:
+        def advance(objects: int) -> None:
             speed = bars.tasks[0].speed
-            bars.update(bar, advance=1, people=people, rate=f"{speed:.0f} fps" if speed else "")
+            bars.update(bar, advance=1, objects=objects, rate=f"{speed:.0f} fps" if speed else "")
 
-        yield tick
+        yield advance
 
 
-def tell(message: str, quiet: bool = False) -> None:
-    """A line for the person, beside the data."""
+def notify(message: str, quiet: bool = False) -> None:
+    """Print a line on standard error, beside the data."""
     if not quiet:
         print(message, file=sys.stderr)
 
@@ -68,22 +68,29 @@ def refuse_existing(
     files = [Path(file) for file in inputs]
     for path in paths:
         if any(path.exists() and file.exists() and path.samefile(file) for file in files):
-            raise MotError(f"{path}: is what is read: choose another place")
+            raise MotError(f"{path}: is an input too: choose another output")
         if path.exists() and not overwrite:
-            raise MotError(f"{path}: exists: give --overwrite, or another place")
+            raise MotError(f"{path}: exists: give --overwrite, or another output")
 
 
-def several_of(known: tuple[str, ...]) -> Callable[..., tuple[str, ...]]:
-    """A callback that reads names with commas between them."""
+@contextmanager
+def progress_bars(quiet: bool) -> Iterator[Callable[[ProgressUpdate], None]]:
+    """A bar on standard error for each piece of work that runs at the same time."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda update: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-    def parse(context: click.Context, option: click.Parameter, text: str | None) -> tuple[str, ...]:
-        if text is None:
-            return ()
-        names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-        if not names or any(name not in known for name in names):
-            raise click.BadParameter(
-                f"{text!r} is not one of {', '.join(known)}, or several of them"
-            )
-        return names
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    running: dict[str, TaskID] = {}
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
 
-    return parse
+        def show(update: ProgressUpdate) -> None:
+            if update.title not in running:
+                running[update.title] = bars.add_task(update.title, total=update.total)
+            bars.update(running[update.title], completed=update.done)
+            if update.done == update.total:
+                bars.remove_task(running.pop(update.title))
+
+        yield show

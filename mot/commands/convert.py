@@ -1,4 +1,4 @@
-"""The work of `mot convert`."""
+"""`mot convert`: tracks between formats, and datasets of images to COCO."""
 
 from __future__ import annotations
 
@@ -8,17 +8,53 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
+from mot.commands.console import notify, refuse_existing
+from mot.datasets.load import DataSettings, guess, load
+from mot.datasets.voc import is_voc
+from mot.datasets.write_coco import coco_lines, folder_of
 from mot.errors import MotError
-from mot.formats import FORMATS, VideoTracks, mottext, read_videos
+from mot.files import atomic_writer
+from mot.formats import FORMATS, VideoTracks, format_of, mot_text, read_videos, write_videos
 from mot.motfile import find_sequences, is_sequence
+from mot.settings import build_settings
 
 _NOT_IN_NAMES = re.compile(r"[^\w.+-]+")
-_ONE_A_FILE = ("mot", "cvat")  # what a folder of files is looked through for
+_SINGLE_VIDEO_FORMATS = ("mot", "cvat")  # that a folder of files is searched for
+DETECTION = "coco-detection"  # COCO JSON of images, beside that of tracks
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertOptions:
+    """The flags of `mot convert`, as given."""
+
+    source: Path
+    out: Path
+    to: str | None
+    source_format: str | None
+    images: Path | None
+    overwrite: bool
+    quiet: bool
+
+
+def run(options: ConvertOptions) -> None:
+    source, name = options.source, options.to or format_of(options.out)
+    if is_dataset(source, options.source_format, options.images, name):
+        given = (source, options.source_format, options.images)
+        notify(convert_dataset(given, options.out, name, options.overwrite), options.quiet)
+        return
+    found = read_source(source, options.source_format)
+    outputs = plan_outputs(options.out, name, found)
+    refuse_existing(outputs, options.overwrite, found.files)
+    for note in found.notes:
+        notify(f"warning: {note}")
+    for path, videos in outputs.items():
+        write_videos(path, videos, name)
+        notify(f"{path}: {summary(videos)}", options.quiet)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a SOURCE holds, and the files that it was read from."""
+    """The videos of a SOURCE, and the files that they were read from."""
 
     name: str
     videos: list[VideoTracks]
@@ -45,7 +81,7 @@ def holds_sequences(folder: Path) -> bool:
 
 def files_in(folder: Path, name: str | None) -> list[Path]:
     """Those of the format, else of the first format that has any."""
-    for form in [name] if name else _ONE_A_FILE:
+    for form in [name] if name else _SINGLE_VIDEO_FORMATS:
         files = sorted(p for p in folder.iterdir() if p.suffix.lower() == FORMATS[form].suffix)
         if files:
             return files
@@ -57,7 +93,9 @@ def _read_sequences(source: Path, stem: str) -> Found:
     files = [s.ground_truth for s in sequences if s.ground_truth]
     if not files:
         raise MotError(f"{source}: no gt/gt.txt: nothing to convert: name a file")
-    videos = [mottext.read_truth(sequence) for sequence in sequences if sequence.ground_truth]
+    videos = [
+        mot_text.read_ground_truth(sequence) for sequence in sequences if sequence.ground_truth
+    ]
     notes = [f"{s.folder}: has no gt/gt.txt: left out" for s in sequences if not s.ground_truth]
     return Found(stem, videos, files, notes)
 
@@ -100,7 +138,7 @@ def file_stem(name: str) -> str:
 def summary(videos: list[VideoTracks]) -> str:
     counts = {
         "video": len(videos),
-        "track": sum(video.track_count for video in videos),
+        "track": sum(video.num_tracks for video in videos),
         "box": sum(len(video.rows) for video in videos),
     }
     plural = {"box": "boxes"}
@@ -109,3 +147,44 @@ def summary(videos: list[VideoTracks]) -> str:
         for word, count in counts.items()
     )
     return ", ".join(words)
+
+
+def is_dataset(source: Path, name: str | None, images: Path | None, to: str) -> bool:
+    """Whether SOURCE is a dataset of images: by --from, --to, --images, or its files."""
+    if to == DETECTION:
+        return True
+    if images and name in FORMATS:
+        raise MotError(f"--images goes with a dataset of images, --from {name} with tracks")
+    if name or images:
+        return bool(images) or name not in FORMATS
+    if not source.is_dir():
+        return source.suffix.lower() == ".odgt"
+    files = [] if holds_sequences(source) else files_in(source, None)
+    return is_voc(files[0]) if files else guess(source) not in ("", "mot")
+
+
+def convert_dataset(
+    given: tuple[Path, str | None, Path | None], out: Path, to: str, overwrite: bool
+) -> str:
+    """Write COCO JSON from a source, its format and its image folder; returns a summary."""
+    source, name, images = given
+    path = _plan_output(source, out.expanduser(), to)
+    refuse_existing([path], overwrite, [source])
+    values = {"annotations": str(source), "images": str(images or ""), "format": name or ""}
+    if values["format"] == DETECTION:
+        values["format"] = "coco"
+    data, problems = load(build_settings(DataSettings, values, "mot convert"), sizes=True)
+    for line in problems.lines():
+        notify(f"warning: {line}")
+    folder = images.expanduser() if images else folder_of(data)
+    with atomic_writer(path) as file:
+        file.writelines(coco_lines(data, folder))
+    ignored = int(data.annotations.ignored.sum())
+    people = len(data.annotations) - ignored
+    return f"{path}: {len(data)} images in {folder}, {people} boxes, {ignored} ignored"
+
+
+def _plan_output(source: Path, out: Path, to: str) -> Path:
+    if to not in ("coco", DETECTION):
+        raise MotError(f"--to {to} holds tracks: a dataset of images becomes COCO: --to coco")
+    return out if out.suffix and not out.is_dir() else out / f"{source.absolute().stem}.json"

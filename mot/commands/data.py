@@ -1,4 +1,4 @@
-"""The work of `mot data`."""
+"""`mot data`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from mot.commands.console import progress, refuse_existing, tell
+from mot.commands.console import notify, progress, refuse_existing
 from mot.datasets.dataset import DataSet
 from mot.datasets.duplicates import ImageFingerprint, look_at_all, note_shared, note_twins
-from mot.datasets.images import read_picture
+from mot.datasets.images import read_image
 from mot.datasets.load import DataSettings, Loaded, load
 from mot.datasets.problems import Problems
 from mot.datasets.statistics import PERCENTILES, counts_of, distributions, percentiles
@@ -23,7 +23,7 @@ from mot.files import write_bytes, write_text
 from mot.opencv import cv2
 from mot.reports.datasets import contact_sheet, plot_distributions
 from mot.settings import build_settings
-from mot.training.anchors import fit_anchors, fit_of
+from mot.training.anchor_fitting import fit_anchors, measure_fit
 from mot.types import FloatArray
 
 _FILES = ("report.json", "distributions.png")
@@ -36,7 +36,7 @@ class _Survey:
 
     data: DataSet
     problems: Problems
-    looks: list[ImageFingerprint]
+    fingerprints: list[ImageFingerprint]
 
 
 def run_check(
@@ -51,7 +51,7 @@ def run_check(
     surveys = {name: _survey(name, *side, options, quiet) for name, side in sides.items()}
     shared = Problems()
     if val:
-        note_shared(surveys["train"].looks, surveys["val"].looks, shared)
+        note_shared(surveys["train"].fingerprints, surveys["val"].fingerprints, shared)
     for name, survey in surveys.items():
         _draw(survey, sheets[name], f"{name}: {', '.join(sides[name][0])}", options)
     values = {name: distributions(survey.data) for name, survey in surveys.items()}
@@ -59,21 +59,21 @@ def run_check(
     _write_report(folder / "report.json", surveys, values, shared)
     if not quiet:
         _show(surveys, values, shared)
-    tell(str(folder), quiet)
+    notify(str(folder), quiet)
 
 
 def _survey(
     name: str, sources: Sequence[str], images: Sequence[str], options: Any, quiet: bool
 ) -> _Survey:
     data, problems = _joined(_load(sources, images, options))
-    looks: list[ImageFingerprint] = []
+    fingerprints: list[ImageFingerprint] = []
     if not options["quick"]:
         with progress(name, len(data), quiet) as tick:
-            for picture, look in zip(data, look_at_all(data, problems), strict=True):
-                looks += [look] if look else []
-                tick(len(picture.annotations))
-        note_twins(looks, problems)
-    return _Survey(data, problems, looks)
+            for record, look in zip(data, look_at_all(data, problems), strict=True):
+                fingerprints += [look] if look else []
+                tick(len(record.annotations))
+        note_twins(fingerprints, problems)
+    return _Survey(data, problems, fingerprints)
 
 
 def _load(sources: Sequence[str], images: Sequence[str], options: Any) -> Iterable[Loaded]:
@@ -81,13 +81,13 @@ def _load(sources: Sequence[str], images: Sequence[str], options: Any) -> Iterab
         raise MotError(f"{len(images)} --images for {len(sources)} sources: give one, or one each")
     folders = images if len(images) == len(sources) else [*images, ""][:1] * len(sources)
     words = (options["classes"] or "").split(",")
-    told = {
+    values = {
         "format": options["form"] or "",
         "classes": [word.strip() for word in words if word.strip()],
         **{key: options[key] for key in ("split", "boxes", "every")},
     }
     for source, folder in zip(sources, folders, strict=True):
-        values = {"annotations": source, "images": folder, **told}
+        values = {"annotations": source, "images": folder, **values}
         yield load(build_settings(DataSettings, values, "mot data"), sizes=True)
 
 
@@ -110,9 +110,9 @@ def _draw(survey: _Survey, path: Path, title: str, options: Any) -> None:
     rng = np.random.default_rng(options["seed"])
     samples: list[Any] = []
     for index in rng.permutation(len(survey.data)).tolist():
-        picture = survey.data[index]
+        record = survey.data[index]
         try:
-            samples.append((picture.name, read_picture(picture), picture.annotations))
+            samples.append((record.name, read_image(record), record.annotations))
         except MotError:
             continue
         if len(samples) == options["samples"]:
@@ -166,7 +166,7 @@ def run_anchors(*, count: int, imgsz: tuple[int, int], seed: int, **options: Any
     target = imgsz[0], imgsz[1] or imgsz[0]
     data, problems = _joined(_load(options["sources"], options["images"], options))
     for line in problems.lines():
-        tell(f"warning: {line}")
+        notify(f"warning: {line}")
     sizes = network_sizes(data, target)
     try:
         fitted = fit_anchors(sizes, count, seed)
@@ -179,7 +179,7 @@ def run_anchors(*, count: int, imgsz: tuple[int, int], seed: int, **options: Any
 
 def _show_fits(sizes: FloatArray, fitted: FloatArray, count: int) -> None:
     for name, anchors in {f"these {count}": fitted, **_known_anchors()}.items():
-        fit = fit_of(sizes, anchors)
+        fit = measure_fit(sizes, anchors)
         recall = f"{100 * fit.recall:.1f} %"
         print(f"{name:<14} mean IoU {fit.mean_iou:.3f}, recall at IoU 0.5 {recall:>7}")
 
@@ -201,9 +201,9 @@ def network_sizes(data: DataSet, target: tuple[int, int]) -> FloatArray:
     from mot.runtime.preprocess import InputSpec, make_letterbox
 
     sizes = [np.zeros((0, 2), np.float32)]
-    for picture in data:
-        if all(picture.size):
-            boxes = picture.annotations.boxes[~picture.annotations.ignored]
-            scale = place(picture.size, InputSpec(), target).scale
+    for record in data:
+        if all(record.size):
+            boxes = record.annotations.boxes[~record.annotations.ignored]
+            scale = make_letterbox(record.size, InputSpec(), target).scale
             sizes.append((boxes[:, 2:] - boxes[:, :2]) * np.array(scale, np.float32))
     return np.concatenate(sizes)

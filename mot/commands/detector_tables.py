@@ -24,13 +24,13 @@ _COLUMNS = {  # of the table, and what they hold
 }
 _WIDE = 160  # where the output is no terminal
 _NOT_SHARES = ("threshold",)
-_WHOLE = ("pictures", "objects", "detections")
+_INTEGERS = ("images", "objects", "detections")
 
 
 def show_scores(scores: Mapping[str, Scores]) -> None:
     """A row for each detector; shares in percent."""
     rows = {
-        name: [told(column, each.as_dict()[column]) for column in _COLUMNS.values()]
+        name: [format_value(column, each.as_dict()[column]) for column in _COLUMNS.values()]
         for name, each in scores.items()
     }
     show_table("percent", list(_COLUMNS), rows)
@@ -42,18 +42,21 @@ def show_splits(splits: Mapping[str, Mapping[str, SplitScores]]) -> None:
         rows = {
             split: [
                 str(scores.objects),
-                *(told("rate", rate) for rate in (scores.ap50, scores.miss_rate, scores.recall)),
+                *(
+                    format_value("rate", rate)
+                    for rate in (scores.ap50, scores.miss_rate, scores.recall)
+                ),
             ]
             for split, scores in each.items()
         }
         show_table(name, ["objects", "AP50", "MR-2", "recall"], rows)
 
 
-def told(name: str, value: float) -> str:
+def format_value(name: str, value: float) -> str:
     """Shares in percent, scores as they are."""
     if math.isnan(value):
         return "-"
-    if name in _WHOLE:
+    if name in _INTEGERS:
         return str(int(value))
     return f"{value:.3f}" if name in _NOT_SHARES else f"{100 * value:.1f}"
 

@@ -1,32 +1,59 @@
-"""The work of `mot eval-detector`: find, measure, show, draw."""
+"""`mot eval-detector`: find, measure, show, draw."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mot.cli.eval_detector import MIN_SCORE, Options
-from mot.commands.console import progress, refuse_existing, tell
-from mot.commands.detector_tables import show_scores, show_splits
-from mot.commands.open_detector import OpenDetector, open_detector
+from mot.commands.console import notify, progress, refuse_existing
+from mot.commands.detector_tables import show_scores, show_splits, show_table
+from mot.commands.options import DetectorOptions
 from mot.datasets.dataset import DataSet
-from mot.datasets.images import read_picture
+from mot.datasets.images import read_image
 from mot.datasets.load import DataSettings, guess, load
 from mot.errors import MotError
+from mot.evaluation.detection.errors import DUPLICATE, HIDDEN, NAMES, RIGHT, Mistakes, find_mistakes
 from mot.evaluation.detection.keys import Key
 from mot.evaluation.detection.pairs import DetectionPairs, put_side_by_side
 from mot.evaluation.detection.results import SUFFIXES, coco_results, read_categories, read_results
-from mot.evaluation.detection.scores import Scores, score
+from mot.evaluation.detection.scores import Scores, score, whole_curve
 from mot.evaluation.detection.splits import SplitScores, split_scores
-from mot.files import plain, write_text
-from mot.pipeline import detections_of
+from mot.files import json_safe, write_bytes, write_text
+from mot.opencv import cv2
+from mot.reports.detections import Marked, PrecisionRecall, draw_marked, plot_precision_recall
 from mot.settings import build_settings
 from mot.types import Detections, Frame
+
+MIN_SCORE = 0.001  # of a detector that is evaluated: curves need low scores too
+
+_WORST = 12  # images
+
+
+@dataclass(frozen=True, slots=True)
+class EvalDetectorOptions(DetectorOptions):
+    """The flags of `mot eval-detector`, as given; `detector` is each of `measured` in turn."""
+
+    measured: tuple[str, ...]
+    gt: str
+    images: str | None
+    form: str | None
+    split: str
+    boxes: str
+    every: int
+    coco_limit: int
+    splits: bool
+    json: str | None
+    errors: str | None
+    save: str | None
+    threshold: float | None
+    overwrite: bool
+    quiet: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +66,7 @@ class Measured:
     splits: Mapping[str, SplitScores]
 
 
-def run(options: Options) -> None:
+def run(options: EvalDetectorOptions) -> None:
     names = _names(options.measured)
     _check(options)
     dataset, key = _load(options)
@@ -51,14 +78,12 @@ def run(options: Options) -> None:
     if options.splits:
         show_splits({each.name: each.splits for each in measured})
     if options.errors:
-        from mot.commands.eval_detector_errors import report_errors
-
         report_errors(measured, dataset, options)
     if options.json:
         write_text(Path(options.json), json.dumps(_as_dict(measured, options), indent=1) + "\n")
 
 
-def _check(options: Options) -> None:
+def _check(options: EvalDetectorOptions) -> None:
     detectors = [each for each in options.measured if not _is_file(each)]
     if options.save and len(options.measured) != 1:
         raise MotError("--save keeps the detections of one detector: give one at a time")
@@ -85,9 +110,9 @@ def _names(measured: Sequence[str]) -> list[str]:
     return names
 
 
-def _load(options: Options) -> tuple[DataSet, Key]:
-    """Pictures are needed by detectors alone."""
-    told = {
+def _load(options: EvalDetectorOptions) -> tuple[DataSet, Key]:
+    """Images are needed by detectors alone."""
+    values = {
         "annotations": options.gt,
         "images": options.images or "",
         "format": options.form or "",
@@ -96,13 +121,13 @@ def _load(options: Options) -> tuple[DataSet, Key]:
         "every": options.every,
         "classes": [word for word in options.classes or () if not word.isdecimal()],
     }
-    settings = build_settings(DataSettings, told, "mot eval-detector")
+    settings = build_settings(DataSettings, values, "mot eval-detector")
     needs_none = all(_is_file(each) for each in options.measured)
     dataset, problems = load(settings, sizes=True, absent=needs_none)
     for line in problems.lines():
-        tell(f"warning: {line}", options.quiet)
+        notify(f"warning: {line}", options.quiet)
     if dataset.annotations.ignored.all():
-        tell(
+        notify(
             f"warning: {options.gt}: nothing is to be found in it: there are no rates",
             options.quiet,
         )
@@ -110,14 +135,14 @@ def _load(options: Options) -> tuple[DataSet, Key]:
     return dataset, Key.of(dataset, read_categories(settings.source) if is_coco else None)
 
 
-def _measure(name: str, options: Options, dataset: DataSet, key: Key) -> Measured:
+def _measure(name: str, options: EvalDetectorOptions, dataset: DataSet, key: Key) -> Measured:
     assert options.detector
     if _is_file(options.detector):
         found = _read(Path(options.detector).expanduser(), key, options)
     else:
         found = _detect(name, options, dataset, key)
     if not any(map(len, found)):
-        tell(f"warning: {name}: no detection at all", options.quiet)
+        notify(f"warning: {name}: no detection at all", options.quiet)
     sides = put_side_by_side(dataset, found)
     limits = tuple(limit for limit in (1, 10) if limit < options.coco_limit)
     scores = score(sides, dataset, (*limits, options.coco_limit))
@@ -125,23 +150,25 @@ def _measure(name: str, options: Options, dataset: DataSet, key: Key) -> Measure
     return Measured(name, sides, scores, splits)
 
 
-def _read(path: Path, key: Key, options: Options) -> list[Detections]:
+def _read(path: Path, key: Key, options: EvalDetectorOptions) -> list[Detections]:
     found, others = read_results(path, key)
     if others:
-        tell(f"{path}: {others} detections of other classes are left out", options.quiet)
-    least = options.conf or 0.0
-    return [each[each.scores >= least] for each in found]
+        notify(f"{path}: {others} detections of other classes are left out", options.quiet)
+    min_score = options.conf or 0.0
+    return [each[each.scores >= min_score] for each in found]
 
 
-def _detect(name: str, options: Options, dataset: DataSet, key: Key) -> list[Detections]:
+def _detect(
+    name: str, options: EvalDetectorOptions, dataset: DataSet, key: Key
+) -> list[Detections]:
     if options.conf is None:
         options = replace(options, conf=MIN_SCORE)
-    opened = open_detector(options)
-    labels = _labels(opened, key)
+    pipeline = options.detection_pipeline()
+    labels = _labels(pipeline.detector_names, key)
     found = []
-    frames = (Frame(read_picture(picture), index, 0.0) for index, picture in enumerate(dataset, 1))
+    frames = (Frame(read_image(record), index, 0.0) for index, record in enumerate(dataset, 1))
     with progress(name, len(dataset), options.quiet) as tick:
-        for _, each in detections_of(frames, opened.detect, opened.batch, opened.workers):
+        for _, each in pipeline.detect(frames):
             found.append(_translated(each, labels))
             tick(len(each))
     if options.save:
@@ -150,13 +177,13 @@ def _detect(name: str, options: Options, dataset: DataSet, key: Key) -> list[Det
     return found
 
 
-def _labels(opened: OpenDetector, key: Key) -> Mapping[int, int]:
-    """From the classes of the detector to those of the data set; where either has a single one, or
+def _labels(names: tuple[str, ...], key: Key) -> Mapping[int, int]:
+    """From the classes of the detector to those of the dataset; where either has a single one, or
     the detector knows no names, by number."""
-    if len(opened.names) < 2:
+    if len(names) < 2:
         return {label: label for label in range(len(key.dataset.names))}
-    told = {label: key.label_of(name) for label, name in enumerate(opened.names)}
-    return {label: own for label, own in told.items() if own is not None}
+    values = {label: key.label_of(name) for label, name in enumerate(names)}
+    return {label: own for label, own in values.items() if own is not None}
 
 
 def _translated(found: Detections, labels: Mapping[int, int]) -> Detections:
@@ -165,11 +192,11 @@ def _translated(found: Detections, labels: Mapping[int, int]) -> Detections:
     return Detections.from_boxes(kept.boxes, kept.scores, own)
 
 
-def _as_dict(measured: Sequence[Measured], options: Options) -> dict[str, Any]:
+def _as_dict(measured: Sequence[Measured], options: EvalDetectorOptions) -> dict[str, Any]:
     return {
         "ground_truth": options.gt,
         "detectors": {
-            each.name: plain(
+            each.name: json_safe(
                 {
                     "scores": each.scores.as_dict(),
                     "splits": {name: asdict(split) for name, split in each.splits.items()},
@@ -178,3 +205,67 @@ def _as_dict(measured: Sequence[Measured], options: Options) -> dict[str, Any]:
             for each in measured
         },
     }
+
+
+def report_errors(
+    measured: Sequence[Measured], dataset: DataSet, options: EvalDetectorOptions
+) -> None:
+    """Into the folder; the worst images of several detectors each into one of its own."""
+    folder = Path(options.errors or "").expanduser()
+    plot_precision_recall([_curve(each) for each in measured], folder / "precision_recall.png")
+    counts, rows = {}, {}
+    for each in measured:
+        threshold = each.scores.best.threshold if options.threshold is None else options.threshold
+        threshold = 0.0 if math.isnan(threshold) else threshold
+        mistakes = find_mistakes(each.sides, threshold)
+        counts[each.name] = {"threshold": threshold, **mistakes.counts()}
+        rows[each.name] = [f"{threshold:.3f}", *map(str, mistakes.counts().values())]
+        worst = folder / "worst" / (each.name.replace("/", "_") if len(measured) > 1 else "")
+        _draw_worst(each.sides, mistakes, dataset, worst, options.quiet)
+    show_table("detections", ["from score", *NAMES.values(), "missed"], rows)
+    write_text(folder / "mistakes.json", json.dumps(counts, indent=1) + "\n")
+    notify(f"{folder}", options.quiet)
+
+
+def _curve(measured: Measured) -> PrecisionRecall:
+    curve, scores = whole_curve(measured.sides), measured.scores
+    best = (scores.best.recall, scores.best.precision)
+    label = f"{measured.name}: AP50 {100 * scores.coco.ap50:.1f}"
+    return PrecisionRecall(curve.recall, curve.precision, best, label)
+
+
+def _draw_worst(
+    sides: DetectionPairs, mistakes: Mistakes, dataset: DataSet, folder: Path, quiet: bool
+) -> None:
+    """Those with the most misses and false alarms, the worst first."""
+    counts = mistakes.by_picture(sides)
+    order = np.argsort(-counts, kind="stable")[:_WORST]
+    for number, place in enumerate(order[counts[order] > 0].tolist(), 1):
+        record = dataset[place]
+        try:
+            image = read_image(record)
+        except MotError as error:
+            notify(f"warning: not drawn: {error}", quiet)
+            continue
+        marks = list(_marks(sides, mistakes, place))
+        kinds = [mark.kind for mark in marks]
+        title = (
+            f"{record.name}: {kinds.count('object, missed')} missed, "
+            f"{kinds.count('detection, false')} false, {kinds.count('object, found')} found"
+        )
+        drawn = draw_marked(image, marks, title)
+        stem = Path(record.name).with_suffix("").as_posix().replace("/", "_")
+        encoded = cv2.imencode(".png", drawn)[1].tobytes()
+        write_bytes(folder / f"{number:02}-{stem}.png", encoded)
+
+
+def _marks(sides: DetectionPairs, mistakes: Mistakes, place: int) -> Iterator[Marked]:
+    truth, found = sides.truth, sides.found
+    for row in np.flatnonzero(truth.records == place):
+        missed = "object, missed" if mistakes.missed[row] else "object, found"
+        yield Marked("ignored" if truth.ignored[row] else missed, truth.boxes[row])
+    for row in np.flatnonzero((found.records == place) & (mistakes.kinds != HIDDEN)):
+        kind = mistakes.kinds[row]
+        if kind == RIGHT or kind >= DUPLICATE:
+            name = "detection, right" if kind == RIGHT else "detection, false"
+            yield Marked(name, found.boxes[row], f"{found.scores[row]:.2f}")

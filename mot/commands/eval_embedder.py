@@ -1,160 +1,195 @@
-"""The work of `mot eval-embedder`: look at everybody, look for each among the others, tell."""
+"""`mot eval-embedder`: embed the crops, retrieve identities, show scores and plots."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mot.cli.eval_embedder import Options
-from mot.commands.console import progress, refuse_existing, tell
-from mot.commands.detector_tables import show_table, told
+from mot.commands.console import notify, progress, refuse_existing
+from mot.commands.detector_tables import format_value, show_table
 from mot.errors import MotError
-from mot.files import plain, write_text
+from mot.files import json_safe, write_bytes, write_text
 from mot.reid.embedder import Embedder
-from mot.reid.evaluation.crops import Looked, look
-from mot.reid.evaluation.galleries import Gallery, read_galleries, search
-from mot.reid.evaluation.retrieval import Retrieval
+from mot.reid.evaluation.crops import EmbeddedCrops, embed_crops
+from mot.reid.evaluation.galleries import (
+    Gallery,
+    GalleryRetrieval,
+    read_galleries,
+    search_gallery,
+)
 from mot.reid.open import open_embedder
-from mot.types import IntArray
 
 _RANKS = (1, 5, 10)
-PLOTS = ("distances.png", "confusions.png")
+_PLOTS = ("distances.png", "confusions.png")
+
+
+@dataclass(frozen=True, slots=True)
+class EvalEmbedderOptions:
+    """The flags of `mot eval-embedder`, as given."""
+
+    embedder: str
+    sources: tuple[str, ...]
+    gap: int
+    every: int | None
+    device: str
+    plot: str | None
+    json: str | None
+    overwrite: bool
+    quiet: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Measured:
-    """An embedder on one data set."""
+class EmbedderScores:
+    """An embedder on one dataset."""
 
     gallery: Gallery
-    queries: IntArray  # (Q,) rows of the crops that could be seen
-    others: IntArray  # (G,)
-    found: Retrieval
-    speed: float  # crops a second, with their cutting, without the reading of pictures
+    searched: GalleryRetrieval
+    speed: float  # crops per second, including cropping, without reading images
 
     def as_dict(self) -> dict[str, Any]:
-        answerable = self.found.answerable
-        ids = self.gallery.ids[self.queries[answerable]]
-        distance, share = self.found.equal_error()
+        queries, others, found = self.searched
+        ids = self.gallery.ids[queries[found.answerable]]
+        distance, rate = found.equal_error()
         return {
-            "queries": int(answerable.sum()),
-            "unanswerable": int((~answerable).sum()),
-            "gallery": len(self.others),
-            "people": len(np.unique(ids)),
-            **{f"rank-{rank}": self.found.within(rank) for rank in _RANKS},
-            "mAP": self.found.mean_precision,
-            "equal_error": {"distance": distance, "share": share},
+            "queries": int(found.answerable.sum()),
+            "unanswerable": int((~found.answerable).sum()),
+            "gallery": len(others),
+            "ids": len(np.unique(ids)),
+            **{f"rank-{rank}": found.cmc(rank) for rank in _RANKS},
+            "mAP": found.mean_ap,
+            "equal_error": {"distance": distance, "rate": rate},
             "crops_per_second": self.speed,
         }
 
 
-def run(options: Options) -> None:
+def run(options: EvalEmbedderOptions) -> None:
     galleries = [
         gallery
         for source in options.sources
         for gallery in read_galleries(source, options.gap, options.every)
     ]
-    folders = _folders(galleries, options)
-    _check_outputs(folders, options)
+    folders = _plot_folders(galleries, options)
+    plots = [folder / name for folder in folders for name in _PLOTS]
+    outputs = [*plots, *([Path(options.json)] if options.json else [])]
+    refuse_existing(outputs, options.overwrite, [options.embedder, *options.sources])
     embedder = open_embedder(options.embedder, device=options.device)
-    measured = [_measure(gallery, embedder, options) for gallery in galleries]
-    _show(measured, options)
-    for each, folder in zip(measured, folders, strict=False):
-        from mot.commands.eval_embedder_plots import plot
-
-        plot(each, folder)
-        tell(str(folder), options.quiet)
+    scores = [_score(gallery, embedder, options) for gallery in galleries]
+    _show(scores, options)
+    for each, folder in zip(scores, folders, strict=False):
+        _plot(each, folder)
+        notify(str(folder), options.quiet)
     if options.json:
-        write_text(Path(options.json), json.dumps(_as_dict(measured, options), indent=1) + "\n")
+        found = {
+            "embedder": options.embedder,
+            "gap": options.gap,
+            "every": options.every,
+            "data": {each.gallery.name: json_safe(each.as_dict()) for each in scores},
+        }
+        write_text(Path(options.json), json.dumps(found, indent=1) + "\n")
 
 
-def _folders(galleries: Sequence[Gallery], options: Options) -> list[Path]:
-    """Where the plots of each go, if there are any."""
+def _plot_folders(galleries: Sequence[Gallery], options: EvalEmbedderOptions) -> list[Path]:
+    """The folder of each dataset's plots; empty without --plot."""
     names = [gallery.name for gallery in galleries]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
-        raise MotError(f"two data sets are called {twice!r}: measure them one after the other")
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated:
+        raise MotError(f"two datasets are named {repeated!r}: score them one at a time")
     if options.plot is None:
         return []
     folder = Path(options.plot).expanduser()
     return [folder / name for name in names] if len(names) > 1 else [folder]
 
 
-def _check_outputs(folders: Sequence[Path], options: Options) -> None:
-    plots = [folder / name for folder in folders for name in PLOTS]
-    outputs = [*plots, *([Path(options.json)] if options.json else [])]
-    refuse_existing(outputs, options.overwrite, [options.embedder, *options.sources])
-
-
-def _measure(gallery: Gallery, embedder: Embedder, options: Options) -> Measured:
+def _score(gallery: Gallery, embedder: Embedder, options: EvalEmbedderOptions) -> EmbedderScores:
     for note in gallery.notes:
-        tell(note, options.quiet)
-    with progress(gallery.name, gallery.crops.shot_count, options.quiet) as tick:
-        looked = look(gallery.crops, embedder, tick)
-    _tell_unseen(gallery, looked, options)
-    _check_vectors(looked, options)
-    searched = search(gallery, looked)
-    answerable = searched.found.answerable
+        notify(note, options.quiet)
+    with progress(gallery.name, gallery.crops.batch_count, options.quiet) as tick:
+        embedded = embed_crops(gallery.crops, embedder, tick)
+    _check_crops(gallery, embedded, options)
+    _check_vectors(embedded, options)
+    searched = search_gallery(gallery, embedded)
+    answerable = searched.retrieval.answerable
     if not answerable.any():
         raise MotError(f"{gallery.name}: none of its {len(answerable)} queries is in the gallery")
-    without = int((~answerable).sum())
-    if without:
-        tell(
-            f"{gallery.name}: left out: {without} of {len(answerable)} queries, for whom there is "
-            "no right one to find",
+    missing = int((~answerable).sum())
+    if missing:
+        notify(
+            f"{gallery.name}: left out: {missing} of {len(answerable)} queries "
+            "without a correct match in the gallery",
             options.quiet,
         )
-    speed = int(looked.seen.sum()) / max(looked.seconds, 1e-9)
-    return Measured(gallery, *searched, speed)
+    speed = int(embedded.valid.sum()) / max(embedded.seconds, 1e-9)
+    return EmbedderScores(gallery, searched, speed)
 
 
-def _tell_unseen(gallery: Gallery, looked: Looked, options: Options) -> None:
-    """Each with an example."""
+def _check_crops(gallery: Gallery, embedded: EmbeddedCrops, options: EvalEmbedderOptions) -> None:
+    """Report unusable crops, each reason with an example."""
     faults = {
-        "whose pictures are missing or cannot be read": looked.unread,
-        "without an area within their picture": looked.outside,
+        "whose images are missing or cannot be read": embedded.unreadable,
+        "without pixels inside their images": embedded.outside,
     }
     for fault, rows in faults.items():
         if len(rows):
             first = gallery.crops.name(int(rows[0]))
-            tell(f"{gallery.name}: left out: {len(rows)} crops {fault} ({first})", options.quiet)
+            notify(f"{gallery.name}: left out: {len(rows)} crops {fault} ({first})", options.quiet)
     for name, rows in (("queries", gallery.queries), ("gallery", gallery.gallery)):
-        if not looked.seen[rows].any():
-            raise MotError(f"{gallery.name}: no crop of the {name} can be seen")
+        if not embedded.valid[rows].any():
+            raise MotError(f"{gallery.name}: no crop of the {name} is usable")
 
 
-def _check_vectors(looked: Looked, options: Options) -> None:
-    vectors = looked.vectors[looked.seen]
-    unsound = int((~np.isfinite(vectors).all(axis=1)).sum())
-    if unsound:
-        raise MotError(f"{options.embedder}: {unsound} of its vectors are not finite")
-    unknown = int((~vectors.any(axis=1)).sum())
-    if unknown == len(vectors):
-        raise MotError(f"{options.embedder}: all of its vectors are zero or not finite")
-    if unknown:
-        tell(f"warning: {options.embedder}: {unknown} vectors are zero: they are like nobody")
+def _check_vectors(embedded: EmbeddedCrops, options: EvalEmbedderOptions) -> None:
+    vectors = embedded.vectors[embedded.valid]
+    not_finite = int((~np.isfinite(vectors).all(axis=1)).sum())
+    if not_finite:
+        raise MotError(f"{options.embedder}: {not_finite} of its embeddings are not finite")
+    zero = int((~vectors.any(axis=1)).sum())
+    if zero == len(vectors):
+        raise MotError(f"{options.embedder}: all of its embeddings are zero or not finite")
+    if zero:
+        notify(f"warning: {options.embedder}: {zero} embeddings are zero and match nothing")
 
 
-def _show(measured: Sequence[Measured], options: Options) -> None:
-    shares = [*(f"rank-{rank}" for rank in _RANKS), "mAP"]
+def _show(scores: Sequence[EmbedderScores], options: EvalEmbedderOptions) -> None:
+    rates = [*(f"rank-{rank}" for rank in _RANKS), "mAP"]
     rows = {}
-    for each in measured:
+    for each in scores:
         values = each.as_dict()
-        counts = [str(values[name]) for name in ("queries", "gallery", "people")]
-        percents = [told(name, values[name]) for name in shares]
+        counts = [str(values[name]) for name in ("queries", "gallery", "ids")]
+        percents = [format_value(name, values[name]) for name in rates]
         rows[each.gallery.name] = [*counts, *percents, f"{each.speed:.0f}"]
-    columns = ["queries", "gallery", "people", *shares, "crops/s"]
+    columns = ["queries", "gallery", "ids", *rates, "crops/s"]
     show_table(Path(options.embedder).stem, columns, rows)
 
 
-def _as_dict(measured: Sequence[Measured], options: Options) -> dict[str, Any]:
+def _plot(scores: EmbedderScores, folder: Path) -> None:
+    from mot.opencv import cv2
+    from mot.reports.reid import draw_confusions, gallery_crops, plot_distances
+
+    gallery, found = scores.gallery, scores.searched.retrieval
+    plot_distances(
+        found.same, found.different, found.equal_error(), _thresholds(), folder / "distances.png"
+    )
+    sheet = draw_confusions(gallery.name, gallery_crops(gallery), *scores.searched)
+    if sheet is not None:
+        write_bytes(folder / "confusions.png", cv2.imencode(".png", sheet)[1].tobytes())
+
+
+def _thresholds() -> Mapping[str, float]:
+    """Cosine distances up to which trackers accept two embeddings as one object."""
+    from mot.trackers.best import BestSettings
+    from mot.trackers.botsort import BotSort, BotSortSettings
+    from mot.trackers.deepsort import DeepSortSettings
+    from mot.trackers.strongsort import StrongSortSettings
+
     return {
-        "embedder": options.embedder,
-        "gap": options.gap,
-        "every": options.every,
-        "data": {each.gallery.name: plain(each.as_dict()) for each in measured},
+        "deepsort": DeepSortSettings().appearance_thresh,
+        "strongsort, fairmot": StrongSortSettings().appearance_thresh,
+        "best": BestSettings().appearance_thresh,
+        # BoT-SORT compares half the distance.
+        "botsort": BotSortSettings().appearance_thresh / BotSort.appearance_weight,
     }

@@ -1,27 +1,42 @@
-"""The work of `mot export`."""
+"""`mot export`."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from importlib import import_module
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from mot.cli.export import Options
-from mot.commands.console import refuse_existing, tell
+from mot.commands.console import notify, refuse_existing
 from mot.config import resolve_detector
-from mot.detectors import DETECTORS
-from mot.detectors.network import DetectorSettings, wanted_size
-from mot.detectors.select import has
+from mot.detectors import DETECTORS, import_name
+from mot.detectors.network import DetectorSettings
 from mot.errors import MotError
-from mot.reid.settings import spec_of
-from mot.reid.trained import is_embedder
+from mot.reid.open import is_embedder
+from mot.runtime.devices import is_installed
 from mot.runtime.onnx_session import cpu_block
 from mot.runtime.preprocess import InputSpec, Size, resolve_input_size
 from mot.settings import build_settings, parse_overrides
 
+if TYPE_CHECKING:
+    from mot.detectors.select import TorchModel
 
-def run(options: Options) -> None:
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """The flags of `mot export`, as given."""
+
+    detector: str
+    out: Path
+    weights: str | None
+    imgsz: tuple[int, int] | None  # the second is 0 where only one was given
+    half: bool
+    settings: tuple[str, ...]  # KEY=VALUE
+    overwrite: bool
+    quiet: bool
+
+
+def run(options: ExportOptions) -> None:
     if options.out.suffix.lower() != ".onnx":
         raise MotError(f"--out {options.out}: name a file that ends in .onnx")
     out, inputs = options.out.expanduser(), [options.detector, options.weights or ""]
@@ -29,18 +44,19 @@ def run(options: Options) -> None:
     if Path(options.detector).is_file() and is_embedder(Path(options.detector)):
         _export_embedder(options, out)
         return
-    module, settings = _network(options)
+    load, settings = _find_network(options)
     _need_torch()
-    from mot.detectors.export import export, import_onnx
+    from mot.detectors.export import export
+    from mot.runtime.export import import_onnx
 
     import_onnx()  # before the work
-    model, spec, names, *_ = module.load_model(settings)
-    spec = replace(spec, size=_size(options, settings, spec))
-    export(model, spec, names, out, options.half, cpu_block())
-    tell(f"{out}: {_summary(spec, len(names), out.stat().st_size)}", options.quiet)
+    loaded = load(settings)
+    spec = replace(loaded.spec, size=_size(options, settings, loaded.spec))
+    export(loaded.model, spec, loaded.names, out, options.half, cpu_block())
+    notify(f"{out}: {_summary(spec, len(loaded.names), out.stat().st_size)}", options.quiet)
 
 
-def _export_embedder(options: Options, out: Path) -> None:
+def _export_embedder(options: ExportOptions, out: Path) -> None:
     given = (options.weights, options.imgsz, options.half, options.settings)
     flags = ("--weights", "--imgsz", "--half", "--set")
     for flag in (flag for flag, value in zip(flags, given, strict=True) if value):
@@ -50,34 +66,36 @@ def _export_embedder(options: Options, out: Path) -> None:
     from mot.reid.networks import load_embedder
 
     model, settings = load_embedder(Path(options.detector))
-    export_embedder(model, spec_of(settings), out)
+    export_embedder(model, settings.input_spec, out)
     size = f"crops of {settings.width}x{settings.height}"
-    tell(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {size}, {settings.dims} dims", options.quiet)
+    notify(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {size}, {settings.dims} dims", options.quiet)
 
 
 def _need_torch() -> None:
-    if not has("torch"):
+    if not is_installed("torch"):
         raise MotError("mot export needs PyTorch: pip install 'mot-tracking[torch]'")
 
 
-def _network(options: Options) -> tuple[Any, Any]:
-    """The module that has the network, and the settings for it."""
+def _find_network(
+    options: ExportOptions,
+) -> tuple[Callable[[DetectorSettings], TorchModel], DetectorSettings]:
+    """The function that loads the network, and its settings."""
     name, values, place = resolve_detector(options.detector)
     if name == "onnx":
         raise MotError(f"{options.detector}: is an ONNX file already")
-    module_name, _, settings_name = DETECTORS.get(name, ("mot.detectors", "", ""))
-    module: Any = import_module(module_name)
-    if not hasattr(module, "load_model"):
+    entry = DETECTORS.get(name)
+    if entry is None or not entry.load:
         raise MotError(f"{options.detector}: has no network that could be exported")
     values = {**values, **parse_overrides(options.settings, ("detector",))["detector"]}
     if options.weights:
         values["weights"] = options.weights
-    return module, build_settings(getattr(module, settings_name), values, place)
+    settings: DetectorSettings = build_settings(import_name(entry.settings), values, place)
+    return import_name(entry.load), settings
 
 
-def _size(options: Options, settings: DetectorSettings, spec: InputSpec) -> Size:
+def _size(options: ExportOptions, settings: DetectorSettings, spec: InputSpec) -> Size:
     width, height = options.imgsz or (settings.width, settings.height)
-    return resolve_input_size(wanted_size(replace(settings, width=width, height=height)), spec)
+    return resolve_input_size(replace(settings, width=width, height=height).input_size, spec)
 
 
 def _summary(spec: InputSpec, classes: int, size: int) -> str:

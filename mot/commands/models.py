@@ -1,4 +1,4 @@
-"""The work of `mot models`."""
+"""`mot models`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mot import model_zoo as models
-from mot.commands.console import tell
+from mot.commands.console import notify
 
 _WIDE = 180  # columns of letters that all is shown in, also where the output is no terminal
 _SHORT = ("model", "input", "MB", "licence", "here")  # on a narrow terminal
@@ -30,7 +30,7 @@ def show_models() -> None:
         table.add_row(*(row[title] for title in titles))
     console.print(table)
     rest = "; source, sha256 and more: mot models | cat" if is_short else ""
-    tell(f"kept in {models.folder()}; download one with: mot models get NAME{rest}")
+    notify(f"kept in {models.models_dir()}; download one with: mot models get NAME{rest}")
 
 
 def _row(model: models.Model) -> dict[str, str]:
@@ -51,21 +51,21 @@ def _row(model: models.Model) -> dict[str, str]:
 
 
 def fetch(name: str, again: bool, quiet: bool) -> None:
-    model = models.find(name)
+    model = models.find_model(name)
     with _watched(quiet) as on_progress:
         digests = models.download(model, on_progress, again)
     for file in model.files:
         if not (file.sha256 or file.sha256_prefix):
             digest = digests[file.name]
-            tell(f"warning: what the sha256 of {file.name} must be is not known; it is {digest}")
-    tell(f"{name}: {models.path_of(model)}", quiet)
+            notify(f"warning: what the sha256 of {file.name} must be is not known; it is {digest}")
+    notify(f"{name}: {models.model_path(model)}", quiet)
 
 
 def show_path(name: str) -> None:
-    model = models.find(name)
-    print(models.path_of(model))
+    model = models.find_model(name)
+    print(models.model_path(model))
     if not models.is_installed(model):
-        tell(f"{name} is not there yet: mot models get {name}")
+        notify(f"{name} is not there yet: mot models get {name}")
 
 
 @contextmanager

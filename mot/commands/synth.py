@@ -1,4 +1,4 @@
-"""The work of `mot synth`: a rendered world as a MOTChallenge sequence or as a video."""
+"""`mot synth`: a rendered world as a MOTChallenge sequence or as a video."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import TextIO
 import numpy as np
 
 from mot.errors import MotError, as_user_error
-from mot.files import written_beside
-from mot.motfile import Sequence, mot_lines, write_seqinfo
+from mot.files import atomic_writer
+from mot.motfile import Sequence, format_mot_rows, write_seqinfo
 from mot.opencv import cv2
 from mot.synthetic import Moment, World
 from mot.video.writers import VideoWriter
@@ -56,7 +56,7 @@ def _video(path: Path, world: World) -> Iterator[Write]:
     """The video, and `NAME.gt.txt` and `NAME.det.txt` beside it."""
     with ExitStack() as stack:
         writer = stack.enter_context(VideoWriter(path, world.fps))
-        truth, detections = (stack.enter_context(written_beside(file)) for file in _beside(path))
+        truth, detections = (stack.enter_context(atomic_writer(file)) for file in _beside(path))
 
         def write(moment: Moment) -> None:
             writer.write(moment.frame)
@@ -112,9 +112,9 @@ def _write_rows(moment: Moment, truth: TextIO, detections: TextIO) -> None:
     for number, box, visibility in zip(
         moment.ids.tolist(), moment.boxes, moment.visibility.tolist(), strict=True
     ):
-        truth.write(mot_lines(frame, [number], box[None], [1], f"1,{visibility:.4f}"))
+        truth.write(format_mot_rows(frame, [number], box[None], [1], f"1,{visibility:.4f}"))
     unknown = [-1] * len(seen)
-    detections.write(mot_lines(frame, unknown, seen.boxes, seen.scores.tolist()))
+    detections.write(format_mot_rows(frame, unknown, seen.boxes, seen.scores.tolist()))
 
 
 def _refuse_foreign(folder: Path) -> None:

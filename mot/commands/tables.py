@@ -8,10 +8,10 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from mot.errors import MotError, nearest
+from mot.errors import MotError, suggest
 from mot.evaluation.compare import Comparison, Interval
 from mot.evaluation.score import Metrics
-from mot.evaluation.summary import COUNTS, DEFAULT_COLUMNS, NOT_SHARES, Summary
+from mot.evaluation.summary import COUNTS, DEFAULT_COLUMNS, NOT_PERCENT, Summary
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,7 +42,7 @@ def parse_columns(text: str | None) -> tuple[str, ...]:
     words = [word.strip() for word in text.split(",") if word.strip()]
     for word in words:
         if word not in groups and word.lower() not in known:
-            raise MotError(f"--columns {word}: {nearest(word, [*_ALL, *groups])}")
+            raise MotError(f"--columns {word}: {suggest(word, [*_ALL, *groups])}")
     chosen = [name for word in words for name in ((word,) if word in _ALL else known[word.lower()])]
     return tuple(dict.fromkeys(chosen))
 
@@ -112,7 +112,7 @@ def format_metric(name: str, value: float) -> str:
     """Counts as they are, shares in percent."""
     if name in COUNTS:
         return str(value)
-    return f"{value:.3f}" if name in NOT_SHARES else f"{100 * value:.2f}"
+    return f"{value:.3f}" if name in NOT_PERCENT else f"{100 * value:.2f}"
 
 
 def show_comparison(comparison: Comparison, seconds: float) -> None:

@@ -1,1 +1,1 @@
-"""Readers and writers of annotations, and what is known of a data set."""
+"""Readers and writers of annotations, and what is known of a dataset."""

@@ -1,4 +1,4 @@
-"""What a reader tells becomes a data set: checked, chosen and counted."""
+"""From a reader's raw dataset to a `DataSet`: checked, filtered and counted."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from mot.datasets.images import size_of
 from mot.datasets.parsing import RawDataset, RawImage, RawObject
 from mot.datasets.problems import Problems
 from mot.errors import MotError
-from mot.formats.model import PEDESTRIAN, class_of_label
+from mot.formats.video_tracks import PEDESTRIAN, find_class
 from mot.types import FARTHEST, FloatArray
 
-MISSING = "pictures are missing"
+MISSING = "images are missing"
 NOT_FINITE = "boxes have a corner that is no number"
 WITHOUT_AREA = "boxes have no area"
-OUTSIDE = "boxes lie outside of their picture"
+OUTSIDE = "boxes lie outside of their image"
 PERSON = "person"
 Size = tuple[int, int]
 
@@ -38,20 +38,20 @@ class Loaded(NamedTuple):
 def collect(
     reading: RawDataset, settings: DataSettings, sizes: bool, absent: bool = False
 ) -> Loaded:
-    """`sizes`: those that are not told are read from the heads of the pictures. `absent`: pictures
+    """`sizes`: missing ones are read from image headers. `absent`: images
     that are missing are kept."""
     collector = _Collector(choose_classes(reading.names, settings.classes), settings, sizes)
     for kind, examples in reading.notes:
         collector.problems.note(kind, examples)
-    pictures = list(collector.pictures(reading, absent))
-    return Loaded(DataSet(collector.names, pictures), collector.problems)
+    records = list(collector.records(reading, absent))
+    return Loaded(DataSet(collector.names, records), collector.problems)
 
 
 def choose_classes(known: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
     """As wanted; else the person, under whichever name; else all."""
     unknown = [name for name in wanted if _canonical(name) not in map(_canonical, known)]
     if unknown:
-        raise MotError(f"class {unknown[0]!r} is not in the data set: known: {', '.join(known)}")
+        raise MotError(f"class {unknown[0]!r} is not in the dataset: known: {', '.join(known)}")
     if wanted:
         return tuple(wanted)
     return (PERSON,) if PERSON in map(_canonical, known) else tuple(known)
@@ -59,11 +59,11 @@ def choose_classes(known: Sequence[str], wanted: Sequence[str]) -> tuple[str, ..
 
 @lru_cache
 def _canonical(name: str) -> str:
-    return PERSON if class_of_label(name) == PEDESTRIAN else name
+    return PERSON if find_class(name) == PEDESTRIAN else name
 
 
 class _Collector:
-    """Holds what goes on from picture to picture."""
+    """Holds what goes on from image to image."""
 
     def __init__(self, names: tuple[str, ...], settings: DataSettings, sizes: bool) -> None:
         self.names = names
@@ -74,25 +74,25 @@ class _Collector:
         self._tracks: dict[Hashable, int] = {}
         self._folders: dict[Path, frozenset[str]] = {}
 
-    def pictures(self, reading: RawDataset, absent: bool) -> Iterator[ImageRecord]:
+    def records(self, reading: RawDataset, absent: bool) -> Iterator[ImageRecord]:
         count, missing, first = 0, 0, None
-        numbered = enumerate(reading.pictures, 1)
-        for number, told in islice(numbered, 0, None, self._settings.every):
+        numbered = enumerate(reading.records, 1)
+        for number, raw in islice(numbered, 0, None, self._settings.every):
             count += 1
-            if not absent and not self._is_there(told.path):
-                missing, first = missing + 1, first or told.path
-                self.problems.note(MISSING, [told.name])
+            if not absent and not self._is_there(raw.path):
+                missing, first = missing + 1, first or raw.path
+                self.problems.note(MISSING, [raw.name])
                 continue
-            yield self._picture(told, number)
+            yield self._record(raw, number)
         if count == missing:
             self._complain(count, first)
 
     def _complain(self, count: int, first: Path | None) -> None:
         source = self._settings.annotations
         if first is None:
-            raise MotError(f"{source}: tells of no picture")
+            raise MotError(f"{source}: has no images")
         raise MotError(
-            f"{source}: none of its {count} pictures is there (the first would be {first}): "
+            f"{source}: none of its {count} images is there (the first would be {first}): "
             "name their folder: images = in a recipe, --images on the command line"
         )
 
@@ -103,19 +103,19 @@ class _Collector:
             self._folders[path.parent] = frozenset(names)
         return path.name in self._folders[path.parent]
 
-    def _picture(self, told: RawImage, number: int) -> ImageRecord:
-        size = told.size
+    def _record(self, raw: RawImage, number: int) -> ImageRecord:
+        size = raw.size
         if self._sizes and not all(size):
-            size = size_of(told.path) or (0, 0)
-        things = [thing for thing in told.things if _canonical(thing.name) in self._labels]
-        annotations = self._annotations(things, size, told.name)
-        number = told.number if told.number is not None else number
-        return ImageRecord(told.path, told.name, number, size, annotations)
+            size = size_of(raw.path) or (0, 0)
+        things = [each for each in raw.things if _canonical(each.name) in self._labels]
+        annotations = self._annotations(things, size, raw.name)
+        number = raw.number if raw.number is not None else number
+        return ImageRecord(raw.path, raw.name, number, size, annotations)
 
     def _annotations(self, things: list[RawObject], size: Size, name: str) -> Annotations:
         boxes, visible = _boxes(things)
         shares = np.array([thing.visibility for thing in things], np.float32)  # None is NaN
-        seen = Annotations.of(boxes, visible=visible, told_shares=shares).shares
+        seen = Annotations.of(boxes, visible=visible, visible_fractions=shares).shares
         if self._settings.boxes == "visible":
             boxes = visible
         with np.errstate(invalid="ignore"):
@@ -145,12 +145,12 @@ class _Collector:
         return sound
 
     def _identity(self, track: Hashable) -> int:
-        """From 0 in the order in which they come, so that all the data set has no other such."""
+        """From 0 in the order in which they come, so that all the dataset has no other such."""
         return -1 if track is None else self._tracks.setdefault(track, len(self._tracks))
 
 
 def outside(boxes: FloatArray, size: Size) -> BoolArray:
-    """(N,) of which nothing lies in the picture; where its size is not known, the left and top
+    """(N,) of which nothing lies in the image; where its size is not known, the left and top
     edges alone tell."""
     width, height = size if all(size) else (np.inf, np.inf)
     left, top, right, bottom = boxes.T
@@ -167,10 +167,10 @@ def clipped(annotations: Annotations, size: Size) -> Annotations:
 
 
 def _boxes(things: list[RawObject]) -> tuple[FloatArray, FloatArray]:
-    """(N, 4) each; a visible part that is no box is the whole."""
+    """(N, 4) each; a visible part without an area is the full box."""
     with np.errstate(over="ignore", invalid="ignore"):
-        told = [(thing.box, thing.visible or thing.box) for thing in things]
-        both = np.array(told, np.float64).reshape(-1, 2, 4).astype(np.float32)
+        pairs = [(thing.box, thing.visible or thing.box) for thing in things]
+        both = np.array(pairs, np.float64).reshape(-1, 2, 4).astype(np.float32)
         boxes, visible = both[:, 0], both[:, 1]
         strange = ~(visible[:, 2:] >= visible[:, :2]).all(axis=1)
         strange |= ~(np.abs(visible) <= FARTHEST).all(axis=1)

@@ -1,4 +1,4 @@
-"""CityPersons (Zhang et al., 2017): a JSON file a picture of Cityscapes."""
+"""CityPersons (Zhang et al., 2017): a JSON file a image of Cityscapes."""
 
 from __future__ import annotations
 

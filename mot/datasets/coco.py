@@ -62,7 +62,7 @@ def _by_id(images: list[Entry], path: Path) -> dict[int, Entry]:
 
 
 def _by_image(annotations: list[Entry], path: Path) -> dict[int, list[tuple[int, Entry]]]:
-    """With their places in the file."""
+    """With their positions in the file."""
     found = defaultdict(list)
     for index, entry in enumerate(annotations):
         with at(f"{path}: annotations[{index}]"):
@@ -77,7 +77,7 @@ def _pictures(
     annotations: Mapping[int, list[tuple[int, Entry]]],
     names: Mapping[int, str],
 ) -> Iterator[RawImage]:
-    """A picture that only its boxes know is one that is missing."""
+    """A image that only its boxes know is one that is missing."""
     for number, image in images.items():
         things = []
         for index, entry in annotations.get(number, ()):

@@ -1,4 +1,4 @@
-"""How one data set is told of: a `[[data.train]]` table of a recipe."""
+"""One `[[data.train]]` table of a recipe: where a dataset is and what is taken from it."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from pathlib import Path
 
 BOXES = ("full", "visible")
 OTHERS = ("ignore", "keep", "drop")
-IDENTITIES = ("told", "boxes", "none")
+IDENTITIES = ("annotated", "boxes", "none")
 
 
 @dataclass(frozen=True, slots=True)
 class DataSettings:
     annotations: str  # a file, or a folder
-    images: str = ""  # the folder that its names of pictures begin in; else looked for beside
+    images: str = ""  # the folder that its names of images begin in; else looked for beside
     format: str = ""  # one of `loading.FORMATS`; else guessed
     split: str = ""  # of VOC: a list in ImageSets/Main, or a file; of YOLO: a folder in labels
     boxes: str = "full"  # or visible: the part that is seen
-    clip: bool = False  # cut boxes at the edges of the picture
+    clip: bool = False  # cut boxes at the edges of the image
     classes: tuple[str, ...] = ()  # the others are left out; else person, else all that there are
-    others: str = "ignore"  # or keep, drop: riders and people who sit, where they are told apart
-    weight: float = 1.0  # 2: each picture comes twice as often
-    every: int = 1  # only every n-th picture
+    others: str = "ignore"  # or keep, drop: riders and sitting people, where annotations mark them
+    weight: float = 1.0  # 2: each image comes twice as often
+    every: int = 1  # only every n-th image
     min_visibility: float = 0.0  # objects of which a smaller share is seen are ignored
     min_height: float = 0.0  # pixels; lower objects are ignored
-    identities: str = "told"  # or boxes: each box is someone else; or none
+    identities: str = "annotated"  # or boxes: each box is a new identity; or none
     gap: int = 50  # frames after which an embedder is to find people of a sequence again
 
     def __post_init__(self) -> None:
@@ -45,7 +45,7 @@ class DataSettings:
         return Path(self.annotations).expanduser()
 
     def image_folder(self, guesses: Iterable[Path]) -> Path:
-        """As told, else the first guess that is there, else the last."""
+        """As given, else the first existing candidate, else the last."""
         if self.images:
             return Path(self.images).expanduser()
         folders = list(guesses)

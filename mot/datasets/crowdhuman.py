@@ -36,7 +36,7 @@ def _pictures(path: Path, images: Path) -> Iterator[RawImage]:
 
 
 def _thing(entry: Entry) -> RawObject:
-    """Masks are crowds, statues and the like; `fbox` may reach beyond the picture."""
+    """Masks are crowds, statues and the like; `fbox` may reach beyond the image."""
     extra = entry.get("extra")
     flagged = bool(extra.get("ignore")) if isinstance(extra, dict) else False
     return RawObject(

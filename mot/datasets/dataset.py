@@ -1,4 +1,4 @@
-"""A data set: where its pictures lie, and what is in each. NumPy alone; pictures are read late."""
+"""A dataset: where its images lie, and what is in each. NumPy alone; images are read late."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ BoolArray = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotations:
-    """The boxes of one picture. In a data set the arrays are read-only."""
+    """The boxes of one image. In a dataset the arrays are read-only."""
 
-    boxes: FloatArray  # (N, 4) xyxy in its pixels; of the whole object, maybe beyond the edges
+    boxes: FloatArray  # (N, 4) xyxy in its pixels; amodal: may extend beyond the image
     labels: IntArray  # (N,) classes from 0
     ignored: BoolArray  # (N,) neither objects nor background: crowds, reflections, too difficult
-    visible: FloatArray  # (N, 4) xyxy of the part that is seen; the box where it is not told
-    ids: IntArray  # (N,) who it is, unique in the data set; -1 where it is not told
-    told_shares: FloatArray  # (N,) the share that is seen; NaN where the visible part alone tells
+    visible: FloatArray  # (N, 4) xyxy of the visible part; the box where that is unknown
+    ids: IntArray  # (N,) track id, unique in the dataset; -1: unknown
+    visible_fractions: FloatArray  # (N,) visible fraction, as annotated; NaN: from the visible part
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -42,9 +42,9 @@ class Annotations:
         ignored: npt.ArrayLike | None = None,
         visible: npt.ArrayLike | None = None,
         ids: npt.ArrayLike | None = None,
-        told_shares: npt.ArrayLike | None = None,
+        visible_fractions: npt.ArrayLike | None = None,
     ) -> Annotations:
-        """From anything array-like; by default objects of class 0, seen whole, without identity."""
+        """From anything array-like; by default fully visible objects of class 0."""
         corners = np.array(boxes, np.float32).reshape(-1, 4)
         count = len(corners)
         return cls(
@@ -54,45 +54,45 @@ class Annotations:
             corners if visible is None else np.array(visible, np.float32).reshape(-1, 4),
             np.full(count, -1, np.int64) if ids is None else np.array(ids, np.int64),
             np.full(count, np.nan, np.float32)
-            if told_shares is None
-            else np.array(told_shares, np.float32),
+            if visible_fractions is None
+            else np.array(visible_fractions, np.float32),
         )
 
     @property
     def shares(self) -> FloatArray:
-        """(N,) how much of each is seen: as told, else of its area; 1 for a box without an area."""
+        """(N,) visible fractions: as annotated, else by area; 1 for a box without area."""
         with np.errstate(over="ignore", invalid="ignore"):
-            whole, part = geometry.area(self.boxes), geometry.area(self.visible)
-            share = np.divide(part, whole, out=np.ones_like(part), where=whole > 0)
+            full, part = geometry.area(self.boxes), geometry.area(self.visible)
+            share = np.divide(part, full, out=np.ones_like(part), where=full > 0)
         shares: FloatArray = np.where(
-            np.isnan(self.told_shares), np.minimum(share, 1), self.told_shares
+            np.isnan(self.visible_fractions), np.minimum(share, 1), self.visible_fractions
         )
         return shares
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageRecord:
-    """One picture, not yet read."""
+    """One image, not yet read."""
 
     path: Path
-    name: str  # by which results tell it: CrowdHuman's ID, COCO's file name
-    number: int  # by which COCO's results tell it
-    size: tuple[int, int]  # width, height; 0, 0 where only the file tells
+    name: str  # key in results: CrowdHuman's ID, COCO's file name
+    number: int  # key in COCO results
+    size: tuple[int, int]  # width, height; 0, 0: still to be read from the file
     annotations: Annotations
 
 
 class DataSet(Sequence[ImageRecord]):
-    """Pictures whose boxes lie in a few long arrays, which workers share without copying."""
+    """Images whose boxes lie in a few long arrays, which workers share without copying."""
 
-    def __init__(self, names: Sequence[str], pictures: Iterable[ImageRecord]) -> None:
+    def __init__(self, names: Sequence[str], records: Iterable[ImageRecord]) -> None:
         self.names = tuple(names)  # of the classes
-        pictures = list(pictures)
-        self._pictures = [(each.path, each.name, each.number, each.size) for each in pictures]
-        self._ends = np.cumsum([0, *(len(each.annotations) for each in pictures)])
-        self.annotations = _joined([each.annotations for each in pictures])
+        records = list(records)
+        self._pictures = [(each.path, each.name, each.number, each.size) for each in records]
+        self._ends = np.cumsum([0, *(len(each.annotations) for each in records)])
+        self.annotations = _joined([each.annotations for each in records])
 
     def with_ids(self, ids: IntArray) -> DataSet:
-        """The same pictures, with other identities of all their objects."""
+        """The same images, with other identities of all their objects."""
         other = copy(self)
         ids = ids.astype(np.int64)
         ids.setflags(write=False)

@@ -1,4 +1,4 @@
-"""Looking at every picture of a data set: which are broken, which come twice."""
+"""Looking at every image of a dataset: which are broken, which come twice."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from mot.errors import MotError
 from mot.files import read_bytes
 from mot.types import Image
 
-BROKEN = "pictures cannot be read"
-OTHER_SIZE = "pictures have another size than is told"
-TWICE = "pictures come twice"
-SHARED = "pictures are in both the training and the validation data"
-ALIKE = "pictures of the validation data look like one of the training data"
+BROKEN = "images cannot be read"
+OTHER_SIZE = "images have another size than annotated"
+TWICE = "images come twice"
+SHARED = "images are in both the training and the validation data"
+ALIKE = "images of the validation data look like one of the training data"
 _BITS = 64
-_BLOCK = 1024  # pictures that are compared with all others at a time
+_BLOCK = 1024  # images that are compared with all others at a time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,20 +34,22 @@ class ImageFingerprint:
     name: str
     size: tuple[int, int]  # width, height
     digest: bytes  # of the file
-    pattern: BoolArray  # (64,) like those of pictures that look alike
+    pattern: BoolArray  # (64,) like those of images that look alike
 
 
 def look_at_all(data: DataSet, problems: Problems) -> Iterator[ImageFingerprint | None]:
-    """ImageRecord after picture; None where it cannot be read, which is noted."""
+    """ImageRecord after image; None where it cannot be read, which is noted."""
     with ThreadPoolExecutor() as pool:  # decoding lets other threads run
-        looks = pool.map(_try_to_look, (each.path for each in data), (each.name for each in data))
-        for picture, look in zip(data, looks, strict=True):
+        fingerprints = pool.map(
+            _try_to_look, (each.path for each in data), (each.name for each in data)
+        )
+        for record, look in zip(data, fingerprints, strict=True):
             if isinstance(look, MotError):
                 problems.note(BROKEN, [str(look)])
                 yield None
                 continue
-            if all(picture.size) and look.size != picture.size:
-                sizes = ["x".join(map(str, size)) for size in (look.size, picture.size)]
+            if all(record.size) and look.size != record.size:
+                sizes = ["x".join(map(str, size)) for size in (look.size, record.size)]
                 problems.note(OTHER_SIZE, [f"{look.name} is {sizes[0]}, not {sizes[1]}"])
             yield look
 
@@ -65,7 +67,7 @@ def _try_to_look(path: Path, name: str) -> ImageFingerprint | MotError:
 
 
 def dhash(image: Image) -> BoolArray:
-    """(64,) where the picture, made very small, grows brighter to the right."""
+    """(64,) where the image, made very small, grows brighter to the right."""
     from mot.opencv import cv2
 
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
@@ -74,10 +76,10 @@ def dhash(image: Image) -> BoolArray:
     return bits
 
 
-def note_twins(looks: Sequence[ImageFingerprint], problems: Problems) -> None:
-    """Files with the same content in one data set."""
+def note_twins(fingerprints: Sequence[ImageFingerprint], problems: Problems) -> None:
+    """Files with the same content in one dataset."""
     by_digest: dict[bytes, list[str]] = defaultdict(list)
-    for look in looks:
+    for look in fingerprints:
         by_digest[look.digest].append(look.name)
     for names in by_digest.values():
         problems.note(TWICE, (f"{other} = {names[0]}" for other in names[1:]))
@@ -104,19 +106,21 @@ def note_shared(
 
 
 def nearest_patterns(
-    looks: Sequence[ImageFingerprint], others: Sequence[ImageFingerprint]
+    fingerprints: Sequence[ImageFingerprint], others: Sequence[ImageFingerprint]
 ) -> Iterator[tuple[ImageFingerprint, ImageFingerprint, int]]:
     """Each with the other that differs in the fewest bits, and how many."""
     if not others:
         return
     theirs = _signs(others)
-    for start in range(0, len(looks), _BLOCK):
-        block = looks[start : start + _BLOCK]
+    for start in range(0, len(fingerprints), _BLOCK):
+        block = fingerprints[start : start + _BLOCK]
         distances = (_BITS - _signs(block) @ theirs.T) / 2
         for look, row, place in zip(block, distances, distances.argmin(axis=1), strict=True):
             yield look, others[place], int(row[place])
 
 
-def _signs(looks: Sequence[ImageFingerprint]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+def _signs(
+    fingerprints: Sequence[ImageFingerprint],
+) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     """(N, 64) of which the product counts the bits that agree less those that differ."""
-    return np.array([look.pattern for look in looks], np.float32) * 2 - 1
+    return np.array([look.pattern for look in fingerprints], np.float32) * 2 - 1

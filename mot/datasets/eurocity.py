@@ -1,4 +1,4 @@
-"""EuroCity Persons (Braun et al., 2019): a JSON file a picture."""
+"""EuroCity Persons (Braun et al., 2019): a JSON file a image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COVERED = re.compile(r"(?:occluded|truncated)>(\d+)")  # percent
 
 
 def read(settings: DataSettings) -> RawDataset:
-    """`annotations` is `labels/train`, or a part of it; the pictures lie in `img/train`."""
+    """`annotations` is `labels/train`, or a part of it; the images lie in `img/train`."""
     folder = settings.source
     guesses = [path for path in (beside(folder, "labels", "img"), folder) if path]
     files = files_in(folder, "*.json")
@@ -44,7 +44,7 @@ def _pictures(files: list[Path], folder: Path, images: Path, others: str) -> Ite
 
 
 def _things(entry: Entry, others: str) -> Iterator[RawObject]:
-    """What a rider rides is below the rider, people in a group are not told one by one."""
+    """Vehicles are nested below their riders; groups are annotated as one box."""
     for child in entries(entry, "children"):
         identity = child.get("identity")
         is_group = isinstance(identity, str) and "group" in identity

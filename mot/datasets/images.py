@@ -1,4 +1,4 @@
-"""The pictures of a data set, read when they are wanted."""
+"""The images of a dataset, read when they are wanted."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 from mot.datasets.dataset import ImageRecord
 from mot.errors import MotError
 from mot.files import read_bytes
-from mot.imagesize import image_size
+from mot.image_size import image_size
 from mot.types import Image
 
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG"
 _JPEG_END, _JPEG_SCAN = b"\xff\xd9", b"\xff\xda"
 
 
-def read_picture(picture: ImageRecord) -> Image:
+def read_image(record: ImageRecord) -> Image:
     """(H, W, 3) uint8 BGR, whatever its depth and channels. It is not turned as its EXIF says:
-    boxes are told in the pixels of the file."""
-    return decode(read_bytes(picture.path), picture.path)
+    boxes are in the pixels of the file."""
+    return decode(read_bytes(record.path), record.path)
 
 
 def decode(data: bytes, path: Path) -> Image:
@@ -27,20 +27,20 @@ def decode(data: bytes, path: Path) -> Image:
     from mot.opencv import cv2
 
     if is_cut_off(data):
-        raise MotError(f"{path}: the picture is cut off: copy it again, or take it out")
+        raise MotError(f"{path}: the image is cut off: copy it again, or take it out")
     how = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), how) if data else None
     except cv2.error:
         image = None
     if image is None:
-        raise MotError(f"{path}: not a picture that can be read: copy it again, or take it out")
+        raise MotError(f"{path}: not a image that can be read: copy it again, or take it out")
     decoded: Image = image
     return decoded
 
 
 def is_cut_off(data: bytes) -> bool:
-    """A JPEG or PNG without its end, of which decoders make grey areas and noise."""
+    """A JPEG or PNG without its end, of which decoders make gray areas and noise."""
     if data.startswith(_PNG):
         return b"IEND" not in data
     end = data.rfind(_JPEG_END)  # maybe that of a preview in the head, which the scan comes after
@@ -48,7 +48,7 @@ def is_cut_off(data: bytes) -> bool:
 
 
 def size_of(path: Path) -> tuple[int, int] | None:
-    """(width, height) from the head of the file where that tells it; None: it cannot be read."""
+    """(width, height) from the header of the file; None: it cannot be read."""
     try:
         size = image_size(path)
         if size:

@@ -1,5 +1,5 @@
-"""The data sets of JDE and FairMOT: beside `images/**/NAME.jpg` a `labels_with_ids/**/NAME.txt`,
-`class identity x y width height` a line, centres, in shares of the picture."""
+"""The datasets of JDE and FairMOT: beside `images/**/NAME.jpg` a `labels_with_ids/**/NAME.txt`,
+`class identity x y width height` a line, centers, in shares of the image."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from mot.datasets.images import size_of
 from mot.datasets.parsing import RawDataset, RawImage, RawObject, at, beside, lines_of
 from mot.datasets.yolo import thing_of
 from mot.errors import MotError
-from mot.imagesize import IMAGE_SUFFIXES
+from mot.image_size import IMAGE_SUFFIXES
 
 LABELS, IMAGES = "labels_with_ids", "images"
-LISTS = (".train", ".val", ".test", ".half")  # suffixes of lists of pictures
-_LEAST = -1  # the identity of who is not told
+LISTS = (".train", ".val", ".test", ".half")  # suffixes of lists of images
+_UNKNOWN_ID = -1
 
 
 def read(settings: DataSettings) -> RawDataset:
-    """`annotations` is a list of pictures, whose names begin in its folder or in `images`, or a
-    folder with one or more `labels_with_ids`. A picture without a text has nobody in it."""
+    """`annotations` is a list of images, whose names begin in its folder or in `images`, or a
+    folder with one or more `labels_with_ids`. An image without a text file has no objects."""
     source, names = settings.source, settings.classes or ("person",)
     root = settings.image_folder([source.parent]) if source.is_file() else source
     found = _listed(source) if source.is_file() else _lying_in(source, settings.split)
@@ -31,7 +31,7 @@ def _listed(source: Path) -> Iterator[str]:
     for place, line in lines_of(source):
         with at(place):
             if IMAGES not in Path(line).parts:
-                raise ValueError(f"{line[:60]!r} is no picture below a folder {IMAGES}")
+                raise ValueError(f"{line[:60]!r} is no image below a folder {IMAGES}")
         yield line
 
 
@@ -41,8 +41,8 @@ def _lying_in(folder: Path, split: str) -> Iterator[str]:
         raise MotError(f"{folder}: no {LABELS} in it")
     for labels in folders:
         found = sorted((labels.parent / IMAGES / split).rglob("*"))
-        pictures = (path for path in found if path.suffix.lower() in IMAGE_SUFFIXES)
-        yield from (path.relative_to(folder).as_posix() for path in pictures)
+        records = (path for path in found if path.suffix.lower() in IMAGE_SUFFIXES)
+        yield from (path.relative_to(folder).as_posix() for path in records)
 
 
 def _told(root: Path, name: str, names: tuple[str, ...]) -> RawImage:
@@ -72,15 +72,15 @@ def _thing(
             raise ValueError(f"{len(words)} numbers, where {wanted} is expected")
         thing = thing_of(words[0], words[2:], size, names)
         who = _identity(words[1])
-    return thing._replace(track=None if who == _LEAST else (data_set, who))
+    return thing._replace(track=None if who == _UNKNOWN_ID else (data_set, who))
 
 
 def _identity(word: str) -> int:
     """Some files have it as -1.0."""
     try:
         number = float(word)
-        if number.is_integer() and number >= _LEAST:
+        if number.is_integer() and number >= _UNKNOWN_ID:
             return int(number)
     except ValueError:
         pass
-    raise ValueError(f"identity {word[:20]!r} is not a whole number from {_LEAST}")
+    raise ValueError(f"identity {word[:20]!r} is not a integer from {_UNKNOWN_ID}")

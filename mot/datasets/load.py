@@ -1,4 +1,4 @@
-"""Data sets by format: each is read by its own module, and becomes one kind of value."""
+"""Datasets by format: each is read by its own module, and becomes one kind of value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mot.datasets import citypersons, coco, crowdhuman, eurocity, jde, market, m
 from mot.datasets.build import Loaded, collect
 from mot.datasets.config import DataSettings
 from mot.datasets.parsing import RawDataset
-from mot.errors import MotError, nearest
+from mot.errors import MotError, suggest
 
 __all__ = ["FORMATS", "DataSettings", "Loaded", "guess", "load"]
 
@@ -40,22 +40,22 @@ _PATTERNS = (
 
 
 def load(settings: DataSettings, sizes: bool = False, absent: bool = False) -> Loaded:
-    """The data set, and what is wrong in it. With `sizes` each picture has its size, which is read
-    from the head of its file where no annotation tells it. With `absent` pictures that are missing
-    are kept: who has detections needs no pictures."""
+    """The dataset, and what is wrong in it. With `sizes` each image has its size, which is read
+    from the header of its file if it is not annotated. With `absent` images that are missing
+    are kept: who has detections needs no images."""
     source = settings.source
     if not source.exists():
         raise MotError(f"{source}: no such file or folder")
     name = settings.format or guess(source)
     if not name:
-        raise MotError(f"{source}: its format cannot be told: give one of {', '.join(FORMATS)}")
+        raise MotError(f"{source}: unknown format: give one of {', '.join(FORMATS)}")
     if name not in FORMATS:
-        raise MotError(f"unknown format {name!r} of a data set: {nearest(name, FORMATS)}")
+        raise MotError(f"unknown format {name!r} of a dataset: {suggest(name, FORMATS)}")
     return collect(FORMATS[name](settings), settings, sizes, absent)
 
 
 def guess(source: Path) -> str:
-    """By its suffix, or by what lies in the folder; empty where neither tells."""
+    """By suffix or by the content of the folder; empty if unknown."""
     if source.is_dir():
         return next(_guesses(source), "")
     return _SUFFIXES.get(source.suffix.lower(), "")

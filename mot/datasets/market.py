@@ -1,37 +1,75 @@
-"""Market-1501, and what is laid out as it is: each picture is a person, told by its file's name."""
+"""Market-1501, and datasets in its layout: each image is a crop, its file name holds the id."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from mot.datasets.config import DataSettings
 from mot.datasets.images import size_of
 from mot.datasets.parsing import RawDataset, RawImage, RawObject
-from mot.reid.evaluation.galleries import GALLERY, read_names
-from mot.reid.evaluation.retrieval import OTHER
+from mot.errors import MotError
+from mot.types import IntArray
 
-TRAIN = "bounding_box_train"
-STRANGERS = "files have names that tell nobody, and are left out"
+TRAIN, QUERIES, GALLERY = "bounding_box_train", "query", "bounding_box_test"  # folders
+DISTRACTOR, JUNK = 0, -1  # ids: in the gallery, of no query; not to be counted at all
+UNNAMED = "files without an id in their name are left out"
+_NAME = re.compile(r"(-1|\d+)_c(\d+)(s\d+)?_\w+\.(jpe?g|png|bmp)", re.IGNORECASE)
+_SYSTEM_FILES = ("thumbs.db", "desktop.ini")
+
+
+class CropFolder(NamedTuple):
+    """The crops of a folder, without junk."""
+
+    paths: tuple[Path, ...]
+    ids: IntArray  # (N,)
+    cameras: IntArray  # (N,)
+    unnamed: tuple[str, ...]  # names of files that are left out
+
+
+def read_crop_folder(folder: Path) -> CropFolder:
+    """Parses file names such as `0001_c1s1_000151_01.jpg`: id 1, camera 1."""
+    if not folder.is_dir():
+        raise MotError(f"{folder}: no such folder")
+    files = sorted(path for path in folder.iterdir() if not _is_system_file(path))
+    matches = [(path, _NAME.fullmatch(path.name)) for path in files]
+    crops = [(path, int(match[1]), int(match[2])) for path, match in matches if match]
+    crops = [crop for crop in crops if crop[1] != JUNK]
+    unnamed = tuple(path.name for path, match in matches if not match)
+    if not crops:
+        example = f" (but {unnamed[0]})" if unnamed else ""
+        raise MotError(f"{folder}: has no image named like 0001_c1s1_000151_01.jpg{example}")
+    paths, ids, cameras = zip(*crops, strict=True)
+    return CropFolder(paths, np.array(ids, np.int64), np.array(cameras, np.int64), unnamed)
+
+
+def _is_system_file(path: Path) -> bool:
+    return path.name.startswith(".") or path.name.lower() in _SYSTEM_FILES
 
 
 def read(settings: DataSettings) -> RawDataset:
-    """The pictures to train on, or those of the folder `split`, without pictures of nothing, and in
-    a gallery without those of nobody in particular."""
+    """The crops of the folder `split`, by default those to train on.
+
+    Junk is left out, and distractors of the gallery too.
+    """
     folder = settings.source / (settings.split or TRAIN)
     folder = folder if settings.split or folder.is_dir() else settings.source
-    named = read_names(folder)
-    people = [
-        (path, person)
-        for path, person in zip(named.paths, named.ids.tolist(), strict=True)
-        if person != OTHER or folder.name != GALLERY
+    found = read_crop_folder(folder)
+    crops = [
+        (path, number)
+        for path, number in zip(found.paths, found.ids.tolist(), strict=True)
+        if number != DISTRACTOR or folder.name != GALLERY
     ]
-    notes = ((STRANGERS, named.strangers),) if named.strangers else ()
-    return RawDataset(_pictures(people), notes=notes)
+    notes = ((UNNAMED, found.unnamed),) if found.unnamed else ()
+    return RawDataset(_images(crops), notes=notes)
 
 
-def _pictures(people: list[tuple[Path, int]]) -> Iterator[RawImage]:
-    for path, person in people:
+def _images(crops: list[tuple[Path, int]]) -> Iterator[RawImage]:
+    for path, number in crops:
         width, height = size_of(path) or (0, 0)
-        whole = RawObject((0.0, 0.0, float(width), float(height)), track=person)
-        yield RawImage(path, path.name, [whole] if width else [], (width, height))
+        full = RawObject((0.0, 0.0, float(width), float(height)), track=number)
+        yield RawImage(path, path.name, [full] if width else [], (width, height))

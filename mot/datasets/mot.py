@@ -1,4 +1,4 @@
-"""MOTChallenge sequences: every frame is a picture."""
+"""MOTChallenge sequences: every frame is a image."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from mot.datasets.config import DataSettings
 from mot.datasets.parsing import RawDataset, RawImage, RawObject
 from mot.datasets.video_frames import frames_of_video
 from mot.errors import MotError
-from mot.formats import mottext
-from mot.formats.model import CROWD, MOT_CLASSES, PEDESTRIAN, UNKNOWN
+from mot.formats import mot_text
+from mot.formats.video_tracks import CROWD, MOT_CLASSES, PEDESTRIAN, UNKNOWN
 from mot.motfile import MotRows, Sequence, any_video, find_sequences, list_images
 
 # People on vehicles, who stand still, who are like people, in mirrors, in crowds.
@@ -38,14 +38,14 @@ def _with_pictures(sequence: Sequence) -> Sequence:
     video = any_video(folder, sequence.name)
     if video is None:
         raise MotError(
-            f"{folder}: has no pictures: img1/ with 000001.jpg, ..., or {sequence.name}.mp4"
+            f"{folder}: has no images: img1/ with 000001.jpg, ..., or {sequence.name}.mp4"
         )
     return replace(sequence, images=frames_of_video(video))
 
 
 def _pictures(sequences: list[Sequence]) -> Iterator[RawImage]:
     for sequence in sequences:
-        rows = mottext.read_truth(sequence).rows
+        rows = mot_text.read_ground_truth(sequence).rows
         things = _things(rows, sequence.name)
         paths = _paths(sequence)
         missing = {frame: _missing(sequence, frame) for frame in things.keys() - paths.keys()}
@@ -55,7 +55,7 @@ def _pictures(sequences: list[Sequence]) -> Iterator[RawImage]:
 
 
 def _paths(sequence: Sequence) -> dict[int, Path]:
-    """The picture of each frame from 1, whether files count from 0 or from 1."""
+    """The image of each frame from 1, whether files count from 0 or from 1."""
     assert sequence.images is not None
     paths = {int(p.stem): p for p in list_images(sequence.images) if p.stem.isdecimal()}
     shift = 1 if 0 in paths else 0

@@ -1,4 +1,4 @@
-"""What the files of a data set tell, before it is checked; and what their readers share."""
+"""Raw content of dataset files, before it is checked; and helpers of their readers."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ class RawObject(NamedTuple):
     name: str = "person"  # of its class
     ignored: bool = False
     visible: Box | None = None
-    visibility: float | None = None  # the share that is seen, where a number is told
+    visibility: float | None = None  # visible fraction, where it is annotated
     track: Hashable = None  # who it is
 
 
 class RawImage(NamedTuple):
-    """One picture, which may be missing."""
+    """One image, which may be missing."""
 
     path: Path
     name: str
     things: list[RawObject]
     size: tuple[int, int] = (0, 0)
-    number: int | None = None  # else its place in the data set, from 1
+    number: int | None = None  # else its place in the dataset, from 1
 
 
 class RawDataset(NamedTuple):
     """What a reader gives."""
 
-    pictures: Iterable[RawImage]
+    records: Iterable[RawImage]
     names: tuple[str, ...] = ("person",)  # of the classes
     notes: tuple[tuple[str, tuple[str, ...]], ...] = ()  # what is wrong, and examples of it
 
@@ -104,11 +104,11 @@ def field(entry: Entry, key: str, kind: type) -> Any:
     return value
 
 
-_KINDS = {str: "text", int: "whole number", list: "list"}
+_KINDS = {str: "text", int: "integer", list: "list"}
 
 
 def size_in(entry: Entry, width: str = "width", height: str = "height") -> tuple[int, int]:
-    """0, 0 where it is not told."""
+    """(width, height); 0, 0 where the entry has none."""
     sides = entry.get(width), entry.get(height)
     if not all(isinstance(side, int) and side > 0 for side in sides):
         return 0, 0
@@ -151,7 +151,7 @@ def beside(folder: Path, name: str, other: str) -> Path | None:
 
 
 def files_in(folder: Path, pattern: str) -> list[Path]:
-    """Those below it, in order; there is one at least."""
+    """The matching files below, in order; there is at least one."""
     if not folder.is_dir():
         raise MotError(f"{folder}: no such folder")
     found = sorted(folder.rglob(pattern))

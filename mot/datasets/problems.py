@@ -1,4 +1,4 @@
-"""What is wrong in a data set that can be used all the same."""
+"""What is wrong in a dataset that can be used all the same."""
 
 from __future__ import annotations
 

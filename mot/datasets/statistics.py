@@ -1,4 +1,4 @@
-"""How many people a data set shows, how large, how close, how much of them is seen."""
+"""How many people a dataset shows, how large, how close, how much of them is seen."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 def counts_of(data: DataSet) -> dict[str, int]:
     ignored = data.annotations.ignored
     return {
-        "pictures": len(data),
+        "images": len(data),
         "without people": sum(bool(each.annotations.ignored.all()) for each in data),
         "boxes": int((~ignored).sum()),
         "ignored": int(ignored.sum()),
@@ -23,17 +23,17 @@ def counts_of(data: DataSet) -> dict[str, int]:
     }
 
 
-def _beyond(picture: ImageRecord) -> int:
-    """Boxes that reach out of a picture of known size."""
-    found = picture.annotations
+def _beyond(record: ImageRecord) -> int:
+    """Boxes that reach out of a image of known size."""
+    found = record.annotations
     boxes = found.boxes[~found.ignored]
-    if not all(picture.size):
+    if not all(record.size):
         return 0
-    return int((geometry.clip(boxes, *picture.size) != boxes).any(axis=1).sum())
+    return int((geometry.clip(boxes, *record.size) != boxes).any(axis=1).sum())
 
 
 def distributions(data: DataSet) -> dict[str, FloatArray]:
-    """The values of each quantity; of boxes that are not ignored, and of pictures."""
+    """The values of each quantity; of boxes that are not ignored, and of images."""
     found = data.annotations[~data.annotations.ignored]
     width, height = (found.boxes[:, 2:] - found.boxes[:, :2]).T
     people = [int((~each.annotations.ignored).sum()) for each in data]
@@ -42,14 +42,14 @@ def distributions(data: DataSet) -> dict[str, FloatArray]:
         "width / height": width / height,
         "visible share": found.shares,
         "IoU with the nearest": np.concatenate([np.zeros(0, np.float32), *map(_crowding, data)]),
-        "people in a picture": np.array(people, np.float32),
-        "longer side of a picture": np.array([max(each.size) for each in data], np.float32),
+        "people in a image": np.array(people, np.float32),
+        "longer side of a image": np.array([max(each.size) for each in data], np.float32),
     }
 
 
-def _crowding(picture: ImageRecord) -> FloatArray:
+def _crowding(record: ImageRecord) -> FloatArray:
     """(N,) how much of each box another one covers at most."""
-    boxes = picture.annotations.boxes[~picture.annotations.ignored]
+    boxes = record.annotations.boxes[~record.annotations.ignored]
     overlaps = geometry.iou(boxes, boxes)
     np.fill_diagonal(overlaps, 0)
     most: FloatArray = overlaps.max(axis=1, initial=0)

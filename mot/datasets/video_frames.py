@@ -1,4 +1,4 @@
-"""The frames of a video as files, since training reads pictures in any order."""
+"""The frames of a video as files, since training reads images in any order."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mot.errors import MotError, as_user_error
-from mot.home import home
+from mot.files import cache_dir
 
 
 def frames_of_video(video: Path) -> Path:
     """A folder with 000001.jpg, ...; made once, and kept."""
-    told = video.stat()
-    mark = f"{video.absolute()} {told.st_size} {told.st_mtime_ns}"
+    stat = video.stat()
+    mark = f"{video.absolute()} {stat.st_size} {stat.st_mtime_ns}"
     name = f"{video.stem}-{hashlib.sha256(mark.encode()).hexdigest()[:12]}"
-    folder = home() / "frames" / name
+    folder = cache_dir() / "frames" / name
     if not folder.is_dir():
         print(f"mot: {video}: writing its frames, once, to {folder}", file=sys.stderr)
         with _made_beside(folder) as partial:

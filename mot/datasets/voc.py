@@ -1,4 +1,4 @@
-"""Pascal VOC: an XML file a picture."""
+"""Pascal VOC: an XML file a image."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from mot.datasets.parsing import (
 )
 from mot.errors import MotError
 from mot.files import read_bytes
-from mot.formats.safexml import SafeBuilder
-from mot.imagesize import IMAGE_SUFFIXES
+from mot.formats.safe_xml import SafeBuilder
+from mot.image_size import IMAGE_SUFFIXES
 
 _HEAD = 1000  # bytes that the first element begins in
 
@@ -67,7 +67,7 @@ def _parse(path: Path) -> Element:
 
 
 def _file_name(root: Element, path: Path) -> str:
-    """Some tools leave out the suffix, or tell a whole path."""
+    """Some tools omit the suffix, or write a full path."""
     name = (root.findtext("filename") or "").replace("\\", "/").rpartition("/")[2].strip()
     return name if Path(name).suffix.lower() in IMAGE_SUFFIXES else f"{path.stem}.jpg"
 

@@ -1,4 +1,4 @@
-"""YOLO's text: a file a picture, `class x y width height` a line, centres, in shares of it."""
+"""YOLO's text: a file a image, `class x y width height` a line, centers, in shares of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mot.datasets.images import size_of
 from mot.datasets.parsing import Box, RawDataset, RawImage, RawObject, at, beside, lines_of
 from mot.errors import MotError
 from mot.files import read_bytes
-from mot.imagesize import IMAGE_SUFFIXES
+from mot.image_size import IMAGE_SUFFIXES
 
 _NAME_FILES = ("classes.txt", "obj.names", "data.yaml", "dataset.yaml")
 _YAML_NAMES = re.compile(rb"^names:[ \t]*(\[.*?\]|(?:\s*\n[ \t]*(?:-|\d+[ \t]*:).*)+)", re.M | re.S)
@@ -19,7 +19,7 @@ _YAML_NAMES = re.compile(rb"^names:[ \t]*(\[.*?\]|(?:\s*\n[ \t]*(?:-|\d+[ \t]*:)
 
 def read(settings: DataSettings) -> RawDataset:
     """`annotations` is `labels`, a part of it, or the folder with `labels` and `images` in it.
-    A picture without a text has nobody in it."""
+    An image without a text file has no objects."""
     inner = settings.source / "labels"
     folder = (inner if inner.is_dir() else settings.source) / settings.split
     if not folder.is_dir():
@@ -32,9 +32,9 @@ def read(settings: DataSettings) -> RawDataset:
 
 
 def _names(folder: Path, settings: DataSettings) -> tuple[str, ...]:
-    """As a file tells that lies with the labels or above, else as the classes were told."""
-    places = (folder, *folder.absolute().parents[:2])
-    files = (place / name for place in places for name in _NAME_FILES)
+    """From a names file beside the labels or above, else as given."""
+    folders = (folder, *folder.absolute().parents[:2])
+    files = (each / name for each in folders for name in _NAME_FILES)
     path = next((file for file in files if file.is_file()), None)
     if path is None:
         return settings.classes or ("person",)
@@ -92,7 +92,7 @@ def _thing(
 def thing_of(
     number: str, shares: list[str], size: tuple[int, int] | None, names: tuple[str, ...]
 ) -> RawObject:
-    """Of the class and the four shares; in a picture that cannot be read the box has no place."""
+    """Of the class and the four shares; in a image that cannot be read the box has no place."""
     if not number.isdecimal() or int(number) >= len(names):
         known = f"the {len(names)} known are {', '.join(names[:5])}"
         raise ValueError(f"class {number[:20]} has no name ({known}): add classes.txt")

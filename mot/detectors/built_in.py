@@ -1,50 +1,60 @@
-"""The detectors that come with mot: people, in pictures of any size, on ONNX Runtime or PyTorch."""
+"""The built-in detectors `person` and `joint`, on ONNX Runtime or PyTorch."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import ClassVar
 
+from mot.detectors import architectures
 from mot.detectors.architectures import FileSettings, LoadedModel
-from mot.detectors.architectures import load_model as load_family
+from mot.detectors.models.architecture import FairmotSettings
 from mot.detectors.network import DetectorSettings, NetworkDetector, common_settings
-from mot.detectors.select import ready_network
+from mot.detectors.select import open_exported_network
 from mot.errors import MotError
 from mot.model_zoo import SHIPPED
 from mot.runtime.onnx_session import cpu_block
 
-WIDE = 16  # channels: a file of the same network for CPUs that take so many at a time
+WIDE_BLOCK = 16  # channels: CPUs that convolve so many at a time have a file of their own
 
 
 @dataclass(frozen=True, slots=True)
 class PersonSettings(DetectorSettings):
-    """As of any network, but that it has its own weights."""
+    name: ClassVar[str] = "person"
+    sure_score: ClassVar[float | None] = 0.5
 
-    # The score from which on precision and recall are best balanced, for trackers that take all.
-    SURE: ClassVar[float] = 0.5
-    follows_shape: bool = True  # without a size, an input of 640x384 pixels in the picture's shape
+    follows_shape: bool = True  # default input: 640x384 pixels in the aspect ratio of the image
 
 
 @dataclass(frozen=True, slots=True)
 class JointSettings(PersonSettings):
-    """Of the one that finds the same people, and tells what they look like."""
+    """Settings of the detector of the same persons with embeddings."""
 
-
-_NAMES: dict[type[PersonSettings], str] = {PersonSettings: "person", JointSettings: "joint"}
+    name: ClassVar[str] = "joint"
 
 
 def build(settings: PersonSettings) -> NetworkDetector:
-    name = _NAMES[type(settings)]
+    """A built-in detector, with its own weights."""
+    name = settings.name
     if settings.weights:
         raise MotError(
             f"--weights {settings.weights}: {name} has its own: --detector FILE runs others"
         )
-    file = SHIPPED / (f"{name}{WIDE}.onnx" if cpu_block() == WIDE else f"{name}.onnx")
-    network = ready_network(settings, file, lambda: load_model(settings))
+    suffix = WIDE_BLOCK if cpu_block() == WIDE_BLOCK else ""
+    file = SHIPPED / f"{name}{suffix}.onnx"
+    network = open_exported_network(name, settings, file, lambda: load_model(settings))
     return NetworkDetector(network, settings, settings.follows_shape)
 
 
 def load_model(settings: PersonSettings) -> LoadedModel:
-    """The network, to be exported, or trained further."""
-    path = SHIPPED / f"{_NAMES[type(settings)]}.safetensors"
-    return load_family(FileSettings(model=str(path), **common_settings(settings)))
+    """The PyTorch model of a built-in detector."""
+    path = SHIPPED / f"{settings.name}.safetensors"
+    return architectures.load_model(FileSettings(model=str(path), **common_settings(settings)))
+
+
+def build_fairmot(settings: FairmotSettings) -> NetworkDetector:
+    """A FairMOT network from its weights file; without one, `joint`, which returns the same."""
+    if settings.weights:
+        return architectures.build(settings)
+    print("mot: fairmot without weights: using the built-in joint instead", file=sys.stderr)
+    return build(JointSettings(**common_settings(settings)))

@@ -1,4 +1,4 @@
-"""The 80 classes of COCO, in the order that networks number them, and COCO's own numbers."""
+"""The 80 classes of COCO, in the usual order of their labels, and COCO's category ids."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ COCO = tuple(
     ).split(",")
 )
 
-_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)  # numbers below 91 that COCO has no class for
-COCO_NUMBERS = tuple(number for number in range(1, 91) if number not in _GAPS)
-_DARKNETS = {
+_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)  # ids below 91 without a class
+COCO_IDS = tuple(number for number in range(1, 91) if number not in _GAPS)
+_DARKNET_NAMES = {
     "motorbike": "motorcycle",
     "aeroplane": "airplane",
     "sofa": "couch",
     "pottedplant": "potted plant",
     "diningtable": "dining table",
     "tvmonitor": "tv",
-}  # Darknet's own words
+}
 
 
-def category_number(label: int, names: Sequence[str]) -> int:
-    """Of a label among these names: COCO's own where they are COCO's, else they count from 1."""
+def coco_category_id(label: int, names: Sequence[str]) -> int:
+    """COCO's own category id if the names are COCO's; otherwise ids count from 1."""
     is_coco = len(names) == len(COCO) and all(
-        _DARKNETS.get(name, name) == ours for name, ours in zip(names, COCO, strict=True)
+        _DARKNET_NAMES.get(name, name) == coco for name, coco in zip(names, COCO, strict=True)
     )
-    return COCO_NUMBERS[label] if is_coco else label + 1
+    return COCO_IDS[label] if is_coco else label + 1
 
 
-def usual_names(count: int) -> tuple[str, ...]:
-    """Of the classes of a network that does not tell them: COCO's, or one class of people."""
+def default_names(count: int) -> tuple[str, ...]:
+    """Class names of a network that has none: person, COCO's, or numbers."""
     if count == 1:
         return ("person",)
     return COCO if count == len(COCO) else tuple(str(number) for number in range(count))

@@ -1,7 +1,8 @@
-"""A detector that looks at parts of a picture one by one, for small people in large pictures.
+"""Tiled detection: finds small objects in large images by detecting in overlapping tiles too.
 
-The parts overlap, so that somebody at a border is whole in at least one of them; the whole picture
-is looked at too, for the large ones. What a border has cut is dropped where the rest of it is seen.
+The tiles overlap, so that an object at a border is complete in at least one of them; the full image
+is searched as well, for large objects. A box that a tile's border cuts is dropped if another one
+contains it.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ from mot.runtime.preprocess import as_bgr
 from mot.types import Detections, Detector, FloatArray, Image
 
 Mask = npt.NDArray[np.bool_]
-Place = tuple[int, int, int, int]  # left, top, right, bottom
-_MOST_IN_GRID = 16  # larger numbers in `2x2` are pixels
-_AT_BORDER = 0.01  # of a tile's side: boxes that end so near a border may go on beyond it
-_SAME = 0.5  # the share of a cut box that lies in another one which shows the whole
+Tile = tuple[int, int, int, int]  # left, top, right, bottom
+_MAX_GRID = 16  # columns or rows; larger numbers in `2x2` are pixels
+_BORDER = 0.01  # of a tile's side: a box that ends this near a border may continue beyond it
+_MIN_CONTAINED = 0.5  # fraction of a cut box inside a box that is not cut: the same object
 
 
 class Tiling(NamedTuple):
-    """So many columns and rows, or tiles of so many pixels."""
+    """Numbers of columns and rows, or the size of the tiles in pixels."""
 
     width: int
     height: int
-    overlap: float = 0.2  # of a tile's side, with its neighbour
+    overlap: float = 0.2  # of neighbors, as a share of a tile's side
 
     @property
     def is_grid(self) -> bool:
-        return max(self.width, self.height) <= _MOST_IN_GRID
+        return max(self.width, self.height) <= _MAX_GRID
 
 
 def parse_tiling(text: str, overlap: float = 0.2) -> Tiling:
@@ -43,19 +44,27 @@ def parse_tiling(text: str, overlap: float = 0.2) -> Tiling:
     if len(sides) != 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
         raise MotError(f"--tiles {text}: give COLUMNSxROWS such as 2x2, or pixels such as 640x480")
     tiling = Tiling(int(sides[0]), int(sides[1]), overlap)
-    if not tiling.is_grid and min(tiling.width, tiling.height) < 2 * _MOST_IN_GRID:
+    if not tiling.is_grid and min(tiling.width, tiling.height) < 2 * _MAX_GRID:
         raise MotError(f"--tiles {text}: neither a grid of up to 16x16 nor a size of 32 pixels on")
     if not 0 <= overlap < 1:
         raise MotError(f"an overlap of {overlap:g}: give a share from 0 to below 1")
     return tiling
 
 
-class TiledDetector:
+class TiledDetector(Detector):
+    """Runs another detector on the full image and on tiles of it, and merges the detections.
+
+    Args:
+        detector: must be stateless.
+        tiling: an image no larger than one tile is not divided.
+        nms_iou: maximum IoU of two detections of different tiles.
+    """
+
     def __init__(self, detector: Detector, tiling: Tiling, nms_iou: float = 0.5) -> None:
         self.detector = detector
-        self.network = getattr(detector, "network", None)
-        self.settings = getattr(detector, "settings", None)
-        self.workers = getattr(detector, "workers", 1)
+        self.names = detector.names
+        self.workers = detector.workers
+        self.batch = detector.batch
         self.tiling = tiling
         self._nms = NmsSettings(iou=nms_iou, max_detections=10_000)
 
@@ -64,30 +73,29 @@ class TiledDetector:
 
     def _detect(self, image: Image) -> Detections:
         height, width = image.shape[:2]
-        places = [(0, 0, width, height), *places_of(self.tiling, width, height)]
-        parts = [image[top:bottom, left:right] for left, top, right, bottom in places]
-        found = self.detector(parts)
-        both = list(zip(found, places, strict=True))
-        cut = [_is_cut(each.boxes, place, width, height) for each, place in both]
-        moved = [_moved(each, place[:2]) for each, place in both]
-        seen = [_seen(each.boxes, place) for each, place in both]
-        return self._merge(_joined(moved), np.concatenate(cut), np.concatenate(seen))
+        tiles = [(0, 0, width, height), *make_tiles(self.tiling, width, height)]
+        crops = [image[top:bottom, left:right] for left, top, right, bottom in tiles]
+        pairs = list(zip(self.detector(crops), tiles, strict=True))
+        is_cut = [_is_cut(found.boxes, tile, width, height) for found, tile in pairs]
+        visible = [_clip_to_tile(found.boxes, tile) for found, tile in pairs]
+        found = _concatenate([_shift(found, tile[:2]) for found, tile in pairs])
+        return self._merge(found, np.concatenate(is_cut), np.concatenate(visible))
 
-    def _merge(self, found: Detections, cut: Mask, seen: FloatArray) -> Detections:
-        """Without what was cut and is whole elsewhere, and without what was found twice. `seen` is
-        what the tiles hold of each."""
-        inside = boxes.containment(seen[cut], found.boxes[~cut])
-        inside *= found.labels[cut][:, None] == found.labels[~cut]
-        kept = ~cut
-        kept[cut] = inside.max(axis=1, initial=0.0) < _SAME
+    def _merge(self, found: Detections, is_cut: Mask, visible: FloatArray) -> Detections:
+        """Drops cut boxes that another box contains, and duplicates; `visible` are the parts of
+        the boxes inside their tiles."""
+        contained = boxes.containment(visible[is_cut], found.boxes[~is_cut])
+        contained *= found.labels[is_cut][:, None] == found.labels[~is_cut]
+        kept = ~is_cut
+        kept[is_cut] = contained.max(axis=1, initial=0.0) < _MIN_CONTAINED
         rest = found[kept]
         return rest[nms(rest.boxes, rest.scores, rest.labels, self._nms).rows]
 
 
-def places_of(tiling: Tiling, width: int, height: int) -> Iterator[Place]:
-    """Tiles that cover the picture; none where the picture is no larger than one."""
-    columns = _spans(width, tiling.width, tiling)
-    rows = _spans(height, tiling.height, tiling)
+def make_tiles(tiling: Tiling, width: int, height: int) -> Iterator[Tile]:
+    """Tiles that cover an image; none if a single tile would."""
+    columns = _make_spans(width, tiling.width, tiling)
+    rows = _make_spans(height, tiling.height, tiling)
     if len(columns) * len(rows) == 1:
         return
     for top, bottom in rows:
@@ -95,8 +103,8 @@ def places_of(tiling: Tiling, width: int, height: int) -> Iterator[Place]:
             yield left, top, right, bottom
 
 
-def _spans(side: int, wanted: int, tiling: Tiling) -> list[tuple[int, int]]:
-    """Equal spans that overlap by the share wanted, or by more."""
+def _make_spans(side: int, wanted: int, tiling: Tiling) -> list[tuple[int, int]]:
+    """Spans of equal length that overlap by at least `tiling.overlap`."""
     if tiling.is_grid:
         count = min(wanted, side)
         length = min(side, int(np.ceil(side / (1 + (count - 1) * (1 - tiling.overlap)))))
@@ -107,10 +115,10 @@ def _spans(side: int, wanted: int, tiling: Tiling) -> list[tuple[int, int]]:
     return [(start, start + length) for start in starts]
 
 
-def _is_cut(xyxy: FloatArray, place: Place, width: int, height: int) -> Mask:
-    """(N,) boxes that end at a border of the tile which is not one of the picture."""
-    left, top, right, bottom = place
-    near = np.array([right - left, bottom - top], np.float32) * _AT_BORDER
+def _is_cut(xyxy: FloatArray, tile: Tile, width: int, height: int) -> Mask:
+    """(N,) boxes that end at a border of the tile that is not one of the image."""
+    left, top, right, bottom = tile
+    near = np.array([right - left, bottom - top], np.float32) * _BORDER
     begins = (xyxy[:, :2] <= near) & (np.array([left, top]) > 0)
     ends = (xyxy[:, 2:] >= np.array([right - left, bottom - top]) - near) & (
         np.array([right, bottom]) < np.array([width, height])
@@ -119,23 +127,23 @@ def _is_cut(xyxy: FloatArray, place: Place, width: int, height: int) -> Mask:
     return cut
 
 
-def _seen(xyxy: FloatArray, place: Place) -> FloatArray:
-    """What the tile holds of its boxes, in the picture."""
-    left, top, right, bottom = place
+def _clip_to_tile(xyxy: FloatArray, tile: Tile) -> FloatArray:
+    """Boxes of a tile, clipped to it, in pixels of the image."""
+    left, top, right, bottom = tile
     return boxes.clip(xyxy, right - left, bottom - top) + np.array((left, top) * 2, np.float32)
 
 
-def _moved(found: Detections, corner: tuple[int, int]) -> Detections:
+def _shift(found: Detections, corner: tuple[int, int]) -> Detections:
     xyxy = found.boxes + np.array(corner * 2, np.float32)
     return Detections(xyxy, found.scores, found.labels, found.embeddings)
 
 
-def _joined(parts: list[Detections]) -> Detections:
-    parts = [part for part in parts if len(part)] or parts[:1]  # who finds nobody knows no looks
-    looks = [part.embeddings for part in parts if part.embeddings is not None]
+def _concatenate(parts: list[Detections]) -> Detections:
+    parts = [part for part in parts if len(part)] or parts[:1]  # empty parts have no embeddings
+    embeddings = [part.embeddings for part in parts if part.embeddings is not None]
     return Detections(
         np.concatenate([part.boxes for part in parts]),
         np.concatenate([part.scores for part in parts]),
         np.concatenate([part.labels for part in parts]),
-        np.concatenate(looks) if len(looks) == len(parts) else None,
+        np.concatenate(embeddings) if len(embeddings) == len(parts) else None,
     )

@@ -1,1 +1,1 @@
-"""Measuring results: HOTA, CLEAR and identity with ground truth, plausibility without."""
+"""Tracking metrics (HOTA, CLEAR MOT, identity), comparisons, diagnosis; detection metrics."""

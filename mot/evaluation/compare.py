@@ -1,10 +1,10 @@
-"""Is one tracker better than another? A paired bootstrap over blocks of time and people.
+"""Whether one tracker is better than another: a paired bootstrap over time blocks and tracks.
 
-Frames that follow each other fail together, so not frames but blocks of some seconds are drawn,
-with replacement, within each sequence (Kuensch, 1989). An identity that is lost stays lost for many
-blocks, so the people are drawn as well, and what counts is how often both a block and a person were
-drawn (the pigeonhole bootstrap of Owen, 2007). The same blocks and people are drawn for all
-trackers: what makes a scene hard for all of them cancels out in their differences.
+Errors of successive frames are correlated, so blocks of some seconds are drawn instead of frames,
+with replacement, within each sequence (Kuensch, 1989). Errors of one gt track are correlated over
+many blocks, so tracks are drawn as well; a count is weighted by how often both its block and its
+track were drawn (the pigeonhole bootstrap of Owen, 2007). All trackers get the same draws, so that
+what is difficult for all of them cancels in their differences.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mot.evaluation.scene import Values
-from mot.evaluation.series import COLUMNS, METRICS, metrics_of
+from mot.evaluation.breakdown import COLUMNS, METRICS, compute_metrics
+from mot.evaluation.sequence_pairs import Values
 
-Parts = Mapping[str, Values]  # of each sequence, (blocks, people and nobody, COLUMNS)
-_AT_ONCE = 1 << 21  # numbers of a sequence to hold at a time, beside its parts
+Parts = Mapping[str, Values]  # sequence -> (blocks, gt tracks + 1, COLUMNS)
+_MAX_NUMBERS = 1 << 21  # temporary numbers per step
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A value, and the interval that holds 95 % of what the draws give."""
+    """A value and the 95 % interval of its bootstrap distribution."""
 
     value: float
     low: float
@@ -36,7 +36,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Of several trackers: each one's metrics, and what each has more than the first."""
+    """The metrics of several trackers, and the differences of each to the first."""
 
     metrics: dict[str, dict[str, Interval]]  # tracker -> metric
     differences: dict[str, dict[str, Interval]]  # tracker, without the first -> metric
@@ -44,9 +44,9 @@ class Comparison:
 
 
 def compare(trackers: Mapping[str, Parts], draws: int = 2000, seed: int = 0) -> Comparison:
-    """Of the same sequences by several trackers."""
-    drawn = {name: metrics_of(_draw(parts, draws, seed)) for name, parts in trackers.items()}
-    found = {name: metrics_of(_total(parts)) for name, parts in trackers.items()}
+    """Compare trackers on the same sequences, from their `breakdown.by_block_and_track`."""
+    drawn = {name: compute_metrics(_draw(parts, draws, seed)) for name, parts in trackers.items()}
+    found = {name: compute_metrics(_total(parts)) for name, parts in trackers.items()}
     first, *others = trackers
     return Comparison(
         {
@@ -77,24 +77,27 @@ def _total(parts: Parts) -> Values:
 
 
 def _draw(parts: Parts, draws: int, seed: int) -> Values:
-    """(draws, COLUMNS) sums; the same seed draws the same blocks and people of each sequence."""
-    chance = np.random.default_rng(seed)
+    """(draws, COLUMNS) counts; equal seeds draw the same blocks and tracks of each sequence."""
+    rng = np.random.default_rng(seed)
     total = np.zeros((draws, COLUMNS))
     for table in parts.values():
-        blocks, people = table.shape[0], table.shape[1] - 1
-        of_blocks = _times(chance, draws, blocks)
-        of_people = np.concatenate([_times(chance, draws, people), np.ones((draws, 1))], axis=1)
-        step = max(1, _AT_ONCE // (draws * COLUMNS))  # people at a time
-        for start in range(0, people + 1, step):
+        blocks, tracks = table.shape[0], table.shape[1] - 1
+        block_weights = _draw_weights(rng, draws, blocks)
+        # Boxes without a gt track always count.
+        track_weights = np.concatenate(
+            [_draw_weights(rng, draws, tracks), np.ones((draws, 1))], axis=1
+        )
+        step = max(1, _MAX_NUMBERS // (draws * COLUMNS))  # tracks per step
+        for start in range(0, tracks + 1, step):
             some = slice(start, start + step)
-            each = np.tensordot(of_blocks, table[:, some], axes=1)  # (draws, some people, COLUMNS)
-            total += np.einsum("dp,dpc->dc", of_people[:, some], each)
+            counts = np.tensordot(block_weights, table[:, some], axes=1)  # (draws, step, COLUMNS)
+            total += np.einsum("dp,dpc->dc", track_weights[:, some], counts)
     return total
 
 
-def _times(chance: np.random.Generator, draws: int, count: int) -> Values:
-    """(draws, count) how often each is drawn among as many as there are."""
+def _draw_weights(rng: np.random.Generator, draws: int, count: int) -> Values:
+    """(draws, count) how often each of `count` items is drawn in `count` draws."""
     if not count:
         return np.zeros((draws, 0))
-    shares = np.full(count, 1 / count)
-    return chance.multinomial(count, shares, draws).astype(np.float64)
+    probabilities = np.full(count, 1 / count)
+    return rng.multinomial(count, probabilities, draws).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Identity metrics (Ristani et al., 2016): one tracked id for each person, over all frames."""
+"""Identity metrics (Ristani et al., 2016): one result track per gt track over all frames."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mot.evaluation.assignment import most_in_common
-from mot.evaluation.scene import Mask, SequencePairs
+from mot.evaluation.assignment import maximize_sum
+from mot.evaluation.sequence_pairs import Mask, SequencePairs
 
-THRESHOLD = 0.5
+THRESHOLD = 0.5  # IoU
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityCounts:
-    """What adds up over sequences."""
+    """Counts that add up over sequences."""
 
-    tp: int
+    tp: int  # IDTP
     fn: int
     fp: int
 
@@ -32,20 +32,20 @@ class IdentityCounts:
         }
 
 
-def match_identity(scene: SequencePairs) -> Mask:
-    """Which of the scene's pairs are of a person and of the id that stands for it."""
-    close = scene.pairs.iou >= THRESHOLD
-    couples, couple = np.unique(scene.people_pairs[close], return_inverse=True)
-    together = np.bincount(couple, minlength=len(couples)).astype(np.float64)
-    true, tracked = np.divmod(couples, max(1, scene.result.people))
-    chosen = np.zeros(len(scene.pairs), np.bool_)
-    chosen[close] = most_in_common(true, tracked, together)[couple]
-    return chosen
+def match_identity(seq: SequencePairs) -> Mask:
+    """(E,) the pairs whose tracks are assigned to each other: the identity true positives."""
+    close = seq.pairs.iou >= THRESHOLD
+    tracks, track_pair = np.unique(seq.track_pairs[close], return_inverse=True)
+    frames_together = np.bincount(track_pair, minlength=len(tracks)).astype(np.float64)
+    gt_ids, result_ids = seq.split_track_pairs(tracks)
+    matched = np.zeros(len(seq.pairs), np.bool_)
+    matched[close] = maximize_sum(gt_ids, result_ids, frames_together)[track_pair]
+    return matched
 
 
-def count_identity(scene: SequencePairs, matches: Mask) -> IdentityCounts:
-    tp = int(matches.sum())
-    return IdentityCounts(tp, len(scene.truth) - tp, len(scene.result) - tp)
+def count_identity(seq: SequencePairs, matched: Mask) -> IdentityCounts:
+    tp = int(matched.sum())
+    return IdentityCounts(tp, len(seq.gt) - tp, len(seq.result) - tp)
 
 
 def combine_identity(parts: Sequence[IdentityCounts]) -> IdentityCounts:

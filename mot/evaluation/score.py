@@ -1,25 +1,25 @@
-"""All metrics of a sequence, and of several together."""
+"""All tracking metrics of one sequence, and of several combined."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mot.evaluation.clear import ClearCounts, ClearMatches, combine_clear, count_clear, match_clear
 from mot.evaluation.hota import HotaCounts, HotaMatches, combine_hota, count_hota, match_hota
 from mot.evaluation.identity import IdentityCounts, combine_identity, count_identity, match_identity
-from mot.evaluation.protocols import Protocol, prepare
-from mot.evaluation.scene import Mask, SequencePairs
+from mot.evaluation.protocols import Protocol, apply_protocol
+from mot.evaluation.sequence_pairs import Mask, SequencePairs
 from mot.motfile import MotRows
 
-Metrics = dict[str, float]  # rates as fractions, counts as whole numbers
+Metrics = dict[str, float]  # rates as fractions, counts as integers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matches:
-    """Who was matched to whom in a scene, for each family of metrics."""
+    """The matched pairs of a sequence by each metric family."""
 
-    scene: SequencePairs
+    seq: SequencePairs
     hota: HotaMatches
     clear: ClearMatches
     identity: Mask
@@ -27,7 +27,7 @@ class Matches:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Score:
-    """What adds up of one class, in a sequence or in several."""
+    """Counts of one class in one or several sequences, from which all metrics are computed."""
 
     hota: HotaCounts
     clear: ClearCounts
@@ -35,51 +35,49 @@ class Score:
     counts: Metrics
 
     def of_sequence(self) -> Metrics:
+        """The metrics of a single sequence."""
         rates = self.hota.values() | self.clear.values_of_sequence()
         return rates | self.identity.values() | self.counts
 
     def combined(self) -> Metrics:
+        """The metrics of combined sequences or classes."""
         return self.hota.values() | self.clear.values() | self.identity.values() | self.counts
 
 
-def match(scene: SequencePairs) -> Matches:
-    return Matches(scene, match_hota(scene), match_clear(scene), match_identity(scene))
+def match_boxes(seq: SequencePairs) -> Matches:
+    return Matches(seq, match_hota(seq), match_clear(seq), match_identity(seq))
 
 
-def score(truth: MotRows, result: MotRows, length: int, protocol: Protocol) -> dict[str, Score]:
-    """Each class of the protocol scored in one sequence of `length` frames."""
-    scenes = prepare(truth, result, length, protocol)
-    return {name: count(match(scene)) for name, scene in scenes.items()}
-
-
-def count(matches: Matches) -> Score:
-    scene = matches.scene
+def count_matches(matches: Matches) -> Score:
+    seq = matches.seq
     return Score(
-        count_hota(scene, matches.hota),
-        count_clear(scene, matches.clear),
-        count_identity(scene, matches.identity),
+        count_hota(seq, matches.hota),
+        count_clear(seq, matches.clear),
+        count_identity(seq, matches.identity),
         {
-            "Dets": len(scene.result),
-            "GT_Dets": len(scene.truth),
-            "IDs": scene.result.people,
-            "GT_IDs": scene.truth.people,
-            "Frames": scene.length,
+            "Dets": len(seq.result),
+            "GT_Dets": len(seq.gt),
+            "IDs": seq.result.num_tracks,
+            "GT_IDs": seq.gt.num_tracks,
+            "Frames": seq.length,
         },
     )
 
 
-def combine(scores: Sequence[Score]) -> Score:
+def score_rows(gt: MotRows, result: MotRows, length: int, protocol: Protocol) -> dict[str, Score]:
+    """The score of each class of the protocol in one sequence of `length` frames."""
+    classes = apply_protocol(gt, result, length, protocol)
+    return {name: count_matches(match_boxes(seq)) for name, seq in classes.items()}
+
+
+def combine_scores(scores: Sequence[Score]) -> Score:
     """Several sequences of a class, or several classes, as one."""
+    totals: Metrics = {}
+    for score in scores:
+        totals = {name: totals.get(name, 0) + value for name, value in score.counts.items()}
     return Score(
         combine_hota([score.hota for score in scores]),
         combine_clear([score.clear for score in scores]),
         combine_identity([score.identity for score in scores]),
-        _sum(score.counts for score in scores),
+        totals,
     )
-
-
-def _sum(counts: Iterable[Metrics]) -> Metrics:
-    total: Metrics = {}
-    for each in counts:
-        total = {name: total.get(name, 0) + value for name, value in each.items()}
-    return total

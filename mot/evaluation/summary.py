@@ -1,4 +1,4 @@
-"""The numbers of one tracker, as they are shown and written."""
+"""The metrics of one tracker: per sequence, per class and combined."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from mot.evaluation.hota import ALPHAS
-from mot.evaluation.score import Metrics, Score, combine
+from mot.evaluation.score import Metrics, Score, combine_scores
 
 COUNTS = (
     *("TP", "FN", "FP", "IDSW", "Frag", "MT", "PT", "ML", "IDTP", "IDFN", "IDFP"),
     *("Dets", "GT_Dets", "IDs", "GT_IDs", "Frames"),
 )
-NOT_SHARES = (*COUNTS, "FAF")  # all other metrics are shares, shown in percent
+NOT_PERCENT = (*COUNTS, "FAF")  # all other metrics are fractions, shown in percent
 DEFAULT_COLUMNS = (
     *("HOTA", "DetA", "AssA", "LocA", "MOTA", "MOTP", "IDF1"),
     *("IDSW", "Frag", "FP", "FN", "MT", "ML"),
@@ -24,15 +24,45 @@ DEFAULT_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Of all classes together, by their detections; of each where there are several."""
+    """Metrics by TrackEval's names, rates as fractions: `summary["HOTA"]`, `summary.mota`.
+
+    Args:
+        sequences: metrics of each sequence, by its name.
+        combined: metrics of all sequences together. With several classes, of all their detections.
+        curves: (19,) each HOTA metric at each IoU threshold, of each sequence and of `COMBINED`.
+        classes: the summary of each class, if the protocol has several.
+        class_average: mean of the rates and sum of the counts of the classes.
+    """
 
     sequences: dict[str, Metrics]
     combined: Metrics
-    curves: dict[str, dict[str, list[float]]]  # of each sequence and COMBINED, over the thresholds
+    curves: dict[str, dict[str, list[float]]]
     classes: dict[str, Summary] = field(default_factory=dict)
     class_average: Metrics = field(default_factory=dict)
 
+    def __getitem__(self, metric: str) -> float:
+        """A combined metric, such as `HOTA`, `AssA`, `IDSW`."""
+        return self.combined[metric]
+
+    @property
+    def hota(self) -> float:
+        return self.combined["HOTA"]
+
+    @property
+    def mota(self) -> float:
+        return self.combined["MOTA"]
+
+    @property
+    def idf1(self) -> float:
+        return self.combined["IDF1"]
+
+    def __repr__(self) -> str:
+        shown = ("HOTA", "MOTA", "IDF1")
+        rates = ", ".join(f"{name} {100 * self.combined[name]:.2f} %" for name in shown)
+        return f"Summary({rates}; {len(self.sequences)} sequences)"
+
     def as_dict(self) -> dict[str, Any]:
+        """All numbers, for JSON."""
         found: dict[str, Any] = {"sequences": self.sequences, "combined": self.combined}
         found |= {"alphas": ALPHAS.tolist(), "curves": self.curves}
         if self.classes:
@@ -42,21 +72,24 @@ class Summary:
 
 
 def summarize(scores: Mapping[str, Mapping[str, Score]]) -> Summary:
-    """Of each sequence's classes."""
+    """From the scores of each class of each sequence: sequence -> class -> score."""
     names = next(iter(scores.values())).keys()
-    together = {name: combine(list(classes.values())) for name, classes in scores.items()}
     if len(names) == 1:
-        return _summary({name: next(iter(classes.values())) for name, classes in scores.items()})
+        return _summarize({name: next(iter(classes.values())) for name, classes in scores.items()})
     parts = {
-        name: _summary({sequence: classes[name] for sequence, classes in scores.items()})
+        name: _summarize({sequence: classes[name] for sequence, classes in scores.items()})
         for name in names
     }
-    whole = _summary(together)
-    return Summary(whole.sequences, whole.combined, whole.curves, parts, _average(parts))
+    all_classes = _summarize(
+        {name: combine_scores(list(classes.values())) for name, classes in scores.items()}
+    )
+    return Summary(
+        all_classes.sequences, all_classes.combined, all_classes.curves, parts, _average(parts)
+    )
 
 
-def _summary(scores: Mapping[str, Score]) -> Summary:
-    total = combine(list(scores.values()))
+def _summarize(scores: Mapping[str, Score]) -> Summary:
+    total = combine_scores(list(scores.values()))
     curves = {name: score.hota.curves() for name, score in scores.items()}
     curves["COMBINED"] = total.hota.curves()
     return Summary(
@@ -70,7 +103,6 @@ def _summary(scores: Mapping[str, Score]) -> Summary:
 
 
 def _average(classes: Mapping[str, Summary]) -> Metrics:
-    """The mean of the classes' rates, and the sums of their counts."""
     parts = [summary.combined for summary in classes.values()]
     return {
         name: sum(part[name] for part in parts)

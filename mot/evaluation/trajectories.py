@@ -1,4 +1,4 @@
-"""Tracks as paths: how each moves before and after every box, and who is near whom."""
+"""Trajectories of tracks: their motion before and after every box, and which boxes are close."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ Values = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Pairs = tuple[IntArray, IntArray]
 
-_LEAST_HEIGHT = 1.0  # pixels; a flatter box gives no scale
-_WINDOW_ROWS = 4  # a motion is taken over so many rows at least, however slow the frame rate is
-_CROWD = 5  # people whose median motion is the camera's
-_LEAST_TRUST = 0.01  # in a speed, so that the mean of two that are unknown has a weight
-_REST = 2e-3  # s2; draws the speed of a path of very few boxes to 0, as box noise asks for
+_MIN_HEIGHT = 1.0  # pixels; flatter boxes give no scale
+_MIN_WINDOW_ROWS = 4  # per motion fit, at any frame rate
+_MIN_GROUP = 5  # boxes whose median motion is that of the camera
+_MIN_TRUST = 0.01  # weight of an unknown speed, so that the mean of two has a weight
+_REGULARIZATION = 2e-3  # s2; shrinks the speed of windows of few boxes to 0, against box noise
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Paths:
-    """The rows of a result, sorted by id and then by frame."""
+class Trajectories:
+    """The N rows of a result, sorted by id, then by frame."""
 
     ids: IntArray  # (N,)
     frames: IntArray  # (N,)
     xywh: Values  # (N, 4)
-    places: Values  # (N, 2) centres in pixels, without the motion of the camera
+    centers: Values  # (N, 2) pixels, with camera motion removed
     heights: Values  # (N,) pixels, at least 1
-    looks: FloatArray | None  # (N, D) of length 1
+    embeddings: FloatArray | None  # (N, D) unit vectors
     fps: float
-    cadence: int  # frames from one box of a path to the next, where none is missing
-    steps: IntArray  # (S,) the rows that are followed by another of their id
-    firsts: IntArray  # (tracks,) the first row of each
-    lasts: IntArray  # (tracks,)
+    cadence: int  # usual number of frames between successive boxes of a track
+    steps: IntArray  # (S,) rows that are followed by a row of the same id
+    firsts: IntArray  # (tracks,) first row of each track
+    lasts: IntArray  # (tracks,) last row of each track
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -48,11 +48,12 @@ class Paths:
 
     @property
     def lengths(self) -> IntArray:
-        """(tracks,) boxes."""
+        """(tracks,) number of boxes."""
         return self.lasts + 1 - self.firsts
 
     @property
     def step_frames(self) -> IntArray:
+        """(S,) frames from each step's row to the next."""
         return self.frames[self.steps + 1] - self.frames[self.steps]
 
     @property
@@ -60,27 +61,28 @@ class Paths:
         return self.step_frames / self.fps
 
     @property
-    def box_spacing(self) -> float:
-        """Seconds."""
+    def cadence_seconds(self) -> float:
         return self.cadence / self.fps
 
-    def frames_in(self, seconds: float) -> int:
+    def to_frames(self, seconds: float) -> int:
+        """At least 1."""
         return max(1, round(seconds * self.fps))
 
 
-def make_paths(rows: MotRows, fps: float, looks: FloatArray | None) -> Paths:
+def build_trajectories(rows: MotRows, fps: float, embeddings: FloatArray | None) -> Trajectories:
+    """`embeddings`: (N, D), one per row."""
     order = np.lexsort((rows.frames, rows.ids))
     ids, frames, xywh = rows.ids[order], rows.frames[order], rows.xywh[order]
     changes = np.flatnonzero(np.diff(ids, prepend=ids[:1] - 1, append=ids[-1:] + 1))
     steps = np.flatnonzero(np.diff(ids) == 0)
     between = frames[steps + 1] - frames[steps]
-    return Paths(
+    return Trajectories(
         ids=ids,
         frames=frames,
         xywh=xywh,
-        places=_steadied(xywh[:, :2] + xywh[:, 2:] / 2, frames, steps),
-        heights=np.maximum(xywh[:, 3], _LEAST_HEIGHT),
-        looks=None if looks is None else unit(looks[order]),
+        centers=_stabilize(xywh[:, :2] + xywh[:, 2:] / 2, frames, steps),
+        heights=np.maximum(xywh[:, 3], _MIN_HEIGHT),
+        embeddings=None if embeddings is None else to_unit(embeddings[order]),
         fps=fps,
         cadence=int(np.median(between)) if len(between) else 1,
         steps=steps,
@@ -89,115 +91,117 @@ def make_paths(rows: MotRows, fps: float, looks: FloatArray | None) -> Paths:
     )
 
 
-def unit(vectors: FloatArray) -> FloatArray:
+def to_unit(vectors: FloatArray) -> FloatArray:
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     scaled: FloatArray = vectors / np.maximum(length, np.float32(1e-9))
     return scaled
 
 
-def distance(vectors: Values) -> Values:
+def norms(vectors: Values) -> Values:
+    """(N,) Euclidean norms of the rows."""
     length: Values = np.sqrt(np.square(vectors).sum(axis=1))
     return length
 
 
-def _steadied(places: Values, frames: IntArray, steps: IntArray) -> Values:
-    """The places with the camera's motion taken out, if that makes the paths straighter."""
+def _stabilize(centers: Values, frames: IntArray, steps: IntArray) -> Values:
+    """Remove the camera motion from the centers, if that makes the trajectories straighter."""
     moment = np.unique(frames, return_inverse=True)[1]
     next_moment = steps[moment[steps + 1] - moment[steps] == 1]
-    twice = next_moment[:-1][np.diff(next_moment) == 1]
-    if not len(twice):
-        return places
-    steadied = places - _camera_path(places, moment, next_moment)
-    bends, shaken_bends = (
-        np.median(distance(p[twice] - 2 * p[twice + 1] + p[twice + 2])) for p in (steadied, places)
+    triples = next_moment[:-1][np.diff(next_moment) == 1]
+    if not len(triples):
+        return centers
+    stabilized = centers - _camera_path(centers, moment, next_moment)
+    bend, original_bend = (
+        np.median(norms(p[triples] - 2 * p[triples + 1] + p[triples + 2]))
+        for p in (stabilized, centers)
     )
-    return steadied if bends < shaken_bends else places
+    return stabilized if bend < original_bend else centers
 
 
-def _camera_path(places: Values, moment: IntArray, steps: IntArray) -> Values:
-    """(N, 2) how far the picture has moved since the first moment: as the median person has."""
-    shifts = medians_of_many(moment[steps + 1], places[steps + 1] - places[steps], moment.max() + 1)
+def _camera_path(centers: Values, moment: IntArray, steps: IntArray) -> Values:
+    """(N, 2) accumulated motion of the median track since the first moment."""
+    moved = centers[steps + 1] - centers[steps]
+    shifts = group_medians(moment[steps + 1], moved, moment.max() + 1)
     path: Values = shifts.cumsum(axis=0)[moment]
     return path
 
 
-def medians_of_many(groups: IntArray, values: Values, count: int) -> Values:
-    """(count, columns) the median of each group of `_CROWD` values or more; 0 for the others."""
+def group_medians(groups: IntArray, values: Values, count: int) -> Values:
+    """(count, columns) the median of each group of at least 5 rows; 0 for smaller groups."""
     known, counts = np.unique(groups, return_counts=True)
     middle = np.cumsum(counts) - counts + counts // 2
     columns = [column[np.lexsort((column, groups))][middle] for column in values.T]
-    many = counts >= _CROWD
+    is_large = counts >= _MIN_GROUP
     medians = np.zeros((count, len(columns)))
-    medians[known[many]] = np.stack(columns, axis=1)[many]
+    medians[known[is_large]] = np.stack(columns, axis=1)[is_large]
     return medians
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Motions:
-    """The straight line that fits a path best within a window, for each row."""
+class MotionFits:
+    """The straight line fitted to each row's trajectory within a time window."""
 
-    times: Values  # (N,) seconds; the middle of the window
-    states: Values  # (N, 3) there: x and y in pixels, the logarithm of the height
-    speeds: Values  # (N, 3) of them, a second
-    trust: Values  # (N,) 0 to 1, in the speeds: 0 where they were taken from one box
-    looks: FloatArray | None  # (N, D) the mean, of length 1
+    times: Values  # (N,) seconds; the mean time of the window
+    states: Values  # (N, 3) there: x and y in pixels, logarithm of the height
+    speeds: Values  # (N, 3) per second
+    trust: Values  # (N,) in the speeds, 0 to 1; 0 if the window has one box
+    embeddings: FloatArray | None  # (N, D) unit vectors of the mean
     counts: IntArray  # (N,) boxes in the window
 
-    def at(self, rows: IntArray, times: Values) -> Values:
-        """(R, 3) where the motions at these rows lead."""
+    def predict(self, rows: IntArray, times: Values) -> Values:
+        """(R, 3) states that the fits of these rows predict at these times."""
         ahead = times - self.times[rows]
         states: Values = self.states[rows] + self.speeds[rows] * ahead[:, None]
         return states
 
     @property
     def log_heights(self) -> Values:
-        """(N,) the means."""
+        """(N,) means over the window."""
         return self.states[:, 2]
 
 
-def motions(paths: Paths, seconds: float, ahead: bool) -> Motions:
-    """Over the window that begins with each row, or that ends with it."""
-    clock = _clock(paths, window := _window(paths, seconds))
-    rows = np.arange(len(paths))
+def fit_motion(trajectories: Trajectories, seconds: float, ahead: bool) -> MotionFits:
+    """Fit the window that begins with each row (`ahead`), or that ends with it."""
+    window = max(trajectories.to_frames(seconds), _MIN_WINDOW_ROWS * trajectories.cadence)
+    clock = _continuous_clock(trajectories, window)
+    rows = np.arange(len(trajectories))
     if ahead:
         windows = np.stack([rows, np.searchsorted(clock, clock + window, "left")], axis=1)
     else:
         windows = np.stack([np.searchsorted(clock, clock - window, "right"), rows + 1], axis=1)
     counts = np.diff(windows)[:, 0]
-    times = (clock - np.repeat(clock[paths.firsts], paths.lengths)) / paths.fps
-    states = np.column_stack([paths.places, np.log(paths.heights)])
-    mean_time = _sums(times, windows) / counts
-    mean_state = _sums(states, windows) / counts[:, None]
-    spread = np.maximum(_sums(times**2, windows) - counts * mean_time**2, 0)
-    lever = _sums(times[:, None] * states, windows)
-    lever -= (counts * mean_time)[:, None] * mean_state
-    return Motions(
-        times=paths.frames / paths.fps + mean_time - times,
+    starts = np.repeat(clock[trajectories.firsts], trajectories.lengths)
+    times = (clock - starts) / trajectories.fps
+    states = np.column_stack([trajectories.centers, np.log(trajectories.heights)])
+    mean_time = _window_sums(times, windows) / counts
+    mean_state = _window_sums(states, windows) / counts[:, None]
+    variance = np.maximum(_window_sums(times**2, windows) - counts * mean_time**2, 0)
+    covariance = _window_sums(times[:, None] * states, windows)
+    covariance -= (counts * mean_time)[:, None] * mean_state
+    embeddings = trajectories.embeddings
+    return MotionFits(
+        times=trajectories.frames / trajectories.fps + mean_time - times,
         states=mean_state,
-        speeds=lever / (spread + _REST)[:, None],
-        trust=spread / (spread + _REST),
-        looks=None if paths.looks is None else unit(_sums(paths.looks, windows)),
+        speeds=covariance / (variance + _REGULARIZATION)[:, None],
+        trust=variance / (variance + _REGULARIZATION),
+        embeddings=None if embeddings is None else to_unit(_window_sums(embeddings, windows)),
         counts=counts,
     )
 
 
-def _window(paths: Paths, seconds: float) -> int:
-    return max(paths.frames_in(seconds), _WINDOW_ROWS * paths.cadence)
+def _continuous_clock(trajectories: Trajectories, window: int) -> IntArray:
+    """(N,) frame numbers that increase from track to track.
 
-
-def _clock(paths: Paths, window: int) -> IntArray:
-    """(N,) frames that count on from path to path.
-
-    A gap as long as a window counts as one window, and so does the change to the next id: the ends
-    of a window are then found by a search, within the path and not beyond such a gap.
+    A gap longer than a window, and the change to the next track, count as one window: a binary
+    search then finds window ends within the track and on the same side of such a gap.
     """
-    between = np.full(max(len(paths) - 1, 0), window)
-    between[paths.steps] = np.minimum(paths.step_frames, window)
-    return np.concatenate([[0], np.cumsum(between)])[: len(paths)]
+    between = np.full(max(len(trajectories) - 1, 0), window)
+    between[trajectories.steps] = np.minimum(trajectories.step_frames, window)
+    return np.concatenate([[0], np.cumsum(between)])[: len(trajectories)]
 
 
-def _sums(values: npt.NDArray[np.floating], windows: IntArray) -> npt.NDArray[np.floating]:
-    """The sum of the rows of each window, none of which is empty."""
+def _window_sums(values: npt.NDArray[np.floating], windows: IntArray) -> npt.NDArray[np.floating]:
+    """Sums over the rows of each window (first row, end); no window is empty."""
     if not len(windows):
         return values
     padded = np.concatenate([values, np.zeros_like(values[:1])])
@@ -205,51 +209,55 @@ def _sums(values: npt.NDArray[np.floating], windows: IntArray) -> npt.NDArray[np
     return sums
 
 
-def misses(
-    before: Motions, after: Motions, first: IntArray, second: IntArray
+def prediction_errors(
+    before: MotionFits, after: MotionFits, first: IntArray, second: IntArray
 ) -> tuple[Values, Values]:
-    """(P,) how far the paths up to and from these rows lead past each other.
+    """(P,) how far the trajectories up to rows `first` and from rows `second` miss each other.
 
-    In pixels and in the logarithm of the height, the mean of both forecasts by the trust in their
-    speeds. Boxes change their size unsteadily, so what counts is the kinder of the forecast size
-    and the mean one.
+    In pixels and in the logarithm of the height, averaged over both predictions, weighted by the
+    trust in their speeds. Box heights change unsteadily: the smaller error of the predicted and of
+    the mean height counts.
     """
-    forwards = before.at(first, after.times[second]) - after.states[second]
-    backwards = after.at(second, before.times[first]) - before.states[first]
-    share = share_of_trust(before, after, first, second)
-    off = share * distance(forwards[:, :2]) + (1 - share) * distance(backwards[:, :2])
-    growth = share * np.abs(forwards[:, 2]) + (1 - share) * np.abs(backwards[:, 2])
-    unforeseen = np.abs(after.log_heights[second] - before.log_heights[first])
-    return off, np.minimum(growth, unforeseen)
+    forwards = before.predict(first, after.times[second]) - after.states[second]
+    backwards = after.predict(second, before.times[first]) - before.states[first]
+    weight = trust_weights(before, after, first, second)
+    distance = weight * norms(forwards[:, :2]) + (1 - weight) * norms(backwards[:, :2])
+    growth = weight * np.abs(forwards[:, 2]) + (1 - weight) * np.abs(backwards[:, 2])
+    mean_growth = np.abs(after.log_heights[second] - before.log_heights[first])
+    return distance, np.minimum(growth, mean_growth)
 
 
-def share_of_trust(before: Motions, after: Motions, first: IntArray, second: IntArray) -> Values:
-    """(P,) what the motion up to the first row weighs, beside that from the second on."""
-    one, other = before.trust[first] + _LEAST_TRUST, after.trust[second] + _LEAST_TRUST
-    share: Values = one / (one + other)
-    return share
+def trust_weights(
+    before: MotionFits, after: MotionFits, first: IntArray, second: IntArray
+) -> Values:
+    """(P,) weight, 0 to 1, of the fit up to row `first` beside that from row `second` on."""
+    forward, backward = before.trust[first] + _MIN_TRUST, after.trust[second] + _MIN_TRUST
+    weight: Values = forward / (forward + backward)
+    return weight
 
 
-def camera_shake(paths: Paths, before: Motions, after: Motions) -> Values:
-    """(N,) pixels that the median person of the row's frame misses; 0 where there are few."""
-    numbers, moment = np.unique(paths.frames, return_inverse=True)
-    there = paths.steps + 1
-    off = misses(before, after, paths.steps, there)[0][:, None]
-    shake: Values = medians_of_many(moment[there], off, len(numbers))[moment, 0]
+def measure_camera_shake(
+    trajectories: Trajectories, before: MotionFits, after: MotionFits
+) -> Values:
+    """(N,) pixels by which the median track of the frame misses its prediction; 0 if few tracks."""
+    numbers, moment = np.unique(trajectories.frames, return_inverse=True)
+    there = trajectories.steps + 1
+    errors = prediction_errors(before, after, trajectories.steps, there)[0][:, None]
+    shake: Values = group_medians(moment[there], errors, len(numbers))[moment, 0]
     return shake
 
 
-def count_on(counts: IntArray) -> IntArray:
-    """0, 1, ... up to each count, one after the other."""
+def count_up(counts: IntArray) -> IntArray:
+    """0, 1, ... up to each count, concatenated."""
     starts = np.cumsum(counts) - counts
     return np.arange(counts.sum()) - np.repeat(starts, counts)
 
 
-def touching(frames: IntArray, xyxy: Values) -> Iterator[Pairs]:
-    """The pairs of boxes of a frame that share an area or an edge, each once, some at a time.
+def touching_pairs(frames: IntArray, xyxy: Values) -> Iterator[Pairs]:
+    """Batches of the pairs of boxes of a frame that overlap or touch, each pair once.
 
-    Boxes are ordered by frame and left edge; each is held against the next, the one after it and
-    so on, as long as any reaches so far.
+    Boxes are sorted by frame and left edge; each is compared with the next, the one after it and so
+    on, as long as any of those begins before its right edge.
     """
     order = np.lexsort((xyxy[:, 0], frames))
     frames, (left, top, right, bottom) = frames[order], xyxy[order].T
@@ -259,5 +267,5 @@ def touching(frames: IntArray, xyxy: Values) -> Iterator[Pairs]:
         row = row[row + lag < len(frames)]
         row = row[(frames[row + lag] == frames[row]) & (left[row + lag] <= right[row])]
         other = row + lag
-        level = (top[row] <= bottom[other]) & (top[other] <= bottom[row])
-        yield order[row[level]], order[other[level]]
+        touch = (top[row] <= bottom[other]) & (top[other] <= bottom[row])
+        yield order[row[touch]], order[other[touch]]

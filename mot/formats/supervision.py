@@ -1,4 +1,4 @@
-"""Roboflow supervision's `Detections`, to and from ours. The package is not needed to read one."""
+"""Conversion to and from Roboflow's `supervision.Detections`. Reading one needs no supervision."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy.typing as npt
 from mot.errors import MotError
 from mot.types import Detections, Tracks
 
-_EMBEDDINGS = "embeddings"  # their name among the data of a supervision value
+_EMBEDDINGS = "embeddings"  # key in `supervision.Detections.data`
 
 
 class SupervisionDetections(Protocol):
-    """What is read of a `supervision.Detections`."""
+    """The attributes of a `supervision.Detections` that are read."""
 
     xyxy: npt.NDArray[Any]
     confidence: npt.NDArray[Any] | None
@@ -24,26 +24,38 @@ class SupervisionDetections(Protocol):
     data: dict[str, Any]
 
 
-def to_supervision(tracks: Tracks | Detections) -> Any:
-    """A `supervision.Detections` of one frame; ids go into `tracker_id`."""
+def to_supervision(value: Tracks | Detections) -> Any:
+    """A `supervision.Detections` with copies of the arrays.
+
+    Track ids become `tracker_id`, labels `class_id`, scores `confidence`; embeddings of detections
+    are in `data["embeddings"]`.
+
+    >>> from mot.types import Detections
+    >>> to_supervision(Detections.from_boxes([[10, 20, 50, 120]], [0.5])).xyxy.tolist()
+    [[10.0, 20.0, 50.0, 120.0]]
+    """
     try:
         supervision = import_module("supervision")
     except ImportError:
         raise MotError("supervision is not installed: pip install supervision") from None
     data = {}
-    if isinstance(tracks, Detections) and tracks.embeddings is not None:
-        data = {_EMBEDDINGS: tracks.embeddings.copy()}
+    if isinstance(value, Detections) and value.embeddings is not None:
+        data = {_EMBEDDINGS: value.embeddings.copy()}
     return supervision.Detections(
-        xyxy=tracks.boxes.copy(),
-        confidence=tracks.scores.copy(),
-        class_id=tracks.labels.copy(),
-        tracker_id=tracks.ids.copy() if isinstance(tracks, Tracks) else None,
+        xyxy=value.boxes.copy(),
+        confidence=value.scores.copy(),
+        class_id=value.labels.copy(),
+        tracker_id=value.ids.copy() if isinstance(value, Tracks) else None,
         data=data,
     )
 
 
 def from_supervision(detections: SupervisionDetections) -> Detections:
-    """Where it has no confidence it is 1, where it has no class 0."""
+    """Detections from a `supervision.Detections`, such as those of an Ultralytics model.
+
+    A missing `confidence` is 1, a missing `class_id` is 0; `tracker_id` is ignored (see
+    `tracks_from_supervision`). `data["embeddings"]`, (N, D), become embeddings.
+    """
     return Detections.from_boxes(
         detections.xyxy,
         detections.confidence,
@@ -53,7 +65,10 @@ def from_supervision(detections: SupervisionDetections) -> Detections:
 
 
 def tracks_from_supervision(detections: SupervisionDetections) -> Tracks:
-    """The rows with an id from 0; trackers give -1 to what they do not follow yet."""
+    """Tracks from a `supervision.Detections` with `tracker_id`.
+
+    Rows with a negative id, which trackers give to unconfirmed objects, are left out.
+    """
     found = from_supervision(detections)
     if detections.tracker_id is None:
         if len(found):

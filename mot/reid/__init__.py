@@ -1,4 +1,4 @@
-"""What is seen beside the boxes: the camera's motion, what people look like."""
+"""Re-identification: appearance embeddings of detections."""
 
-DEFAULT_EMBEDDER = "person"  # which comes with mot
+DEFAULT_EMBEDDER = "person"  # ships with mot
 NO_EMBEDDER = "none"

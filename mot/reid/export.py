@@ -1,4 +1,4 @@
-"""A trained embedder as an ONNX file: any number of crops at a time, unit vectors."""
+"""Exports a trained embedder to ONNX: any number of crops to unit vectors."""
 
 from __future__ import annotations
 
@@ -8,35 +8,45 @@ from typing import Any
 
 import numpy as np
 
-from mot.detectors.export import INPUT, noise, packed, simplified, traced, write_checked
 from mot.errors import MotError
 from mot.reid.networks import EmbedderNetwork
-from mot.runtime.onnx_metadata import describe
+from mot.runtime.export import (
+    INPUT,
+    export_verified,
+    pack_weights,
+    sample_images,
+    simplify,
+    trace,
+)
+from mot.runtime.onnx_metadata import make_metadata
 from mot.runtime.preprocess import InputSpec
 
-# Of a unit vector; in half as many bytes its weights have three digits.
+# Largest error of a component; weights packed as float16 have three digits.
 _TOLERANCE, _TOLERANCE_PACKED = 1e-4, 3e-3
 _AXES = {"vectors": {0: "batch"}, INPUT: {0: "batch"}}
 
 
 def export_embedder(
-    model: EmbedderNetwork, spec: InputSpec, path: Path, small: bool = False
+    model: EmbedderNetwork, spec: InputSpec, path: Path, packed: bool = False
 ) -> None:
-    """Write it, on wish in half as many bytes; a file that differs from it is not written."""
+    """Writes an ONNX file of the model; raises if its vectors differ.
+
+    `packed` stores the weights as float16, in half the bytes.
+    """
     model = copy.deepcopy(model).cpu().float().eval()
 
     def make() -> Any:
-        file = simplified(traced(model, noise(model, spec.size, 2), _AXES))
-        return packed(file) if small else file
+        file = simplify(trace(model, sample_images(model, spec.size, 2), _AXES))
+        return pack_weights(file) if packed else file
 
-    limit = _TOLERANCE_PACKED if small else _TOLERANCE
+    limit = _TOLERANCE_PACKED if packed else _TOLERANCE
 
-    def check(_: Any, session: Any) -> None:
+    def verify(_: Any, session: Any) -> None:
         for batch in (1, 3):
-            crops = noise(model, spec.size, batch)
+            crops = sample_images(model, spec.size, batch)
             (found,) = session.run(None, {INPUT: crops.numpy()})
-            off = float(np.abs(found - model(crops).numpy()).max())
-            if not off <= limit:
-                raise MotError(f"cannot export: its vectors are wrong by {off:.1g}")
+            error = float(np.abs(found - model(crops).numpy()).max())
+            if not error <= limit:
+                raise MotError(f"cannot export: its vectors differ by {error:.1g}")
 
-    write_checked(path, make, describe(spec, ()), check)
+    export_verified(path, make, make_metadata(spec, ()), verify)

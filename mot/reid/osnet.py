@@ -1,5 +1,7 @@
-"""OSNet (Zhou et al., ICCV 2019): every block sees four scales, and a gate shared by them weighs
-their channels. The arrays have the names that published weights give them."""
+"""OSNet (Zhou et al., ICCV 2019): four scales per block, whose channels a shared gate weighs.
+
+Tensor names are those of published weights.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,13 @@ WIDTHS = {
     "osnet_x0_75": (48, 192, 288, 384),
     "osnet_x1_0": (64, 256, 384, 512),
 }
-_SCALES = 4  # a path of t Lite 3x3 sees 2t + 1 pixels
-_NARROWER = 4  # inside a block
-_REDUCTION = 16  # of the gate
+_SCALES = 4  # paths; t Lite 3x3 layers have a receptive field of 2t + 1 pixels
+_BOTTLENECK = 4  # reduction of channels inside a block
+_REDUCTION = 16  # reduction of channels inside the gate
 
 
 class Convolution(nn.Module):
-    """With its norm, and maybe a rectifier."""
+    """Convolution, batch norm, and ReLU unless linear."""
 
     def __init__(self, ins: int, outs: int, size: int = 1, stride: int = 1, linear: bool = False):
         super().__init__()
@@ -33,7 +35,7 @@ class Convolution(nn.Module):
 
 
 class Lite(nn.Module):
-    """A 3x3 convolution as a linear pointwise and a depthwise one."""
+    """A 3x3 convolution, factored into a linear pointwise and a depthwise one."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -48,7 +50,7 @@ class Lite(nn.Module):
 
 
 class Gate(nn.Module):
-    """How much each channel of a path counts in this picture."""
+    """Weighs the channels of a path, depending on the image."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -62,11 +64,11 @@ class Gate(nn.Module):
 
 
 class Block(nn.Module):
-    """Omni-scale: what four paths see, weighed by one gate, is added up."""
+    """Omni-scale block: the sum of four paths, weighed by one shared gate."""
 
     def __init__(self, ins: int, outs: int) -> None:
         super().__init__()
-        inner = outs // _NARROWER
+        inner = outs // _BOTTLENECK
         self.conv1 = Convolution(ins, inner)
         self.conv2a = Lite(inner)
         self.conv2b = nn.Sequential(*(Lite(inner) for _ in range(2)))
@@ -79,13 +81,13 @@ class Block(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         narrow = self.conv1(maps)
         paths = (self.conv2a, self.conv2b, self.conv2c, self.conv2d)
-        seen = torch.stack([self.gate(path(narrow)) for path in paths]).sum(0)
+        total = torch.stack([self.gate(path(narrow)) for path in paths]).sum(0)
         same = self.downsample(maps) if self.downsample else maps
-        return torch.relu(self.conv3(seen) + same)
+        return torch.relu(self.conv3(total) + same)
 
 
 class OSNet(nn.Module):
-    """Maps of a sixteenth of the picture's sides."""
+    """Returns a map at a sixteenth of the input's sides."""
 
     def __init__(self, widths: tuple[int, int, int, int]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""An embedder in PyTorch, on any device."""
+"""An embedder on PyTorch, on any device."""
 
 from __future__ import annotations
 
@@ -7,39 +7,35 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mot.detectors.torch_network import normaliser
-from mot.reid.embedder import of_boxes
+from mot.reid.embedder import CropEmbedder
 from mot.reid.networks import EmbedderNetwork
 from mot.runtime.preprocess import InputSpec, make_batch
+from mot.runtime.torch_layers import Normalize
 from mot.types import FloatArray, Image
 
 _BATCH = 256  # crops at a time
 
 
-class TorchEmbedder:
-    """As `OnnxEmbedder` is, of the network itself."""
+class TorchEmbedder(CropEmbedder):
+    """Runs an `EmbedderNetwork`."""
 
     def __init__(self, model: EmbedderNetwork, spec: InputSpec, device: torch.device) -> None:
         self._model = model.eval().to(device)
         self.dims = model.dims
         self._spec, self._device = spec, device
-        self._normalised = normaliser(spec, device)
+        self._normalize = Normalize(spec, device)
 
-    def __call__(self, image: Image, xyxy: FloatArray) -> FloatArray:
-        """(N, D) unit vectors of the people in these boxes."""
-        return of_boxes(image, xyxy, self.dims, self._of_cuts)
-
-    def _of_cuts(self, cuts: Sequence[Image]) -> FloatArray:
-        return self.of_crops(make_batch(cuts, self._spec, self._spec.size)[0])
+    def embed_crops(self, crops: Sequence[Image]) -> FloatArray:
+        return self.embed_batch(make_batch(crops, self._spec, self._spec.size)[0])
 
     @torch.inference_mode()
-    def of_crops(self, crops: Image) -> FloatArray:
-        """(N, D) of (N, H, W, 3) BGR pictures of its size."""
-        parts = [crops[at : at + _BATCH] for at in range(0, len(crops), _BATCH)]
-        found: FloatArray = torch.cat([self._seen(part) for part in parts]).cpu().numpy()
-        return found
+    def embed_batch(self, crops: Image) -> FloatArray:
+        """(N, D) unit vectors of (N, H, W, 3) BGR crops of the network's input size."""
+        parts = [crops[start : start + _BATCH] for start in range(0, len(crops), _BATCH)]
+        vectors: FloatArray = torch.cat([self._run(part) for part in parts]).cpu().numpy()
+        return vectors
 
-    def _seen(self, crops: Image) -> Tensor:
-        pictures = torch.from_numpy(crops).to(self._device).permute(0, 3, 1, 2)
-        vectors: Tensor = self._model(self._normalised(pictures.flip(1)))
+    def _run(self, crops: Image) -> Tensor:
+        images = torch.from_numpy(crops).to(self._device).permute(0, 3, 1, 2)
+        vectors: Tensor = self._model(self._normalize(images.flip(1)))
         return vectors

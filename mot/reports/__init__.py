@@ -1,1 +1,1 @@
-"""Pictures and plots of what an evaluation found."""
+"""Plots, sheets and pages of evaluations, datasets and trainings."""

@@ -1,4 +1,4 @@
-"""A figure to plot on, in one style, that becomes a PNG."""
+"""Matplotlib figures in one style, saved as PNG."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mot.errors import MotError
 from mot.files import write_bytes
 
 _DPI = 120
-# Okabe and Ito's colours, which people of every colour vision tell apart.
+# Okabe and Ito's colors, distinguishable with any color vision.
 BLUE, ORANGE, GREEN, RED, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
 SKY, BLACK, GREY = "#56B4E9", "#000000", "#666666"
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED)
+COLORS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED)
 _STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -29,14 +29,14 @@ _STYLE: Any = {
     "grid.linewidth": 0.8,
     "legend.frameon": False,
     "lines.linewidth": 1.6,
-    "text.parse_math": False,  # a $ in the name of a file is a $
+    "text.parse_math": False,  # file names may contain $
     "text.usetex": False,
 }
 
 
 @contextmanager
 def canvas(path: Path, width: float, height: float) -> Iterator[Any]:
-    """A figure of so many inches, written when the block ends."""
+    """A figure of a size in inches, written when the block ends."""
     try:
         import matplotlib
         from matplotlib.figure import Figure
@@ -44,7 +44,7 @@ def canvas(path: Path, width: float, height: float) -> Iterator[Any]:
         raise MotError("plots need matplotlib: pip install matplotlib") from None
     png = BytesIO()
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # names in scripts that the font lacks
+        warnings.filterwarnings("ignore", "Glyph")  # names in scripts missing in the font
         figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
         yield figure
         figure.savefig(png, format="png")

@@ -1,4 +1,4 @@
-"""A data set at a glance: samples with their boxes on one sheet, and what its boxes are like."""
+"""A dataset at a glance: samples with their boxes on one sheet, and what its boxes are like."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import numpy as np
 
 from mot.datasets.dataset import Annotations
 from mot.opencv import cv2
-from mot.render import Colour, Pen, colour_of
+from mot.render import Color, Pen, color_of
 from mot.reports.canvas import BLUE, ORANGE, canvas
-from mot.reports.panels import Words, compose
+from mot.reports.panels import TextLine, compose
 from mot.types import FloatArray, Image
 
 _CELL = (320, 240)  # pixels
 _COLUMNS = 6
 _PAPER = 24
-_SEEN: Colour = (255, 255, 255)
-_IGNORED: Colour = (0, 140, 255)
+_SEEN: Color = (255, 255, 255)
+_IGNORED: Color = (0, 140, 255)
 _HATCH = 8  # pixels between strokes
 _SMALL = 40  # pixels; lower boxes are drawn thin
 _PEN, _THIN = Pen(stroke=2, letter=9), Pen(stroke=1, letter=9)
-_LEGEND = "white: the part that is seen; hatched: ignored; other colours: objects"
+_LEGEND = "white: the part that is seen; hatched: ignored; other colors: objects"
 _BINS = 40
 _MANY = 30  # times the smallest value: shown on a logarithmic axis
 Samples = Sequence[tuple[str, Image, Annotations]]
@@ -35,7 +35,7 @@ def contact_sheet(samples: Samples, title: str) -> Image:
     columns = min(_COLUMNS, len(cells))
     cells += [_blank()] * (-len(cells) % columns)
     rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
-    captions = [[Words(title, 0.6), Words(_LEGEND)], *([()] * (len(rows) - 1))]
+    captions = [[TextLine(title, 0.6), TextLine(_LEGEND)], *([()] * (len(rows) - 1))]
     strips = [compose(row, words) for row, words in zip(rows, captions, strict=True)]
     return np.concatenate(strips)
 
@@ -45,7 +45,7 @@ def _blank() -> Image:
 
 
 def _cell(name: str, image: Image, found: Annotations) -> Image:
-    """The picture in the middle; drawn on when it is small, so that lines stay thin."""
+    """The image in the middle; drawn on when it is small, so that lines stay thin."""
     height, width = image.shape[:2]
     scale = min(_CELL[0] / width, _CELL[1] / height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -61,18 +61,18 @@ def _cell(name: str, image: Image, found: Annotations) -> Image:
 
 
 def _draw(image: Image, found: Annotations, scale: float) -> None:
-    """What is ignored first, so that it hides nobody."""
+    """Ignored boxes first, so that they cover no other."""
     boxes, parts = (_pixels(each, scale) for each in (found.boxes, found.visible))
     kinds = zip(boxes, parts, found.labels.tolist(), found.ignored.tolist(), strict=True)
     for box, part, label, ignored in sorted(kinds, key=lambda kind: not kind[-1]):
         if ignored:
             _hatch(image, box)
-            _THIN.box(image, box, _IGNORED, seen=True)
+            _THIN.box(image, box, _IGNORED)
             continue
         pen = _PEN if box[3] - box[1] >= _SMALL else _THIN
-        pen.box(image, box, colour_of(label + 1), seen=True)
+        pen.box(image, box, color_of(label + 1))
         if part != box:
-            _THIN.box(image, part, _SEEN, seen=True)
+            _THIN.box(image, part, _SEEN)
 
 
 def _pixels(xyxy: FloatArray, scale: float) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""What a detector does: precision over recall, and pictures with what it misses and invents."""
+"""What a detector does: precision over recall, and images with what it misses and invents."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mot.evaluation.scene import Values
+from mot.evaluation.sequence_pairs import Values
 from mot.opencv import cv2
-from mot.render import Colour, Pen
-from mot.reports.canvas import BLACK, COLOURS, canvas
-from mot.reports.panels import Words, compose
+from mot.render import Color, Pen
+from mot.reports.canvas import BLACK, COLORS, canvas
+from mot.reports.panels import TextLine, compose
 from mot.types import Image
 
-_SIDE = 1000  # pixels of the longer side of a picture
+_SIDE = 1000  # pixels of the longer side of a image
 _PEN = Pen(stroke=2, letter=10)
-_DASHES = ("-", "--", ":", "-.")  # when the colours are used up
+_DASHES = ("-", "--", ":", "-.")  # when the colors are used up
 # What a box is, how it is drawn, and in which order: the later ones lie above.
-KINDS: Mapping[str, Colour] = {  # BGR
+KINDS: Mapping[str, Color] = {  # BGR
     "ignored": (150, 150, 150),
     "object, found": (80, 200, 0),
     "detection, right": (255, 170, 60),
@@ -27,7 +27,7 @@ KINDS: Mapping[str, Colour] = {  # BGR
     "detection, false": (40, 40, 230),
 }
 _LEGEND = (
-    "Objects: green found, orange missed, grey ignored. Detections with their scores: "
+    "Objects: green found, orange missed, gray ignored. Detections with their scores: "
     "blue right, red false."
 )
 
@@ -45,8 +45,8 @@ def plot_precision_recall(curves: Sequence[PrecisionRecall], path: Path) -> None
     with canvas(path, 8, 4.6) as figure:
         axes = figure.subplots()
         for number, curve in enumerate(curves):
-            colour = COLOURS[number % len(COLOURS)] if len(curves) > 1 else BLACK
-            dash = _DASHES[number // len(COLOURS) % len(_DASHES)]
+            colour = COLORS[number % len(COLORS)] if len(curves) > 1 else BLACK
+            dash = _DASHES[number // len(COLORS) % len(_DASHES)]
             axes.plot(curve.recall, curve.precision, dash, color=colour, label=curve.label)
             axes.plot(*curve.best, "o", color=colour, markersize=5)
         axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="recall", ylabel="precision")
@@ -63,7 +63,7 @@ class Marked(NamedTuple):
 
 
 def draw_marked(image: Image, marks: Sequence[Marked], title: str) -> Image:
-    """A larger or smaller copy of the picture, under its title and what the colours mean."""
+    """A larger or smaller copy of the image, under its title and what the colors mean."""
     height, width = image.shape[:2]
     scale = _SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -75,8 +75,8 @@ def draw_marked(image: Image, marks: Sequence[Marked], title: str) -> Image:
         for mark in sorted(marks, key=lambda mark: order.index(mark.kind))
     ]
     for corners, mark in placed:
-        _PEN.box(sheet, corners, KINDS[mark.kind], seen=mark.kind != "ignored")
+        _PEN.box(sheet, corners, KINDS[mark.kind], thin=mark.kind == "ignored")
     for corners, mark in placed:
         if mark.text:
             _PEN.label(sheet, mark.text, corners, KINDS[mark.kind])
-    return compose([sheet], [Words(title, 0.6), Words(_LEGEND)])
+    return compose([sheet], [TextLine(title, 0.6), TextLine(_LEGEND)])

@@ -1,4 +1,4 @@
-"""The gravest mistakes as pictures, one PNG each."""
+"""Sheets of the worst tracking errors, one PNG each: frames with boxes and the likely cause."""
 
 from __future__ import annotations
 
@@ -9,80 +9,71 @@ from pathlib import Path
 
 import numpy as np
 
-from mot.evaluation.diagnosis.with_gt.diagnosis import KINDS, Event
-from mot.evaluation.loading import Loaded
+from mot.evaluation.diagnosis.with_gt.diagnosis import KINDS, TrackingError
+from mot.evaluation.loading import LoadedSequence
 from mot.files import write_bytes
 from mot.opencv import cv2
-from mot.reports.panels import Shot, compose, draw_panel
-from mot.reports.shots import Album
+from mot.reports.error_panels import ErrorPanels
+from mot.reports.panels import PanelSpec, compose, draw_panel
 from mot.types import Image
 from mot.video.footage import Footage, find_footage
 
 
 @dataclass(slots=True)
 class _Sheet:
-    """A picture in the making."""
+    """A sheet whose panels are drawn as its frames are read."""
 
-    event: Event
-    shots: Sequence[Shot]
+    error: TrackingError
+    specs: Sequence[PanelSpec]
     panels: dict[int, Image] = field(default_factory=dict)  # by frame
 
-    @property
-    def is_complete(self) -> bool:
-        return len(self.panels) == len(self.shots)
 
-
-def draw_events(
-    loaded: Loaded,
-    events: Sequence[Event],
+def draw_errors(
+    loaded: LoadedSequence,
+    errors: Sequence[TrackingError],
     folder: Path,
     frames_source: Path | None = None,
-    most: int = 20,
+    max_per_kind: int = 20,
 ) -> list[Path]:
-    """At most so many of each kind: the longest, and switches from all over the sequence.
+    """Draw the longest errors of each kind, and evenly spaced switches; returns the files.
 
-    Frames come from `frames_source`, else from the sequence's own pictures, else from a video that
-    lies in its folder. Nothing is drawn where there are none, and what happens outside of those
-    that exist is passed over. Frames are numbered as in the whole sequence.
+    Frames come from `frames_source`, or from the images or a video in the sequence folder, and are
+    numbered as in the full sequence. Errors whose frames do not exist are skipped.
     """
-    footage = find_footage(loaded.entry.truth, frames_source)
+    gt = loaded.entry.gt
+    footage = find_footage(gt.name, gt.sequence.folder if gt.sequence else None, frames_source)
     if footage is None:
         return []
-    album = Album(loaded, footage.last)
-    sheets = [
-        _Sheet(event, album.shots(event))
-        for kind in KINDS
-        for event in _gravest([e for e in events if e.kind == kind and album.has(e)], most)
-    ]
-    return sorted(_drawn(sheets, album, footage, folder))
+    panels = ErrorPanels(loaded, footage.last)
+    sheets = []
+    for kind in KINDS:
+        available = [e for e in errors if e.kind == kind and panels.is_available(e)]
+        sheets += [_Sheet(e, panels.specs(e)) for e in _worst(available, max_per_kind)]
+    return sorted(_draw(sheets, panels, footage, folder))
 
 
-def _gravest(events: Sequence[Event], most: int) -> list[Event]:
-    if not events or events[0].kind != "switch":
-        return sorted(events, key=lambda event: -event.frames)[:most]
-    chosen = np.linspace(0, len(events) - 1, min(most, len(events)))
-    return [events[index] for index in chosen.round().astype(int).tolist()]
+def _worst(errors: Sequence[TrackingError], count: int) -> list[TrackingError]:
+    if not errors or errors[0].kind != "switch":
+        return sorted(errors, key=lambda error: -error.frames)[:count]
+    chosen = np.linspace(0, len(errors) - 1, min(count, len(errors)))
+    return [errors[index] for index in chosen.round().astype(int).tolist()]
 
 
-def _drawn(
-    sheets: Sequence[_Sheet], album: Album, footage: Footage, folder: Path
+def _draw(
+    sheets: Sequence[_Sheet], panels: ErrorPanels, footage: Footage, folder: Path
 ) -> Iterator[Path]:
-    """Each is written as soon as its last frame has come, so that few are held at a time."""
-    by_frame: Mapping[int, list[tuple[_Sheet, Shot]]] = defaultdict(list)
+    """Write each sheet as soon as its last frame is read, so that few are in memory."""
+    by_frame: Mapping[int, list[tuple[_Sheet, PanelSpec]]] = defaultdict(list)
     for sheet in sheets:
-        for shot in sheet.shots:
-            by_frame[shot.frame].append((sheet, shot))
+        for spec in sheet.specs:
+            by_frame[spec.frame].append((sheet, spec))
     for number, image in footage.frames(by_frame.keys()):
-        for sheet, shot in by_frame[number]:
-            sheet.panels[number] = draw_panel(image, shot, album.scale(image))
-            if sheet.is_complete:
-                yield _written(sheet, album, folder)
+        for sheet, spec in by_frame[number]:
+            sheet.panels[number] = draw_panel(image, spec, panels.scale(image))
+            if len(sheet.panels) == len(sheet.specs):
+                path = folder / f"{panels.file_name(sheet.error)}.png"
+                drawn = [sheet.panels[spec.frame] for spec in sheet.specs]
+                composed = compose(drawn, panels.caption(sheet.error))
+                write_bytes(path, cv2.imencode(".png", composed)[1].tobytes())
+                yield path
                 sheet.panels.clear()
-
-
-def _written(sheet: _Sheet, album: Album, folder: Path) -> Path:
-    path = folder / f"{album.file_name(sheet.event)}.png"
-    panels = [sheet.panels[shot.frame] for shot in sheet.shots]
-    picture = compose(panels, album.caption(sheet.event))
-    write_bytes(path, cv2.imencode(".png", picture)[1].tobytes())
-    return path

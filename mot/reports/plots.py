@@ -1,4 +1,4 @@
-"""Plots of an evaluation: HOTA over its thresholds, metrics and mistakes over time, lengths."""
+"""Plots of an evaluation: HOTA curves, metrics and errors over time, track lengths."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mot.evaluation.breakdown import COLUMNS, compute_metrics
 from mot.evaluation.hota import ALPHAS
-from mot.evaluation.scene import Values
-from mot.evaluation.series import COLUMNS, metrics_of
-from mot.reports.canvas import BLACK, BLUE, COLOURS, GREY, ORANGE, RED, canvas
+from mot.evaluation.sequence_pairs import Values
+from mot.reports.canvas import BLACK, BLUE, COLORS, GREY, ORANGE, RED, canvas
 
 _CURVES = {
     "HOTA": "HOTA",
     "DetA": "DetA: detection",
     "AssA": "AssA: association",
-    "LocA": "LocA: placement",
+    "LocA": "LocA: localization",
 }
 _TOTAL = "COMBINED"
-_OVERLAP = "overlap (IoU) from which a box counts as found"
+_ALPHA_LABEL = "IoU threshold of a match"
 _BESIDE: Any = {"loc": "upper left", "bbox_to_anchor": (1, 1), "alignment": "left"}
-_DASHES = ("-", "--", ":", "-.")  # when the colours are used up
-_WINDOW = 5.0  # seconds over which metrics are taken, at most a quarter of the sequence
-_COUNTS = slice(COLUMNS - 5, COLUMNS - 1)  # boxes of both sides, matches, switches in a frame
-_SHORTEST, _STEPS = 0.1, (1, 2, 5)  # seconds; where the bins of track lengths end, in each decade
-_MINUTES_FROM = 600  # seconds
+_DASHES = ("-", "--", ":", "-.")  # once all colors are used
+_WINDOW = 5.0  # seconds of the sliding window, at most a quarter of the sequence
+_COUNTS = slice(COLUMNS - 5, COLUMNS - 1)  # gt boxes, result boxes, TP, switches
+_SHORTEST, _STEPS = 0.1, (1, 2, 5)  # seconds; edges of the length bins in each decade
+_MINUTES_FROM = 600  # seconds from which the time axis is in minutes
 
 Curves = Mapping[str, Sequence[float] | Values]
 
 
 def plot_hota(curves: Mapping[str, Curves], path: Path) -> None:
-    """Of each sequence or tracker, over the thresholds of overlap; one called COMBINED is bold."""
-    if len(curves) == 2 and _TOTAL in curves:  # of one sequence, which it equals
+    """HOTA metrics over the IoU thresholds, by sequence or tracker; `COMBINED` is bold."""
+    if len(curves) == 2 and _TOTAL in curves:  # equal for a single sequence
         curves = {name: each for name, each in curves.items() if name != _TOTAL}
     if len(curves) == 1:
         _plot_one(*next(iter(curves.items())), path)
@@ -46,11 +46,11 @@ def plot_hota(curves: Mapping[str, Curves], path: Path) -> None:
 def _plot_one(name: str, curves: Curves, path: Path) -> None:
     with canvas(path, 8, 4.2) as figure:
         axes = figure.subplots()
-        for colour, (metric, label) in zip((BLACK, *COLOURS), _CURVES.items(), strict=False):
+        for color, (metric, label) in zip((BLACK, *COLORS), _CURVES.items(), strict=False):
             mean = 100 * np.mean(curves[metric])
-            axes.plot(ALPHAS, curves[metric], color=colour, marker=".", label=f"{label} {mean:.1f}")
-        _of_thresholds(axes, name)
-        axes.set_xlabel(_OVERLAP)
+            axes.plot(ALPHAS, curves[metric], color=color, marker=".", label=f"{label} {mean:.1f}")
+        _format_axes(axes, name)
+        axes.set_xlabel(_ALPHA_LABEL)
         axes.legend(**_BESIDE, title="Means in percent")
 
 
@@ -63,9 +63,9 @@ def _plot_several(curves: Mapping[str, Curves], path: Path) -> None:
                 axes.plot(ALPHAS, each[metric], **_line(number, name))[0]
                 for number, (name, each) in enumerate(curves.items())
             ]
-            _of_thresholds(axes, label)
+            _format_axes(axes, label)
         for axes in grid[1]:
-            axes.set_xlabel(_OVERLAP)
+            axes.set_xlabel(_ALPHA_LABEL)
         names = [f" {name} {100 * np.mean(each['HOTA']):.1f}" for name, each in curves.items()]
         figure.legend(lines, names, loc="outside lower center", ncols=4, title="HOTA in percent")
 
@@ -73,30 +73,32 @@ def _plot_several(curves: Mapping[str, Curves], path: Path) -> None:
 def _line(number: int, name: str) -> dict[str, Any]:
     if name == _TOTAL:
         return {"color": BLACK, "linewidth": 2.6}
-    style = _DASHES[number // len(COLOURS) % len(_DASHES)]
-    return {"color": COLOURS[number % len(COLOURS)], "linestyle": style}
+    style = _DASHES[number // len(COLORS) % len(_DASHES)]
+    return {"color": COLORS[number % len(COLORS)], "linestyle": style}
 
 
-def _of_thresholds(axes: Any, title: str) -> None:
+def _format_axes(axes: Any, title: str) -> None:
     axes.set_title(title)
     axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="value")
 
 
 def plot_over_time(table: Values, fps: float, path: Path) -> None:
-    """Of one sequence, by what each frame adds (`mot.evaluation.series.by_frame`)."""
+    """Metrics and errors of one sequence, from its `mot.evaluation.breakdown.by_frame`."""
     seconds = max(1, len(table)) / fps
     window = min(_WINDOW, seconds / 4)
     times = (np.arange(len(table), dtype=np.float64) + 0.5) / fps
-    truth, result, matched, switches = table[:, _COUNTS].T
+    gt, result, matched, switches = table[:, _COUNTS].T
     with canvas(path, 10, 7) as figure:
         above, middle, below = figure.subplots(3, 1, sharex=True)
-        _plot_metrics(above, times, _sliding(table, round(window * fps)), window)
-        middle.set_title("People in a frame")
-        middle.plot(times, truth, color=BLACK, label="ground truth")
+        _plot_metrics(above, times, _sliding_sums(table, round(window * fps)), window)
+        middle.set_title("Boxes per frame")
+        middle.plot(times, gt, color=BLACK, label="ground truth")
         middle.plot(times, result, color=ORANGE, label="result", linewidth=1.1)
-        below.set_title("Mistakes in a frame, mean of a second")
-        per_frame = _sliding(np.stack([truth - matched, result - matched], axis=1), round(fps))
-        _plot_mistakes(below, times, per_frame / _sliding(np.ones((len(table), 1)), round(fps)))
+        below.set_title("Errors per frame, mean over one second")
+        per_frame = _sliding_sums(np.stack([gt - matched, result - matched], axis=1), round(fps))
+        frames = _sliding_sums(np.ones((len(table), 1)), round(fps))
+        for column, color, label in ((0, BLUE, "misses"), (1, RED, "false positives")):
+            below.plot(times, (per_frame / frames)[:, column], color=color, label=label)
         _mark_switches(below, times[switches > 0], int(switches.sum()))
         for axes in (above, middle, below):
             axes.legend(**_BESIDE)
@@ -105,8 +107,8 @@ def plot_over_time(table: Values, fps: float, path: Path) -> None:
         below.set(xlabel="seconds", xlim=(0, seconds))
 
 
-def _sliding(table: npt.NDArray[np.floating], frames: int) -> Values:
-    """Sums over the frames around each one; fewer at both ends."""
+def _sliding_sums(table: npt.NDArray[np.floating], frames: int) -> Values:
+    """Sums over the frames around each frame, fewer at both ends."""
     running = np.concatenate([np.zeros((1, table.shape[1])), table.cumsum(axis=0)])
     here, half = np.arange(len(table)), max(1, frames) // 2
     end = np.minimum(here + half + 1, len(table))
@@ -115,42 +117,43 @@ def _sliding(table: npt.NDArray[np.floating], frames: int) -> Values:
 
 
 def _plot_metrics(axes: Any, times: Values, sums: Values, window: float) -> None:
-    nobody = sums[:, _COUNTS][:, :2].sum(axis=1) == 0
-    found = metrics_of(sums)
-    for metric, colour in {"HOTA": BLACK, "MOTA": BLUE, "IDF1": ORANGE}.items():
-        axes.plot(times, np.where(nobody, np.nan, found[metric]), color=colour, label=metric)
-    axes.set_title(f"Metrics over the {window:.3g} seconds around each moment")
-    least = min(0.0, float(np.min(found["MOTA"], initial=0)))
-    axes.set_ylim(max(-1.0, least), 1)  # MOTA has no lower end
-
-
-def _plot_mistakes(axes: Any, times: Values, per_frame: Values) -> None:
-    for column, colour, label in ((0, BLUE, "missed people"), (1, RED, "false alarms")):
-        axes.plot(times, per_frame[:, column], color=colour, label=label)
+    is_empty = sums[:, _COUNTS][:, :2].sum(axis=1) == 0
+    found = compute_metrics(sums)
+    for metric, color in {"HOTA": BLACK, "MOTA": BLUE, "IDF1": ORANGE}.items():
+        axes.plot(times, np.where(is_empty, np.nan, found[metric]), color=color, label=metric)
+    axes.set_title(f"Metrics over a window of {window:.3g} seconds")
+    lowest = min(0.0, float(np.min(found["MOTA"], initial=0)))
+    axes.set_ylim(max(-1.0, lowest), 1)  # MOTA has no lower bound
 
 
 def _mark_switches(axes: Any, times: Values, count: int) -> None:
-    """On the axis, where they hide nothing."""
-    label = f"identity switches ({count})"
-    height = axes.get_xaxis_transform()  # x in seconds, y as a share of the axes
+    """Ticks on the time axis."""
+    label = f"id switches ({count})"
+    height = axes.get_xaxis_transform()  # x in seconds, y as a fraction of the axes
     axes.plot(times, np.full(len(times), 0.03), "|", transform=height, color=BLACK, label=label)
 
 
-def plot_track_lengths(truth: npt.ArrayLike, result: npt.ArrayLike, fps: float, path: Path) -> None:
-    """How long people are there and how long ids last, from their lengths in frames."""
-    sides = {"people in the ground truth": truth, "ids in the result": result}
+def plot_track_lengths(gt: npt.ArrayLike, result: npt.ArrayLike, fps: float, path: Path) -> None:
+    """Histograms of track lengths, given in frames."""
+    sides = {"ground-truth tracks": gt, "result tracks": result}
     seconds = {name: np.asarray(lengths, np.float64) / fps for name, lengths in sides.items()}
     edges = _length_bins(np.concatenate(list(seconds.values())))
     with canvas(path, 7.5, 3.8) as figure:
         axes = figure.subplots()
-        for shift, colour, (name, lengths) in zip(
+        for shift, color, (name, lengths) in zip(
             (-0.2, 0.2), (BLACK, ORANGE), seconds.items(), strict=True
         ):
             counts = np.histogram(lengths, edges)[0]
             median = f", median {np.median(lengths):.3g} s" if len(lengths) else ""
             label = f"{len(lengths)} {name}{median}"
-            axes.bar(np.arange(len(counts)) + shift, counts, 0.4, color=colour, label=label)
-        axes.set_xticks(range(len(edges) - 1), [_bin_name(*ends) for ends in pairwise(edges)])
+            axes.bar(np.arange(len(counts)) + shift, counts, 0.4, color=color, label=label)
+        axes.set_xticks(
+            range(len(edges) - 1),
+            [
+                f"{first:g}\u2013{end:g}" if first else f"< {end:g}"
+                for first, end in pairwise(edges)
+            ],
+        )
         axes.grid(axis="x", visible=False)
         axes.set(title="Lengths of tracks", xlabel="seconds", ylabel="tracks")
         axes.yaxis.get_major_locator().set_params(integer=True)
@@ -158,23 +161,19 @@ def plot_track_lengths(truth: npt.ArrayLike, result: npt.ArrayLike, fps: float, 
 
 
 def _length_bins(seconds: Values) -> list[float]:
-    """Of 0, 0.1, 0.2, 0.5, 1, 2, 5 and so on those from before the shortest to past the longest."""
+    """Edges among 0, 0.1, 0.2, 0.5, 1, 2, 5, ... that enclose all lengths."""
     edges = [0.0, _SHORTEST]
     while edges[-1] <= seconds.max(initial=0):
         decade, step = divmod(len(edges) - 1, len(_STEPS))
         edges.append(_SHORTEST * _STEPS[step] * 10.0**decade)
-    needless = np.searchsorted(edges, seconds.min(initial=edges[-1]), side="right") - 1
-    return edges[min(int(needless), len(edges) - 2) :]
-
-
-def _bin_name(first: float, end: float) -> str:
-    return f"{first:g}\u2013{end:g}" if first else f"< {end:g}"
+    unused = np.searchsorted(edges, seconds.min(initial=edges[-1]), side="right") - 1
+    return edges[min(int(unused), len(edges) - 2) :]
 
 
 def plot_timeline(
     kinds: Mapping[str, Sequence[int] | npt.NDArray[np.int64]], bin_seconds: float, path: Path
 ) -> None:
-    """How many places of each kind there are in each stretch of time."""
+    """Counts of each kind per time bin."""
     bins = max((len(counts) for counts in kinds.values()), default=0)
     unit, name = (60, "minutes") if bins * bin_seconds > _MINUTES_FROM else (1, "seconds")
     width = bin_seconds / unit
@@ -187,4 +186,4 @@ def plot_timeline(
             axes.grid(axis="x", visible=False)
             axes.yaxis.get_major_locator().set_params(integer=True)
         rows[-1, 0].set(xlabel=name, xlim=(0, max(bins, 1) * width))
-        figure.supylabel(f"in {bin_seconds:g} seconds", fontsize=9, color=GREY)
+        figure.supylabel(f"per {bin_seconds:g} seconds", fontsize=9, color=GREY)

@@ -1,13 +1,14 @@
-"""Checkpoints into a network and out of it. Files are read as arrays alone: none can run code."""
+"""Checkpoints: weights files into a network and back. Only tensors are read: no code runs."""
 
 from __future__ import annotations
 
 import json
 import pickle
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sized
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import safetensors.torch
 import torch
@@ -15,13 +16,10 @@ from torch import Tensor, nn
 
 from mot.errors import MotError
 from mot.files import write_bytes
-from mot.runtime.key_mapping import LAYOUTS, Arrays, rename, strip_prefixes
-from mot.runtime.load_report import Loaded
-from mot.runtime.safetensors_header import KEY, read_metadata
+from mot.runtime.key_mapping import NAMINGS, Arrays, map_names, strip_prefixes
+from mot.runtime.safetensors_metadata import KEY
 
-__all__ = ["Loaded", "load_weights", "read_metadata", "save_weights"]
-
-# What holds the arrays in a checkpoint of a training; averaged ones are better.
+# Keys that hold the tensors in a training checkpoint; averaged weights come first.
 _WRAPPERS = (
     "ema",
     "ema_state_dict",
@@ -32,38 +30,65 @@ _WRAPPERS = (
     "model",
     "weights",
 )
-_COUNTER = "num_batches_tracked"  # of batch norms; no result depends on it
+_COUNTER = "num_batches_tracked"  # of batch norms; no output depends on it
+_MAX_LISTED = 3
 
 
-def load_weights(model: nn.Module, path: str | Path, partial: bool = False) -> Loaded:
-    """Fill in a checkpoint; with `partial` what fits of it, and the rest is told."""
+class LoadReport(NamedTuple):
+    """Which tensors of a weights file fit a network."""
+
+    renamed: str  # how the names in the file differed; empty if they did not
+    missing: tuple[str, ...] = ()  # tensors of the network that keep their values
+    unexpected: tuple[str, ...] = ()  # tensors of the file that are not used
+
+    def __str__(self) -> str:
+        parts = [f"read with {self.renamed}"] * bool(self.renamed)
+        parts += [f"not loaded, still untrained: {_list(self.missing)}"] * bool(self.missing)
+        parts += [f"not used: {_list(self.unexpected)}"] * bool(self.unexpected)
+        return "; ".join(parts) or "everything fits"
+
+    def log(self, path: Path) -> None:
+        """Writes one line to the standard error if anything differed."""
+        if any(self):
+            print(f"mot: {path}: {self}", file=sys.stderr)
+
+
+def _list(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    return ", ".join(names[:_MAX_LISTED]) + more
+
+
+@runtime_checkable
+class DarknetLoader(Protocol):
+    """A network that can read Darknet's `.weights`."""
+
+    def load_darknet(self, path: Path, partial: bool = False) -> tuple[str, ...]: ...
+
+
+def load_weights(model: nn.Module, path: str | Path, partial: bool = False) -> LoadReport:
+    """Loads a checkpoint into the model. With `partial` only the tensors that fit."""
     path = Path(path)
     if path.suffix == ".weights":
-        return _load_darknet(model, path, partial)
+        if not isinstance(model, DarknetLoader):
+            raise MotError(f"{path}: Darknet weights only fit yolov3 or --detector NETWORK.cfg")
+        return LoadReport("Darknet's order", model.load_darknet(path, partial))
     state = {name: each for name, each in model.state_dict().items() if _COUNTER not in name}
     arrays, wrappers = _unwrap(path, _read(path))
     arrays, prefixes = strip_prefixes(arrays, state)
-    arrays, layout = rename(arrays, state)
-    faults = _faults(arrays, state)
+    arrays, naming = map_names(arrays, state)
+    faults = _find_faults(arrays, state)
     if not partial:
-        _check(path, arrays, state, faults)
+        _check_complete(path, arrays, state, faults)
     fitting = [name for name in state if name in arrays and name not in faults]
     if not fitting:
-        raise MotError(f"{path}: nothing in it fits: weights of another architecture")
+        raise MotError(f"{path}: no tensor fits: weights of another architecture")
     with torch.no_grad():
         for name in fitting:
             state[name].copy_(arrays[name])
     notes = [*wrappers, *(f"without {prefix}" for prefix in prefixes)]
-    notes += [layout] * (layout != LAYOUTS[0].name)
+    notes += [naming] * (naming != NAMINGS[0].name)
     missing = tuple(name for name in state if name not in fitting)
-    return Loaded(", ".join(notes), missing, tuple(n for n in arrays if n not in fitting))
-
-
-def _load_darknet(model: nn.Module, path: Path, partial: bool) -> Loaded:
-    loader = getattr(model, "load_darknet", None)
-    if loader is None:
-        raise MotError(f"{path}: Darknet's weights fit yolov3 alone, or --detector NETWORK.cfg")
-    return Loaded("Darknet's order", loader(path, partial))
+    return LoadReport(", ".join(notes), missing, tuple(n for n in arrays if n not in fitting))
 
 
 def _read(path: Path) -> Any:
@@ -85,14 +110,14 @@ def _reason(error: Exception) -> str:
     code = re.search(r"(?:GLOBAL|class|global) `?([\w.]+)`? (?:was not|whose module)", str(error))
     if isinstance(error, pickle.UnpicklingError) and code:
         return (
-            f"holds {code[1]}, and so may run code: only arrays are read; save its state_dict "
-            "alone, best as .safetensors"
+            f"holds {code[1]}, which may run code: only tensors are read; save the bare "
+            "state_dict, best as .safetensors"
         )
-    return "cannot be read as weights: truncated, or made by another program"
+    return "not readable as weights: truncated or of another format"
 
 
 def _unwrap(path: Path, content: Any) -> tuple[Arrays, list[str]]:
-    """The arrays in what holds them, and the names of that."""
+    """The tensors of a checkpoint, and the keys that held them."""
     wrappers: list[str] = []
     while isinstance(content, Mapping):
         wrapper = next((key for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
@@ -101,44 +126,44 @@ def _unwrap(path: Path, content: Any) -> tuple[Arrays, list[str]]:
         wrappers.append(f"its {wrapper}")
         content = content[wrapper]
     items = content.items() if isinstance(content, Mapping) else ()
-    arrays = {str(name): each for name, each in items if _is_plain(each)}
+    arrays = {str(name): each for name, each in items if _is_dense(each)}
     if not arrays:
-        raise MotError(f"{path}: holds no arrays by name: save the network's state_dict")
+        raise MotError(f"{path}: has no named tensors: save the state_dict of the network")
     return {n: each for n, each in arrays.items() if _COUNTER not in n}, wrappers
 
 
-def _is_plain(each: Any) -> bool:
+def _is_dense(each: Any) -> bool:
     if not isinstance(each, Tensor) or each.is_complex():
         return False
     return each.layout == torch.strided and not (each.is_quantized or each.is_meta)
 
 
-def _faults(arrays: Arrays, state: Arrays) -> dict[str, str]:
-    """What is wrong with the arrays that have a place in the network."""
+def _find_faults(arrays: Arrays, state: Arrays) -> dict[str, str]:
+    """What is wrong with tensors of the file that the network has too, by name."""
     faults = {}
     for name, ours in state.items():
         theirs = arrays.get(name)
         if theirs is None:
             continue
         if theirs.shape != ours.shape:
-            faults[name] = f"is {_dims(theirs)}, the network's {_dims(ours)}"
+            faults[name] = f"is {_dims(theirs)}, in the network {_dims(ours)}"
         elif not theirs.isfinite().all():
-            faults[name] = f"({_dims(theirs)}) holds NaN or infinite numbers"
+            faults[name] = f"({_dims(theirs)}) has NaN or infinite values"
         elif name.endswith("running_var") and (theirs < 0).any():
-            faults[name] = f"({_dims(theirs)}) holds negative variances"
+            faults[name] = f"({_dims(theirs)}) has negative variances"
     return faults
 
 
-def _check(path: Path, arrays: Arrays, state: Arrays, faults: Mapping[str, str]) -> None:
-    """Raises what says most about the file."""
+def _check_complete(path: Path, arrays: Arrays, state: Arrays, faults: Mapping[str, str]) -> None:
+    """Raises the most telling of the faults."""
     missing = [name for name in state if name not in arrays]
     unexpected = [name for name in arrays if name not in state]
     if faults and 2 * len(missing) <= len(state):
         name, fault = next(iter(faults.items()))
         raise MotError(
             f"{path}: {name} {fault}{_others(faults)}: give the names, backbone, anchors and "
-            "variant that it was trained with"
-            if "network's" in fault
+            "variant of its training"
+            if "in the network" in fault
             else f"{path}: {name} {fault}{_others(faults)}: the file is damaged"
         )
     if missing:
@@ -148,22 +173,22 @@ def _check(path: Path, arrays: Arrays, state: Arrays, faults: Mapping[str, str])
         )
     if unexpected:
         raise MotError(
-            f"{path}: {unexpected[0]} ({_dims(arrays[unexpected[0]])}){_others(unexpected)} has "
-            "no place in the network: weights of another architecture"
+            f"{path}: {unexpected[0]} ({_dims(arrays[unexpected[0]])}){_others(unexpected)}: not "
+            "in the network: weights of another architecture"
         )
 
 
-def _others(names: Any) -> str:
+def _others(names: Sized) -> str:
     more = len(names) - 1
     return f" and {more} other{'s' * (more > 1)}" if more else ""
 
 
 def _dims(array: Tensor) -> str:
-    return "x".join(map(str, array.shape)) or "one number"
+    return "x".join(map(str, array.shape)) or "a scalar"
 
 
 def save_weights(model: nn.Module, path: str | Path, metadata: Mapping[str, Any]) -> None:
-    """Write a `.safetensors` file that tells what it holds (`families.metadata_of`)."""
+    """Writes a `.safetensors` file with metadata, which `read_metadata` returns."""
     arrays = {
         name: each.detach().cpu().contiguous().clone() for name, each in model.state_dict().items()
     }

@@ -1,31 +1,35 @@
-"""What this machine lends to the process."""
+"""CPUs and memory that this process may use."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Options of glibc's mallopt, and what they are by default.
+# Options of glibc's mallopt, and their defaults.
 _TRIM_THRESHOLD, _TRIM_DEFAULT = -1, 128 << 10
 _MMAP_MAX, _MMAP_DEFAULT = -4, 65536
 _NEVER = 2**31 - 1
 
 
 def usable_cpus() -> int:
-    """Those that this process may use."""
+    """Number of CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 @contextmanager
-def freed_memory_kept() -> Iterator[None]:
-    """Large arrays that are freed stay with the process. glibc gives each back to the system, and
-    gets its pages anew for the next: half of the time of a network that learns on a CPU."""
-    mallopt = _mallopt()
+def keep_freed_memory() -> Iterator[None]:
+    """Keeps the memory of freed large arrays in the process.
+
+    glibc returns each to the system and faults its pages in again for the next array: half the
+    time of training on a CPU. Does nothing elsewhere.
+    """
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    mallopt = getattr(libc, "mallopt", lambda option, value: None)
     mallopt(_MMAP_MAX, 0)
     mallopt(_TRIM_THRESHOLD, _NEVER)
     try:
@@ -33,9 +37,3 @@ def freed_memory_kept() -> Iterator[None]:
     finally:
         mallopt(_MMAP_MAX, _MMAP_DEFAULT)
         mallopt(_TRIM_THRESHOLD, _TRIM_DEFAULT)
-
-
-def _mallopt() -> Callable[[int, int], object]:
-    """That of glibc; elsewhere nothing is to be set."""
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    return getattr(libc, "mallopt", lambda option, value: None)

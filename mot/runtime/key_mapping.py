@@ -1,4 +1,4 @@
-"""The names that others give to the arrays of the same networks."""
+"""Maps the tensor names of other programs to ours, for the same networks."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ Arrays = dict[str, Tensor]
 _PREFIXES = ("module.", "_orig_mod.", "model.", "ema_model.")
 
 
-def _same(arrays: Arrays) -> Arrays:
+def _keep(arrays: Arrays) -> Arrays:
     return arrays
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class Naming:
+    """How a program names tensors: regular expressions and what they are replaced by."""
+
     name: str
-    rules: tuple[tuple[str, str], ...] = ()  # of several that match, the first known name is taken
-    convert: Callable[[Arrays], Arrays] = _same  # of the arrays, by our names
+    rules: tuple[tuple[str, str], ...] = ()  # the first that gives a known name is used
+    convert: Callable[[Arrays], Arrays] = _keep  # of tensors under our names
 
 
 def _background_first(arrays: Arrays) -> Arrays:
-    """mmdetection's background is the last class, and has no box."""
+    """Moves the background, in mmdetection the last class and without a box, to the front."""
     score, box = ("roi_heads.box_predictor.cls_score", "roi_heads.box_predictor.bbox_pred")
     changed = dict(arrays)
     for kind in ("weight", "bias"):
@@ -40,17 +42,17 @@ def _background_first(arrays: Arrays) -> Arrays:
 _PYRAMID = r"(?<=fpn)\.(inner|layer)_blocks\.(\d+)\.(weight|bias)$"
 _OLD_HEAD = r"(head\.(?:classification|regression)_head\.conv)\.{}\.(weight|bias)$"
 
-LAYOUTS = (
-    Layout("its own names"),
-    Layout(
+NAMINGS = (
+    Naming("its own names"),
+    Naming(
         "torchvision's old names",
         (
             (_PYRAMID, r".\1_blocks.\2.0.\3"),
             (r"^rpn\.head\.conv\.(weight|bias)$", r"rpn.head.conv.0.0.\1"),
-            *((_OLD_HEAD.format(2 * place), rf"\1.{place}.0.\2") for place in range(4)),
+            *((_OLD_HEAD.format(2 * layer), rf"\1.{layer}.0.\2") for layer in range(4)),
         ),
     ),
-    Layout(
+    Naming(
         "mmdetection's names",
         (
             (r"^backbone\.", "backbone.body."),
@@ -76,7 +78,7 @@ LAYOUTS = (
 
 
 def strip_prefixes(arrays: Mapping[str, Tensor], known: Iterable[str]) -> tuple[Arrays, list[str]]:
-    """Without what wrappers put before each name; and what that was."""
+    """Removes prefixes of wrapper modules; also returns them. `known` are the network's names."""
     stripped, found = dict(arrays), []
     known = set(known)
     for prefix in _PREFIXES * 2:  # in any order
@@ -88,18 +90,18 @@ def strip_prefixes(arrays: Mapping[str, Tensor], known: Iterable[str]) -> tuple[
     return stripped, found
 
 
-def rename(arrays: Arrays, known: Iterable[str]) -> tuple[Arrays, str]:
-    """By our names, under the layout that gives most of them; and its name."""
+def map_names(arrays: Arrays, known: Iterable[str]) -> tuple[Arrays, str]:
+    """Tensors under our names, by the naming that gives most known ones; also its name."""
     known = set(known)
-    renamed = [
-        ({_renamed(layout, n, known): a for n, a in arrays.items()}, layout) for layout in LAYOUTS
+    mapped = [
+        ({_map_name(naming, n, known): a for n, a in arrays.items()}, naming) for naming in NAMINGS
     ]
-    best, layout = max(renamed, key=lambda each: len(known & each[0].keys()))
-    return layout.convert(best), layout.name
+    best, naming = max(mapped, key=lambda each: len(known & each[0].keys()))
+    return naming.convert(best), naming.name
 
 
-def _renamed(layout: Layout, name: str, known: set[str]) -> str:
+def _map_name(naming: Naming, name: str, known: set[str]) -> str:
     if name in known:
         return name
-    others = [re.sub(pattern, new, name) for pattern, new in layout.rules]
-    return next((other for other in others if other in known), name)
+    candidates = [re.sub(pattern, new, name) for pattern, new in naming.rules]
+    return next((candidate for candidate in candidates if candidate in known), name)

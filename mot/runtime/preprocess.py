@@ -17,6 +17,7 @@ from mot.types import FloatArray, Image
 
 Size = tuple[int, int]  # width, height
 _MAX_PIXELS = 1 << 26  # of a network's input
+_GROUP = 1 << 18  # pixels that are normalized in one call: more would leave the CPU cache
 _PIXEL_RATIO = 1.02  # upper limit of the pixels of an input of another shape
 Blob = npt.NDArray[np.float32]  # (B, 3, H, W)
 
@@ -101,12 +102,16 @@ def normalize(canvas: Image, spec: InputSpec) -> Blob:
     """Network input of a (B, H, W, 3) uint8 BGR canvas."""
     count, height, width, _ = canvas.shape
     blob = np.empty((count, 3, height, width), np.float32)
-    for image, planes in zip(canvas, blob, strict=True):
-        channels = cv2.split(image)  # several times faster than strided reading
-        for plane, channel, mean, std in zip(
-            planes, channels[::-1] if spec.is_rgb else channels, spec.mean, spec.std, strict=True
+    step = max(1, _GROUP // max(1, height * width))
+    for start in range(0, count, step):
+        images, planes = canvas[start : start + step], blob[start : start + step]
+        # Splitting is several times faster than strided reading.
+        channels = cv2.split(images.reshape(-1, width, 3))
+        for index, (channel, mean, std) in enumerate(
+            zip(channels[::-1] if spec.is_rgb else channels, spec.mean, spec.std, strict=True)
         ):
-            np.multiply(channel, np.float32(1 / (255 * std)), out=plane)
+            plane = planes[:, index]
+            np.multiply(channel.reshape(plane.shape), np.float32(1 / (255 * std)), out=plane)
             if mean:
                 plane -= np.float32(mean / std)
     return blob

@@ -1,4 +1,4 @@
-"""What a person looks like: body build, skin, hair and clothes, drawn from muted palettes."""
+"""Appearance of a person: body build, skin, hair and clothes, drawn from muted palettes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from mot.synthetic import body
 from mot.synthetic.body import Array, Build
 
-Colour = tuple[int, int, int]  # BGR
+Color = tuple[int, int, int]  # BGR
 
 # Written as RGB, as palettes are; `_pick` turns them round.
 _SKIN = (
@@ -47,14 +47,14 @@ _RADII[body.HAIR] = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    skin: Colour
-    hair: Colour
-    top: Colour
-    inner: Colour  # the shirt below an open jacket
-    legs: Colour
-    shoes: Colour
-    bag: Colour
-    hat: Colour
+    skin: Color
+    hair: Color
+    top: Color
+    inner: Color  # the shirt below an open jacket
+    legs: Color
+    shoes: Color
+    bag: Color
+    hat: Color
     pattern: str  # of the top: plain, stripes, checks, block, print
     jacket: bool
     sleeves: str  # long, short
@@ -65,7 +65,7 @@ class Look:
     grain: int  # which fabric texture
 
 
-def _pick(rng: np.random.Generator, palette: tuple[tuple[int, int, int], ...]) -> Colour:
+def _pick(rng: np.random.Generator, palette: tuple[tuple[int, int, int], ...]) -> Color:
     rgb = np.asarray(palette[int(rng.integers(len(palette)))], float)
     shaded = np.clip(rgb * rng.uniform(0.88, 1.08) + rng.uniform(-6, 6, 3), 12, 236)
     red, green, blue = (int(value) for value in shaded)
@@ -107,14 +107,14 @@ def make_look(rng: np.random.Generator) -> Look:
     )
 
 
-def make_build(rng: np.random.Generator, look: Look) -> Build:
+def make_build(rng: np.random.Generator, appearance: Look) -> Build:
     """The body below the look, as arrays for one person."""
     width = float(np.clip(rng.normal(1.0, 0.09), 0.84, 1.28))
-    slim = look.hair_kind in ("long", "bun")
+    slim = appearance.hair_kind in ("long", "bun")
     radii = _RADII * 1.0
     radii[body.CHEST :] *= 0.5 + 0.5 * width
     radii[[body.WAIST, body.WAIST + 1]] *= width ** (1.2 if not slim else 0.8)
-    if look.jacket:
+    if appearance.jacket:
         radii[[body.SHOULDERS, body.SHOULDERS + 1, body.ELBOWS, body.ELBOWS + 1]] *= 1.13
     build = Build(
         radii=radii[:, None],
@@ -128,35 +128,37 @@ def make_build(rng: np.random.Generator, look: Look) -> Build:
         hat=np.zeros((2, 1)),
         hair=np.zeros(1),
     )
-    _dress(build, look, rng)
+    _dress(build, appearance, rng)
     _hold(build, rng)
     return build
 
 
-def _dress(build: Build, look: Look, rng: np.random.Generator) -> None:
+def _dress(build: Build, appearance: Look, rng: np.random.Generator) -> None:
     """Give the extra spheres of hem, bag, hat and hair their place and size."""
     radii = build.radii[:, 0]
-    if look.bottom in ("trousers", "coat"):
+    if appearance.bottom in ("trousers", "coat"):
         radii[body.KNEES : body.KNEES + 2] *= 1.08
         radii[body.ANKLES : body.ANKLES + 2] *= rng.uniform(1.05, 1.4)
-    if look.bottom in ("skirt", "coat"):
-        build.hem[0] = rng.uniform(0.55, 1.1) if look.bottom == "skirt" else rng.uniform(0.4, 0.9)
-        radii[body.HEM : body.HEM + 2] = 0.056 if look.bottom == "skirt" else 0.06
-    if look.bag_kind == "backpack":
+    if appearance.bottom in ("skirt", "coat"):
+        build.hem[0] = (
+            rng.uniform(0.55, 1.1) if appearance.bottom == "skirt" else rng.uniform(0.4, 0.9)
+        )
+        radii[body.HEM : body.HEM + 2] = 0.056 if appearance.bottom == "skirt" else 0.06
+    if appearance.bag_kind == "backpack":
         build.bag[..., 0] = [[-0.095, -0.1], [0.0, 0.0], [0.02, -0.09]]
         radii[body.BAG : body.BAG + 2] = 0.05, 0.056
-    elif look.bag_kind == "shoulder":
+    elif appearance.bag_kind == "shoulder":
         side = rng.choice([-1.0, 1.0])
         build.bag[..., 0] = [[0.0, -0.02], [side * 0.125, side * 0.12], [-0.19, -0.24]]
         radii[body.BAG : body.BAG + 2] = 0.035, 0.04
-    if look.hat_kind != "none":
-        build.hat[:, 0] = [0.012, 0.075 if look.hat_kind == "cap" else 0.0]
+    if appearance.hat_kind != "none":
+        build.hat[:, 0] = [0.012, 0.075 if appearance.hat_kind == "cap" else 0.0]
         radii[body.HAT] = 0.049
-        radii[body.HAT + 1] = 0.012 if look.hat_kind == "cap" else 0.02
-    if look.hair_kind == "long":
+        radii[body.HAT + 1] = 0.012 if appearance.hat_kind == "cap" else 0.02
+    if appearance.hair_kind == "long":
         build.hair[0] = rng.uniform(0.05, 0.12)
         radii[body.HAIR] = 0.036
-    elif look.hair_kind == "bun":
+    elif appearance.hair_kind == "bun":
         build.hair[0] = -0.028
         radii[body.HAIR] = 0.028
 

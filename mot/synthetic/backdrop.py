@@ -6,8 +6,8 @@ import numpy as np
 
 from mot.opencv import cv2
 from mot.synthetic.camera import Array, Camera
-from mot.synthetic.ground import ground_picture
-from mot.synthetic.houses import house_picture
+from mot.synthetic.ground import ground_image
+from mot.synthetic.houses import house_image
 from mot.synthetic.layout import Layout
 from mot.types import Image
 
@@ -20,25 +20,25 @@ class Backdrop:
         self._wide = layout.camera.widened(layout.margin)
         base = int(self._wide.project(np.array([0.0, self._line, 0.0]))[1])
         self._base = int(np.clip(base, 0, self._wide.size[1] - 2))
-        self._houses = house_picture(layout, self._wide, seed)
-        self._ground = ground_picture(layout, self._wide, self._base, seed)
+        self._houses = house_image(layout, self._wide, seed)
+        self._ground = ground_image(layout, self._wide, self._base, seed)
         self._whole = self._houses.copy()
         self._whole[self._base :] = self._ground
         self._still = layout.margin == 1.0
 
     def at(self, camera: Camera) -> Image:
-        """A fresh picture of the street from this camera."""
+        """A fresh image of the street from this camera."""
         if self._still:
             return self._whole.copy()
         houses = camera.front(self._line) @ np.linalg.inv(self._wide.front(self._line))
-        picture = cv2.warpPerspective(
+        image = cv2.warpPerspective(
             self._houses, houses, camera.size, borderMode=cv2.BORDER_REPLICATE
         )
         ground = camera.ground() @ np.linalg.inv(self._wide.ground()) @ _shifted(self._base)
         cv2.warpPerspective(
-            self._ground, ground, camera.size, dst=picture, borderMode=cv2.BORDER_TRANSPARENT
+            self._ground, ground, camera.size, dst=image, borderMode=cv2.BORDER_TRANSPARENT
         )
-        return np.asarray(picture, np.uint8)
+        return np.asarray(image, np.uint8)
 
 
 def _shifted(rows: int) -> Array:

@@ -172,6 +172,6 @@ def _extras(body: Array, build: Build) -> None:
 
 
 def extents(x: Array, y: Array, radii: Array) -> Array:
-    """(S, N) centres and radii in pixels -> (N, 4) boxes around them, xyxy."""
+    """(S, N) centers and radii in pixels -> (N, 4) boxes around them, xyxy."""
     low_x, low_y = (x - radii).min(axis=0), (y - radii).min(axis=0)
     return np.array([low_x, low_y, (x + radii).max(axis=0), (y + radii).max(axis=0)]).T

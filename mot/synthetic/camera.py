@@ -66,7 +66,7 @@ class Camera:
         return self.plane(np.array([0, depth, 0]), np.array([1.0, 0, 0]), np.array([0, 0, 1.0]))
 
     def half_width(self, depth: float) -> float:
-        """Half of what it sees across at a depth, in metres, when it looks straight ahead."""
+        """Half the visible width at a depth, in metres, for a level camera."""
         return depth * self.size[0] / 2 / self.focal
 
     def widened(self, factor: float) -> Camera:
@@ -90,7 +90,7 @@ class CameraPath:
 
     @property
     def margin(self) -> float:
-        """How much larger than the image a picture must be that covers every view."""
+        """How much larger than the image a image must be that covers every view."""
         return 1.0 if self._amount == 0 else 1.0 + 0.62 * self._amount
 
     def at(self, time: float) -> Camera:

@@ -19,7 +19,7 @@ from mot.synthetic.scenes import stream
 
 @dataclass(slots=True)
 class People:
-    """N people; `looks` is a list of N, `build` has its own order."""
+    """N people; `appearances` is a list of N, `build` has its own order."""
 
     ids: npt.NDArray[np.int64]
     place: Array  # (N, 2) metres on the ground
@@ -36,22 +36,24 @@ class People:
     beside: Array  # (N, 2) where a companion walks, from the leader
     vector: Array  # (N, 64) unit vectors of appearance
     build: Build
-    looks: list[Look]
+    appearances: list[Look]
 
     def keep(self, mask: npt.NDArray[np.bool_]) -> None:
         for name in _COLUMNS:
             setattr(self, name, getattr(self, name)[mask])
         self.build = self.build[mask]
-        self.looks = [look for look, kept in zip(self.looks, mask, strict=True) if kept]
+        self.appearances = [
+            appearance for appearance, kept in zip(self.appearances, mask, strict=True) if kept
+        ]
 
     def add(self, other: People) -> None:
         for name in _COLUMNS:
             setattr(self, name, np.concatenate([getattr(self, name), getattr(other, name)]))
         self.build = Build.join([self.build, other.build])
-        self.looks = self.looks + other.looks
+        self.appearances = self.appearances + other.appearances
 
 
-_COLUMNS = [name for name in People.__slots__ if name not in ("build", "looks")]
+_COLUMNS = [name for name in People.__slots__ if name not in ("build", "appearances")]
 
 
 class Crowd:
@@ -114,7 +116,7 @@ class Crowd:
         person = self._next_id
         self._next_id += 1
         rng = stream(self._seed, "person", person)
-        look = make_look(rng)
+        appearance = make_look(rng)
         scene = self._scene
         start, towards = np.array(route.start), np.array(route.way) - route.start
         heading = float(np.arctan2(towards[1], towards[0]))
@@ -136,8 +138,8 @@ class Crowd:
             friend=np.array([friend]),
             beside=aside[None],
             vector=make_vector(rng),
-            build=make_build(rng, look),
-            looks=[look],
+            build=make_build(rng, appearance),
+            appearances=[appearance],
         )
 
     def step(self, dt: float, let_in: bool = True) -> None:

@@ -17,12 +17,12 @@ from mot.synthetic.layout import Prop
 class Figures:
     """N people."""
 
-    own: Array  # (3, S, N) centres of the body's spheres in its own frame, body heights
+    own: Array  # (3, S, N) centers of the body's spheres in its own frame, body heights
     world: Array  # (3, S, N) and in the street, metres
     boxes: Array  # (N, 4) xyxy in pixels: amodal, around all spheres
     depth: Array  # (N,) of the feet from the camera, metres
     turn: Array  # (N,) heading from the image's right, radians
-    tilt: Array  # (N,) how steeply the camera looks down at the person, radians
+    tilt: Array  # (N,) downward viewing angle of the camera, radians
     span: Array  # (N,) what a standing foot travels back, body heights
     inside: npt.NDArray[np.bool_]  # (N,) the box overlaps the image
 

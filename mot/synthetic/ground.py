@@ -28,7 +28,7 @@ class _Samples:
     blur: Field  # (R, 1) metres that a pixel covers across
 
 
-def ground_picture(layout: Layout, camera: Camera, base: int, seed: int) -> Image:
+def ground_image(layout: Layout, camera: Camera, base: int, seed: int) -> Image:
     """(H - base, W, 3): the ground from row `base` down."""
     rng = stream(seed, "ground")
     samples = _cast(camera, base)
@@ -92,7 +92,7 @@ def _stains(samples: _Samples, tile: Field) -> Field:
 def _slabs(samples: _Samples, rng: np.random.Generator, size: tuple[float, float]) -> Field:
     """Brightness of slabs laid in a bond: each with its own tone, joints between them."""
     wide, deep = size
-    # A view without roll: all samples of a picture's row lie in one row of slabs.
+    # A view without roll: all samples of a image's row lie in one row of slabs.
     row = np.floor(samples.y[:, :1] / deep)
     shifted = samples.x / np.float32(wide) + np.float32(0.5) * (row % 2)
     column = np.floor(shifted)
@@ -125,7 +125,7 @@ def _asphalt(samples: _Samples, near: float, far: float) -> Field:
 
 
 def _coloured(tone: Field, samples: _Samples, rng: np.random.Generator) -> Image:
-    """A warm or cool grey; a little brighter into the distance; fine samples averaged."""
+    """A warm or cool gray; a little brighter into the distance; fine samples averaged."""
     haze = 1.0 + 0.05 * np.clip(samples.y / 25.0 - 0.4, -0.4, 0.8).astype(np.float32)
     height, width = tone.shape
     flat = cv2.resize(tone * haze, (width, height // _fine(width)), interpolation=cv2.INTER_AREA)

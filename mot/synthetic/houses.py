@@ -21,7 +21,7 @@ _SHOPS = ((56, 66, 60), (48, 54, 70), (96, 52, 48), (40, 40, 42), (110, 96, 70),
 
 @dataclass(frozen=True, slots=True)
 class _Sheet:
-    """A picture of the plane of the houses that is drawn on in metres."""
+    """A image of the plane of the houses that is drawn on in metres."""
 
     image: Image
     left: float  # metres at column 0
@@ -44,7 +44,7 @@ class _Sheet:
         return self.image[top : max(round(foot - z * self.scale), top), first:last]
 
 
-def house_picture(layout: Layout, camera: Camera, seed: int) -> Image:
+def house_image(layout: Layout, camera: Camera, seed: int) -> Image:
     """(H, W, 3): the plane of the houses as the camera sees it, sky above."""
     rng = stream(seed, "houses")
     line = layout.house_line

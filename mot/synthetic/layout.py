@@ -101,9 +101,9 @@ def _apart(one: Prop, other: Prop) -> bool:
 
 def _hideouts(scene: Scene, rng: np.random.Generator, reach: float) -> list[Prop]:
     depth = scene.far + 0.4
-    places = np.array([-0.55, 0.5]) + rng.uniform(-0.15, 0.15, 2)
+    positions = np.array([-0.55, 0.5]) + rng.uniform(-0.15, 0.15, 2)
     kinds = rng.permutation(["van", "hedge"])
     return [
         Prop(str(kind), float(place) * reach * depth, depth, 4.4, 2.15, 0.9)
-        for kind, place in zip(kinds, places, strict=True)
+        for kind, place in zip(kinds, positions, strict=True)
     ]

@@ -19,7 +19,7 @@ from mot.synthetic.sprites import Sprite, Wardrobe, view_of
 from mot.synthetic.weather import Weather
 from mot.types import Image
 
-Owners = npt.NDArray[np.int16]  # (H, W): whose pixel it is, of the people inside; -1: nobody's
+Owners = npt.NDArray[np.int16]  # (H, W): row of the person each pixel belongs to; -1: none
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,14 @@ class Painter:
         rows = np.flatnonzero(figures.inside)
         cast_shadows(image, figures.world[..., rows], self._stage.props, camera, self._scene.sun)
         owners = np.full(image.shape[:2], -1, np.int16)
-        whole = np.ones(len(rows))
+        full = np.ones(len(rows))
         for place, patch in self._in_order(people, figures, rows, camera):
             count = lay(image, owners, patch, place)
             if place >= 0:
-                whole[place] = max(count, 1)
-        seen = np.bincount((owners + 1).ravel(), minlength=len(whole) + 1)[1:]
+                full[place] = max(count, 1)
+        seen = np.bincount((owners + 1).ravel(), minlength=len(full) + 1)[1:]
         image = self._weather.apply(image, camera, time)
-        return Painting(image, owners, seen / whole)
+        return Painting(image, owners, seen / full)
 
     def _in_order(
         self, people: People, figures: Figures, rows: npt.NDArray[np.intp], camera: Camera
@@ -74,7 +74,7 @@ class Painter:
             (float(figures.span[row]), float(box[3] - box[1])),
         )
         sprite = self._wardrobe.sprite(
-            view, people.looks[row], people.build.radii[:, row], figures.own[..., row]
+            view, people.appearances[row], people.build.radii[:, row], figures.own[..., row]
         )
         return fit(sprite, box)
 
@@ -85,7 +85,7 @@ def fit(sprite: Sprite, box: Array) -> Patch:
     size = int(np.ceil(box[2])) + 1 - left, int(np.ceil(box[3])) + 1 - top
     x1, y1, x2, y2 = sprite.box
     wide, high = (box[2] - box[0]) / (x2 - x1), (box[3] - box[1]) / (y2 - y1)
-    # Pixel centres lie half a pixel from the corners that boxes are given by.
+    # Pixel centers lie half a pixel from the corners that boxes are given by.
     right = box[0] - left - wide * x1 + 0.5 * wide - 0.5
     down = box[1] - top - high * y1 + 0.5 * high - 0.5
     place = np.array([[wide, 0, right], [0, high, down]])
@@ -94,7 +94,7 @@ def fit(sprite: Sprite, box: Array) -> Patch:
 
 
 def lay(image: Image, owners: Owners, patch: Patch, owner: int) -> int:
-    """Blend a patch over the image, note whose pixels they are; returns its whole pixel count."""
+    """Blend a patch over the image, mark its pixels' owner; returns its full pixel count."""
     solid = patch.colour[..., 3] > 127
     height, width = image.shape[:2]
     high, wide = solid.shape

@@ -1,4 +1,4 @@
-"""Poles, trees, walls, hedges, vans: pictures with an alpha channel that stand in the street."""
+"""Poles, trees, walls, hedges, vans: images with an alpha channel that stand in the street."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mot.types import Image
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A piece of picture and where its upper left corner goes."""
+    """A piece of image and where its upper left corner goes."""
 
     colour: Image  # (h, w, 4) BGR times alpha, and alpha
     left: int
@@ -39,27 +39,27 @@ class Stage:
         """One for each prop; None for what is out of view."""
         if camera != self._camera:
             pairs = zip(self.props, self._pictures, strict=True)
-            self._patches = [_stand(prop, picture, camera) for prop, picture in pairs]
+            self._patches = [_stand(prop, image, camera) for prop, image in pairs]
             self._camera = camera
         return self._patches
 
 
-def _stand(prop: Prop, picture: Image, camera: Camera) -> Patch | None:
-    """The picture's lower edge stands on the ground at the prop's foot."""
+def _stand(prop: Prop, image: Image, camera: Camera) -> Patch | None:
+    """The image's lower edge stands on the ground at the prop's foot."""
     high = prop.height
-    wide = high * picture.shape[1] / picture.shape[0]
+    wide = high * image.shape[1] / image.shape[0]
     corners = _corners(prop, wide, camera)
     bounds = _bounds(corners, camera)
     if bounds is None:
         return None
     left, top, right, bottom = bounds
-    scale = picture.shape[0] / high
+    scale = image.shape[0] / high
     to_plane = np.array([[1 / scale, 0, prop.x - wide / 2], [0, -1 / scale, high], [0, 0, 1]])
     shift = np.array([[1.0, 0, -left], [0, 1.0, -top], [0, 0, 1.0]])
     size = (right - left, bottom - top)
-    seen = cv2.warpPerspective(picture, shift @ camera.front(prop.y) @ to_plane, size)
+    seen = cv2.warpPerspective(image, shift @ camera.front(prop.y) @ to_plane, size)
     if prop.kind in _BOXES:
-        seen = _with_faces(np.asarray(seen, np.uint8), corners - (left, top), picture)
+        seen = _with_faces(np.asarray(seen, np.uint8), corners - (left, top), image)
     return Patch(np.asarray(seen, np.uint8), left, top)
 
 
@@ -83,9 +83,9 @@ def _bounds(corners: Array, camera: Camera) -> tuple[int, int, int, int] | None:
     return (left, top, right, bottom) if right > left and bottom > top else None
 
 
-def _with_faces(front: Image, corners: Array, picture: Image) -> Image:
+def _with_faces(front: Image, corners: Array, image: Image) -> Image:
     """The top and the side that the camera sees of a box, in the tone of its front."""
-    tone = picture[..., :3].reshape(-1, 3).mean(axis=0)
+    tone = image[..., :3].reshape(-1, 3).mean(axis=0)
     faces = np.zeros_like(front)
     side = (0, 1, 5, 4) if corners[4, 0] < corners[0, 0] else (3, 2, 6, 7)
     for rows, light in ((side, 0.62), ((1, 2, 6, 5), 1.22)):
@@ -96,7 +96,7 @@ def _with_faces(front: Image, corners: Array, picture: Image) -> Image:
 
 
 def over(below: Image, above: Image) -> Image:
-    """Four-channel pictures; both already hold colour times alpha."""
+    """Four-channel images; both already hold color times alpha."""
     clear = cv2.bitwise_not(above[..., 3])
     return np.asarray(
         cv2.add(cv2.multiply(below, cv2.merge([clear] * 4), scale=1 / 255), above), np.uint8

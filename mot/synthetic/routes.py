@@ -1,4 +1,4 @@
-"""Where somebody enters the street and where they leave it."""
+"""Where a person enters the street and leaves it."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Scene:
     sun: float = 0.55  # strength of the cast shadows
     night: bool = False
     rain: bool = False
-    noise: float = 1.5  # of the sensor, in grey levels
+    noise: float = 1.5  # of the sensor, in gray levels
     jpeg: int = 0  # quality of the compression; 0: none
     false_alarms: float = 0.15  # a frame
 

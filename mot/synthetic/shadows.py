@@ -67,7 +67,7 @@ def _fell_crown(cast: Image, prop: Prop, camera: Camera, tone: int) -> None:
 
 
 def _fell(cast: Image, spots: list[list[int]], pixels: float, tone: int) -> None:
-    """spots: where each sphere's shadow falls, in eighths of the half-size picture's pixels."""
+    """spots: where each sphere's shadow falls, in eighths of the half-size image's pixels."""
     for first, second, thick in _BONES:
         for side in (0, 1):
             wide = max(int(thick * 1.75 * pixels), 1)

@@ -38,21 +38,21 @@ class SimulatedDetector:
         scores = 0.28 + 0.72 * trust + 0.06 * mood + 0.05 * noise[:, 4]
         scores = np.minimum(np.maximum(scores, 0.05), 0.99)[found]
         seen = self._jitter(boxes, noise[:, :4], visibility)[found]
-        looks = self._describe(vectors, visibility, hidden)[found]
+        appearances = self._describe(vectors, visibility, hidden)[found]
         alarms = int(self._rng.poisson(self._scene.false_alarms))
         identities = ids[found]
         if alarms:
             seen = np.concatenate([seen, self._false_boxes(alarms)])
             scores = np.concatenate([scores, self._rng.uniform(0.1, 0.55, alarms)])
             strange = _unit(self._rng.standard_normal((alarms, _SIZE)))
-            looks = np.concatenate([looks, strange])
+            appearances = np.concatenate([appearances, strange])
             identities = np.concatenate([identities, np.zeros(alarms, np.int64)])
         kept = self._kept(seen, scores)
         detections = Detections(
             seen[kept].astype(np.float32),
             scores[kept].astype(np.float32),
             np.zeros(len(kept), np.int64),
-            looks[kept].astype(np.float32),
+            appearances[kept].astype(np.float32),
         )
         return detections, identities[kept]
 
@@ -88,7 +88,7 @@ class SimulatedDetector:
         return _unit(mixed)
 
     def _false_boxes(self, count: int) -> Array:
-        """(K, 4) boxes of a person's shape where nobody need be."""
+        """(K, 4) boxes of a person's shape at random positions."""
         rng = self._rng
         width, height = self._size
         tall = height * rng.uniform(0.12, 0.45, count)

@@ -1,4 +1,4 @@
-"""Draw one person in one pose from one side, as a small picture with an alpha channel.
+"""Draw one person in one pose from one side, as a small image with an alpha channel.
 
 A sprite is drawn once for each bucket of pose, view and size, kept for a while, and then placed
 into frames by scaling it to the person's exact box.
@@ -70,13 +70,13 @@ class Wardrobe:
         self._kept: OrderedDict[View, Sprite] = OrderedDict()
         self._left = budget
 
-    def sprite(self, view: View, look: Look, radii: Array, spheres: Array) -> Sprite:
+    def sprite(self, view: View, appearance: Look, radii: Array, spheres: Array) -> Sprite:
         """radii (S,) and spheres (3, S) of the person now, in body heights; see `draw_person`."""
         found = self._kept.get(view)
         if found is not None:
             self._kept.move_to_end(view)
             return found
-        drawn = draw_person(view, look, radii, spheres)
+        drawn = draw_person(view, appearance, radii, spheres)
         self._kept[view] = drawn
         self._left -= drawn.colour.nbytes
         while self._left < 0 and len(self._kept) > 1:
@@ -84,8 +84,8 @@ class Wardrobe:
         return drawn
 
 
-def draw_person(view: View, look: Look, radii: Array, spheres: Array) -> Sprite:
-    """The pose of the moment stands for its whole bucket of phase and span."""
+def draw_person(view: View, appearance: Look, radii: Array, spheres: Array) -> Sprite:
+    """One pose represents its bucket of phase and span."""
     turn, tilt = view.turn * 2 * math.pi / VIEWS, view.tilt / TILTS
     seen = _look_at(spheres, turn, tilt)
     scale = view.level * _FINE / _span(seen[1], radii)
@@ -94,14 +94,14 @@ def draw_person(view: View, look: Look, radii: Array, spheres: Array) -> Sprite:
     edge = 2 * _FINE
     centres = np.stack([seen[0] + (edge - left), seen[1] + (edge - top)], axis=1)
     wide, high = (math.ceil(side / _FINE) + 4 for side in (right - left, bottom - top))
-    parts = dress(look, math.cos(turn), math.sin(turn), seen[2] / scale)
+    parts = dress(appearance, math.cos(turn), math.sin(turn), seen[2] / scale)
     small = view.level <= _SMALL
     if small:
         parts = [part for part in parts if part.shaded]
     layers = 2 if small else 3
-    canvas = _Canvas((wide * _FINE, high * _FINE), centres[body.NECK], look, scale)
-    picture = canvas.draw(parts, _outlines(parts, centres, radii, scale, layers))
-    reduced = cv2.resize(picture, (wide, high), interpolation=cv2.INTER_AREA)
+    canvas = _Canvas((wide * _FINE, high * _FINE), centres[body.NECK], appearance, scale)
+    image = canvas.draw(parts, _outlines(parts, centres, radii, scale, layers))
+    reduced = cv2.resize(image, (wide, high), interpolation=cv2.INTER_AREA)
     place = edge / _FINE
     box = (place, place, place + (right - left) / _FINE, place + view.level)
     return Sprite(np.asarray(reduced, np.uint8), box)
@@ -122,15 +122,17 @@ def _look_at(spheres: Array, turn: float, tilt: float) -> Array:
 
 
 class _Canvas:
-    """Colour, mask and shade of one person, painted part by part from the back to the front."""
+    """Color, mask and shade of one person, painted part by part from the back to the front."""
 
-    def __init__(self, size: tuple[int, int], anchor: Array, look: Look, scale: float) -> None:
+    def __init__(
+        self, size: tuple[int, int], anchor: Array, appearance: Look, scale: float
+    ) -> None:
         width, height = size
         self._colour = np.zeros((height, width, 3), np.uint8)
         self._mask = np.zeros((height, width), np.uint8)
         self._shade = np.full((height, width), 128, np.uint8)
         self._anchor = anchor  # pixel of the neck, where patterns hang
-        self._look = look
+        self._look = appearance
         self._scale = scale  # pixels a body height
 
     def draw(self, parts: list[Part], outlines: npt.NDArray[np.int32]) -> Image:
@@ -146,14 +148,14 @@ class _Canvas:
 
     def _paint(self, part: Part, layers: npt.NDArray[np.int32]) -> None:
         used = len(part.spheres) * len(_CIRCLE)  # the rest repeats
-        whole = cv2.convexHull(layers[0, :used])
-        cv2.fillConvexPoly(self._mask, whole, 255, cv2.LINE_8, _SHIFT)
+        hull = cv2.convexHull(layers[0, :used])
+        cv2.fillConvexPoly(self._mask, hull, 255, cv2.LINE_8, _SHIFT)
         if part.texture is None:
-            cv2.fillConvexPoly(self._colour, whole, part.colour, cv2.LINE_8, _SHIFT)
+            cv2.fillConvexPoly(self._colour, hull, part.colour, cv2.LINE_8, _SHIFT)
         else:
-            self._print(whole)
+            self._print(hull)
         if part.shaded:
-            cv2.fillConvexPoly(self._shade, whole, _LIGHTS[0] * part.light, cv2.LINE_8, _SHIFT)
+            cv2.fillConvexPoly(self._shade, hull, _LIGHTS[0] * part.light, cv2.LINE_8, _SHIFT)
             for layer, light in zip(layers[1:, :used], _LIGHTS[1:], strict=False):
                 inner = cv2.convexHull(layer)
                 cv2.fillConvexPoly(self._shade, inner, light * part.light, cv2.LINE_8, _SHIFT)
@@ -196,17 +198,17 @@ def _outlines(
     return np.asarray(fixed.reshape(len(parts), depth, -1, 2))
 
 
-def _pattern(look: Look, rows: Array, columns: Array) -> Image:
+def _pattern(appearance: Look, rows: Array, columns: Array) -> Image:
     """(H, W, 3) of the top's pattern at these coordinates, in cells from the neck."""
-    if look.pattern == "stripes":
+    if appearance.pattern == "stripes":
         weight = np.broadcast_to((rows % 1 < 0.45)[:, None], (len(rows), len(columns))) * 1.0
-    elif look.pattern == "checks":
+    elif appearance.pattern == "checks":
         weight = 0.5 * (rows % 1 < 0.4)[:, None] + 0.5 * (columns % 1 < 0.4)
-    elif look.pattern == "block":
+    elif appearance.pattern == "block":
         weight = np.broadcast_to((rows < 4.5)[:, None], (len(rows), len(columns))) * 1.0
     else:
         weight = 1.0 * ((np.abs(rows - 4.5) < 1.4)[:, None] & (np.abs(columns) < 1.5))
-    top, other = np.array(look.top, float), np.array(look.inner, float)
+    top, other = np.array(appearance.top, float), np.array(appearance.inner, float)
     mixed = top + weight[..., None] * 0.8 * (other - top)
     return np.asarray(mixed, np.uint8)
 

@@ -12,7 +12,7 @@ from mot.synthetic.layout import Layout
 from mot.synthetic.scenes import stream
 from mot.types import Image
 
-_TILES = 3  # pictures of noise and rain that are used in turn, each time shifted
+_TILES = 3  # images of noise and rain that are used in turn, each time shifted
 
 
 class Weather:
@@ -27,22 +27,22 @@ class Weather:
         self._rain = [self._streaks() for _ in range(_TILES)] if self._scene.rain else []
         self._lamps: tuple[Camera, Image] | None = None
 
-    def apply(self, picture: Image, camera: Camera, time: float) -> Image:
+    def apply(self, image: Image, camera: Camera, time: float) -> Image:
         scene = self._scene
         gain = 1 + scene.light_change * math.sin(0.7 * time + self._phase)
         if scene.night:
-            picture = cv2.multiply(picture, self._lamp_light(camera), scale=gain / 128)
+            image = cv2.multiply(image, self._lamp_light(camera), scale=gain / 128)
         elif scene.light_change:
-            picture = cv2.convertScaleAbs(picture, alpha=gain)
+            image = cv2.convertScaleAbs(image, alpha=gain)
         if self._rain:
-            picture = cv2.add(picture, self._shifted(self._rain))
+            image = cv2.add(image, self._shifted(self._rain))
         if self._noise:
-            picture = cv2.add(picture, self._shifted(self._noise))
-            picture = cv2.subtract(picture, self._shifted(self._noise))
+            image = cv2.add(image, self._shifted(self._noise))
+            image = cv2.subtract(image, self._shifted(self._noise))
         if scene.jpeg:
-            coded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, scene.jpeg])[1]
-            picture = cv2.imdecode(coded, cv2.IMREAD_COLOR)
-        return np.asarray(picture, np.uint8)
+            coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, scene.jpeg])[1]
+            image = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+        return np.asarray(image, np.uint8)
 
     def _shifted(self, tiles: list[Image]) -> Image:
         """One of the tiles, from a place of its own."""
@@ -69,7 +69,7 @@ class Weather:
         return np.asarray(cv2.cvtColor(drops, cv2.COLOR_GRAY2BGR), np.uint8)
 
     def _lamp_light(self, camera: Camera) -> Image:
-        """(H, W, 3): the light at each pixel, 128 for full; anew only if the camera moves."""
+        """(H, W, 3): the light at each pixel, 128 for full; recomputed only if the camera moves."""
         if self._lamps is None or self._lamps[0] != camera:
             self._lamps = (camera, _light_map(self._layout, camera))
         return self._lamps[1]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mot.errors import MotError, nearest
+from mot.errors import MotError, suggest
 from mot.synthetic.camera import Array, Camera, CameraPath
 from mot.synthetic.crowd import Crowd
 from mot.synthetic.figures import cover, estimate_visibility, prop_boxes, see_people
@@ -28,7 +28,7 @@ class Moment:
     visibility: FloatArray  # (N,) share of the person that can be seen, 0..1
     detections: Detections  # with embeddings (M, 64)
     identities: IntArray  # (M,) whom each detection shows, 0 for a false alarm
-    owners: Owners | None = None  # (H, W) the row of `ids` whose pixel it is, -1: nobody's
+    owners: Owners | None = None  # (H, W) row of `ids` that each pixel belongs to; -1: none
 
 
 class World:
@@ -53,7 +53,7 @@ class World:
         return self.scene.fps
 
     def moments(self, frames: int | None = None) -> Iterator[Moment]:
-        """From the first frame on, without end if `frames` is None; each call begins anew."""
+        """From the first frame on, without end if `frames` is None; each call starts over."""
         crowd = Crowd(self._layout, self.seed)
         spotter = SimulatedDetector(self.scene, self.seed, self.size)
         painter = Painter(self._layout, self.seed) if self.render else None
@@ -94,7 +94,7 @@ class World:
         )
 
     def _prop_boxes(self, camera: Camera) -> Array:
-        """What the props hide; reckoned anew only if the camera has moved."""
+        """What the props hide; recomputed only if the camera has moved."""
         if self._hiding is None or self._hiding[0] != camera:
             props = [*self._layout.props, *self._layout.hideouts]
             self._hiding = (camera, prop_boxes(props, camera))
@@ -106,5 +106,5 @@ def make_world(
 ) -> World:
     """The world of a named scene."""
     if name not in SCENES:
-        raise MotError(f"unknown scene {name!r}: {nearest(name, SCENES)}")
+        raise MotError(f"unknown scene {name!r}: {suggest(name, SCENES)}")
     return World(SCENES[name], seed, size, render)

@@ -1,4 +1,4 @@
-"""Appearance on the trackers' side: unit vectors, their distances, the memory of a track."""
+"""Appearance matching: embeddings of tracks, their moving average, cosine-distance costs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy.typing as npt
 
 from mot.embeddings import Vectors, cosine_distance, normalize
 from mot.errors import MotError
-from mot.trackers.base import Candidates, Tracker, gate_classes
-from mot.trackers.stages import Parts
+from mot.trackers.base import BaseTracker, Candidates, gate_classes
+from mot.trackers.stages import CostTerms
 from mot.trackers.table import Column, TrackTable
 from mot.types import Detections, IntArray
 
-APPEARANCE = "appearance"  # what the names of stages begin with that match by it
-CHI2_95 = 9.4877  # of a squared Mahalanobis distance over four axes
+APPEARANCE = "appearance"  # prefix of the names of stages that match by it
+CHI2_95 = 9.4877  # gate of the squared Mahalanobis distance: 95 % of chi-squared with four axes
 
 
-def _by_looks(found: Candidates) -> Candidates:
-    """Candidates that are equal in all else, in an order that does not depend on the caller's."""
+def _order_by_embedding(found: Candidates) -> Candidates:
+    """Ties in box, score and label, ordered by embedding: independent of the caller's order."""
     assert found.embeddings is not None
     same = (found.boxes[1:] == found.boxes[:-1]).all(axis=1)
     same &= found.scores[1:] == found.scores[:-1]
@@ -39,23 +39,25 @@ def _by_looks(found: Candidates) -> Candidates:
 
 
 def moving_average(old: Vectors, new: Vectors, weight: float | Vectors) -> Vectors:
-    """`weight` of the old, (N, 1) or one for all; a track that knew nothing takes the new, and the
-    other way round."""
+    """(N, D) unit vectors: `weight` (a number or (N, 1)) of the old, the rest of the new.
+
+    Zero vectors are unknown and have no weight.
+    """
     known = new.any(axis=1, keepdims=True)
     share = np.where(old.any(axis=1, keepdims=True), np.asarray(weight, np.float32), np.float32(0))
     share = np.where(known, share, np.float32(1))
     return normalize(share * old + (1 - share) * new)
 
 
-class AppearanceTracker(Tracker):
-    """A tracker that remembers what its people look like, where the detections say."""
+class AppearanceTracker(BaseTracker):
+    """Keeps an embedding for each track, if the detections have embeddings."""
 
     uses_embeddings = True
     needs_embeddings = False
-    uses_motion = False  # the filter's distances are a gate, or a part of the cost
-    appearance_weight = 1.0  # of the cosine distances in the cost; the filter's have the rest
-    appearance_share = 0.0  # of the cosine distances that come on top of another cost
-    _width = 0  # D of the embeddings of this stream, known from the first ones
+    uses_motion = False  # Mahalanobis distances gate the cost, or are part of it
+    appearance_weight = 1.0  # of cosine distances in a mixed cost; motion has the rest
+    appearance_share = 0.0  # of cosine distances added to an overlap cost
+    _width = 0  # D, known from the first embeddings of the stream
 
     def reset(self) -> None:
         super().reset()
@@ -73,34 +75,36 @@ class AppearanceTracker(Tracker):
         width = found.embeddings.shape[1]
         if self._width and width != self._width:
             raise MotError(
-                f"embeddings of {width} numbers after some of {self._width}: "
-                "use one embedder for the whole stream"
+                f"embeddings of {width} dimensions after {self._width}: "
+                "use one embedder for the entire stream"
             )
         if width != self._width:
             self._width = width
-            self._widen(width)
-        return _by_looks(found._replace(embeddings=normalize(found.embeddings)))
+            self._set_embedding_width(width)
+        return _order_by_embedding(found._replace(embeddings=normalize(found.embeddings)))
 
-    def _widen(self, width: int) -> None:
-        """Tracks from before the first embeddings know nothing yet."""
-        self._table.extra["looks"] = np.zeros((len(self._table), width), np.float32)
+    def _set_embedding_width(self, width: int) -> None:
+        """Tracks from before the first embeddings have zero vectors."""
+        self._table.extra["embedding"] = np.zeros((len(self._table), width), np.float32)
 
     def _new_table(self) -> TrackTable:
-        return TrackTable(looks=np.zeros((0, 0), np.float32))
+        return TrackTable(embedding=np.zeros((0, 0), np.float32))
 
-    def _birth_columns(self, found: Candidates, chosen: IntArray) -> dict[str, Column]:
+    def _new_columns(self, found: Candidates, chosen: IntArray) -> dict[str, Column]:
         assert found.embeddings is not None
-        return {"looks": found.embeddings[chosen]}
+        return {"embedding": found.embeddings[chosen]}
 
-    def _remember(self, tracks: IntArray, vectors: Vectors, weight: float | Vectors) -> None:
+    def _update_embedding(
+        self, tracks: IntArray, vectors: Vectors, weight: float | Vectors
+    ) -> None:
         if self._width:
-            looks = self._table.extra["looks"]
-            looks[tracks] = moving_average(looks[tracks], vectors, weight)
+            embedding = self._table.extra["embedding"]
+            embedding[tracks] = moving_average(embedding[tracks], vectors, weight)
 
-    def _looks_and_motion(self, found: Candidates) -> npt.NDArray[np.floating[Any]]:
-        """(N, M) cosine distances with a share of the filter's; infinite beyond its gate."""
+    def _appearance_and_motion(self, found: Candidates) -> npt.NDArray[np.floating[Any]]:
+        """(N, M) weighted cosine and Mahalanobis distances; infinite beyond the gate."""
         weight, motion = self.appearance_weight, self._motion(found)
-        cost = weight * self._looks_cost(found) + (1 - weight) * motion
+        cost = weight * self._appearance_cost(found) + (1 - weight) * motion
         cost[motion > CHI2_95] = np.inf
         return cost
 
@@ -108,28 +112,30 @@ class AppearanceTracker(Tracker):
         """(N, M) squared Mahalanobis distances."""
         return self._filter.squared_mahalanobis(self._table.state, found.measurements)
 
-    def _looks_cost(self, found: Candidates) -> npt.NDArray[np.float32]:
+    def _appearance_cost(self, found: Candidates) -> npt.NDArray[np.float32]:
         """(N, M) cosine distances; infinite between classes."""
-        return gate_classes(self._looks_distance(found), self._table.labels, found.labels)
+        return gate_classes(self._appearance_distance(found), self._table.labels, found.labels)
 
-    def _looks_distance(self, found: Candidates) -> npt.NDArray[np.float32]:
-        """(N, M) cosine distances to what is remembered."""
+    def _appearance_distance(self, found: Candidates) -> npt.NDArray[np.float32]:
+        """(N, M) cosine distances to the embeddings of the tracks."""
         assert found.embeddings is not None
-        return cosine_distance(self._table.extra["looks"], found.embeddings)
+        return cosine_distance(self._table.extra["embedding"], found.embeddings)
 
-    def _known(self, found: Candidates) -> npt.NDArray[np.bool_]:
-        """(N, M) pairs of which both looks are known."""
+    def _both_known(self, found: Candidates) -> npt.NDArray[np.bool_]:
+        """(N, M) pairs whose embeddings are both known."""
         assert found.embeddings is not None
-        remembered, seen = self._table.extra["looks"], found.embeddings
+        tracks, detections = self._table.extra["embedding"], found.embeddings
         known: npt.NDArray[np.bool_] = np.logical_and.outer(
-            remembered.any(axis=1), seen.any(axis=1)
+            tracks.any(axis=1), detections.any(axis=1)
         )
         return known
 
-    def _parts(self, found: Candidates) -> Parts:
-        parts = super()._parts(found)
+    def _cost_terms(self, found: Candidates) -> CostTerms:
+        terms = super()._cost_terms(found)
         if not self._width:
-            return parts
+            return terms
         motion = self._motion(found) if self.uses_motion else None
-        looks = self._looks_distance(found)
-        return Parts(parts.overlap, looks, motion, self.appearance_weight, self.appearance_share)
+        appearance = self._appearance_distance(found)
+        return CostTerms(
+            terms.overlap, appearance, motion, self.appearance_weight, self.appearance_share
+        )

@@ -1,4 +1,4 @@
-"""What every tracker does around its association: the clock, the filter, births, deaths, ids."""
+"""Everything around the association: clock, Kalman filter, track table, ids."""
 
 from __future__ import annotations
 
@@ -11,16 +11,25 @@ import numpy.typing as npt
 
 from mot import boxes
 from mot.trackers.kalman import BoxModel, KalmanFilter, Measurement
-from mot.trackers.stages import Parts, Stages, Trace
+from mot.trackers.stages import CostTerms, Stages, Trace
 from mot.trackers.table import CONFIRMED, Column, TrackTable
-from mot.types import Detections, FloatArray, Frame, IntArray, Tracks
+from mot.types import (
+    Detections,
+    FloatArray,
+    Frame,
+    Image,
+    IntArray,
+    Tracker,
+    Tracks,
+    as_detections,
+)
 
 FRAMES_PER_SECOND = 30.0  # the filter's time unit is 1/30 s, the rate the papers tune for
 _SAME_TIME = 1e-6  # frames; below the jitter of any clock
 
 
 class Candidates(NamedTuple):
-    """The detections of a frame in an order that does not depend on the caller's."""
+    """The detections of a frame that some stage uses, in an order independent of the caller's."""
 
     boxes: FloatArray  # (M, 4) xyxy
     scores: FloatArray  # (M,)
@@ -30,15 +39,18 @@ class Candidates(NamedTuple):
     embeddings: FloatArray | None  # (M, D)
 
 
-class Tracker(ABC):
-    """A method fills in `_associate`; everything else is shared."""
+class BaseTracker(Tracker, ABC):
+    """Everything but the association: a method implements `_associate`."""
 
-    uses_embeddings = False
-
-    def __init__(self, model: BoxModel, min_score: float) -> None:
+    def __init__(
+        self, model: BoxModel, high_threshold: float, low_threshold: float | None = None
+    ) -> None:
+        """`low_threshold`: the lowest score used, for methods that use low scores."""
+        self.min_embedding_score = high_threshold
+        self.low_score_threshold = low_threshold
+        self._min_score = high_threshold if low_threshold is None else low_threshold
         self._model = model
-        self.trace: list[Trace] | None = None  # a list here collects how each frame was matched
-        self._least_score = min_score
+        self.trace: list[Trace] | None = None  # assign a list to record the matching of each frame
         self._filter = KalmanFilter(model)
         self.reset()
 
@@ -49,8 +61,24 @@ class Tracker(ABC):
         self._time: float | None = None
         self._frames = 0
 
-    def update(self, detections: Detections, frame: Frame) -> Tracks:
-        """The tracks of this frame; frames come in order of time."""
+    def update(
+        self,
+        detections: Detections | npt.ArrayLike | None,
+        image: Frame | Image | None = None,
+        time: float | None = None,
+    ) -> Tracks:
+        """The tracks of the next frame.
+
+        Args:
+            detections: `Detections`, an (N, 4), (N, 5) or (N, 6) array of x1, y1, x2, y2, score,
+                label, or None.
+            image: a `Frame`, or the (H, W, 3) uint8 BGR image, which trackers do not need.
+            time: seconds, increasing; None: 1/30 s after the last frame.
+
+        Appearance is matched only if the detections have embeddings: `mot.Pipeline` makes them.
+        """
+        frame = image if isinstance(image, Frame) else self._next_frame(image, time)
+        detections = as_detections(detections)
         elapsed = self._elapsed(frame.time)
         self._frames += 1
         self._table.step(elapsed)
@@ -62,26 +90,31 @@ class Tracker(ABC):
         reported = self._associate(self._candidates(detections), elapsed)
         return self._report(reported.nonzero()[0])
 
+    def _next_frame(self, image: Image | None, time: float | None) -> Frame:
+        if time is None:
+            time = 0.0 if self._time is None else self._time + 1 / FRAMES_PER_SECOND
+        return Frame(image, self._frames + 1, time)
+
     @abstractmethod
     def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
-        """Match, give birth, remove; which tracks of the table to report."""
+        """Match, spawn and remove tracks; returns which tracks of the table to report."""
 
-    def _before_prediction(self) -> None:  # noqa: B027 (most methods change nothing)
-        """What a method changes of the states first."""
+    def _before_prediction(self) -> None:
+        """Change the states before prediction."""
 
     def _follow_camera(self, motion: npt.NDArray[np.float64]) -> None:
-        """Move everything as the picture moved since the last frame."""
+        """Move all tracks as the image moved since the last frame."""
         self._filter.warp(self._table.state, motion)
 
     def _stages(self, found: Candidates) -> Stages:
         if self.trace is None:
             return Stages(len(self._table), len(found.rows))
-        self.trace.append(Trace(self._table.ids.copy(), found.rows, [], self._parts(found)))
+        self.trace.append(Trace(self._table.ids.copy(), found.rows, [], self._cost_terms(found)))
         return Stages(len(self._table), len(found.rows), self.trace[-1].stages)
 
-    def _parts(self, found: Candidates) -> Parts:
-        """What a trace tells beside the costs."""
-        return Parts(self._iou_cost(self._boxes(), self._table.labels, found))
+    def _cost_terms(self, found: Candidates) -> CostTerms:
+        """The terms of the costs, for a trace."""
+        return CostTerms(self._iou_cost(self._boxes(), self._table.labels, found))
 
     def _new_table(self) -> TrackTable:
         return TrackTable()
@@ -89,15 +122,15 @@ class Tracker(ABC):
     def _elapsed(self, time: float) -> float:
         """Filter time since the last frame; exactly 1 at 30 frames a second.
 
-        A clock that stands still or jumps back counts as one that ran so.
+        A clock that stands still or jumps back counts as one frame at 30 frames a second.
         """
         last, self._time = self._time, time
         elapsed = 0.0 if last is None else round((time - last) * FRAMES_PER_SECOND, 6)
         return elapsed if elapsed > 0 else 1.0
 
     def _candidates(self, detections: Detections) -> Candidates:
-        """Best first, equal scores by place; only those that any stage can use."""
-        order = (detections.scores >= self._least_score).nonzero()[0]
+        """Highest score first, ties by box; without those below the minimum score."""
+        order = (detections.scores >= self._min_score).nonzero()[0]
         left, top, right, bottom = detections.boxes[order].T
         keys = (detections.labels[order], bottom, right, top, left, -detections.scores[order])
         order = order[np.lexsort(keys)]
@@ -129,7 +162,7 @@ class Tracker(ABC):
         return gate_classes(cost, labels, found.labels)
 
     def _hit(self, tracks: IntArray, found: Candidates, chosen: IntArray) -> None:
-        """Correct the tracks with the candidates matched to them."""
+        """Correct these tracks with the candidates chosen for them."""
         state = self._table.state.take(tracks, axis=2)
         factor = self._noise_factor(found.scores[chosen])
         self._filter.update(state, found.measurements[:, chosen], factor)
@@ -137,34 +170,34 @@ class Tracker(ABC):
         self._table.hit(tracks, found.rows[chosen], found.scores[chosen])
 
     def _noise_factor(self, scores: FloatArray) -> npt.NDArray[np.float64] | None:
-        """What the measurements' variance is multiplied with."""
+        """(M,) factors of the measurement variance, or None."""
         return None
 
-    def _birth_columns(self, found: Candidates, chosen: IntArray) -> dict[str, Column]:
-        """The entries of new tracks in the table's `extra`."""
+    def _new_columns(self, found: Candidates, chosen: IntArray) -> dict[str, Column]:
+        """Values of new tracks for the table's `extra` columns."""
         return {}
 
-    def _bear(self, found: Candidates, chosen: IntArray) -> None:
+    def _spawn(self, found: Candidates, chosen: IntArray) -> None:
         """A tentative track for each of these candidates."""
         if len(chosen):
             state = self._filter.initiate(found.measurements[:, chosen])
             rows, scores, labels = found.rows[chosen], found.scores[chosen], found.labels[chosen]
-            extra = self._birth_columns(found, chosen)
+            extra = self._new_columns(found, chosen)
             self._table.append(state, rows, scores, labels, **extra)
 
     def _confirm(self, tracks: npt.NDArray[np.bool_]) -> None:
-        """Confirm these; an id is given once, in order of birth."""
+        """Confirm these tracks; each gets an id once, oldest first."""
         self._table.phases[tracks] = CONFIRMED
-        nameless = (tracks & (self._table.ids == 0)).nonzero()[0]
-        if len(nameless):
-            self._table.ids[nameless] = self._last_id + 1 + np.arange(len(nameless))
-            self._last_id += len(nameless)
+        unnamed = (tracks & (self._table.ids == 0)).nonzero()[0]
+        if len(unnamed):
+            self._table.ids[unnamed] = self._last_id + 1 + np.arange(len(unnamed))
+            self._last_id += len(unnamed)
 
-    def _outlived(self, buffer: float, elapsed: float, frames: int = 1) -> npt.NDArray[np.bool_]:
-        """Tracks idle for longer than `buffer` seconds and than so many frames."""
+    def _is_expired(self, buffer: float, elapsed: float, frames: int = 1) -> npt.NDArray[np.bool_]:
+        """(N,) tracks without a detection for longer than `buffer` seconds and `frames` frames."""
         longest = max(buffer * FRAMES_PER_SECOND, frames * elapsed) + _SAME_TIME
-        outlived: npt.NDArray[np.bool_] = self._table.idle > longest
-        return outlived
+        expired: npt.NDArray[np.bool_] = self._table.idle > longest
+        return expired
 
     def _report_boxes(self, tracks: IntArray) -> boxes.Boxes:
         """(K, 4) xyxy of the tracks to report: as filtered."""
@@ -184,8 +217,8 @@ class Tracker(ABC):
 
 
 def hits_needed(count: int, elapsed: float) -> int:
-    """As many detections in a row as `count` at 30 frames a second; at lower rates fewer, for
-    each then says more, but always two where more than one is asked for."""
+    """Consecutive detections that last as long as `count` at 30 frames a second: fewer at lower
+    frame rates, but at least two if `count` is more than one."""
     return min(count, 2) if elapsed >= count else math.ceil(count / elapsed - _SAME_TIME)
 
 

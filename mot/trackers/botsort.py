@@ -1,9 +1,9 @@
 """BoT-SORT: robust associations (Aharon et al., 2022).
 
-ByteTrack with a filter of width and height, the camera's motion, and appearance fused by the
-minimum of two distances. Departures from the authors' code are those of `bytetrack.py`; besides,
-the camera's rotation does not mix the axes of the covariance, and the looks of detections of low
-scores are remembered too.
+ByteTrack with a Kalman filter of width and height, camera-motion compensation, and a cost that is
+the smaller of the IoU and appearance distances. Departures from the authors' code are those of
+`bytetrack.py`; besides, camera rotation does not mix the axes of the covariance, and embeddings are
+also updated from low-score detections.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class BotSortSettings(ByteTrackSettings):
     """The values of the paper's code."""
 
     match_thresh: float = 0.8
-    proximity_thresh: float = 0.5  # appearance counts only at 1 - IoU up to this
-    appearance_thresh: float = 0.25  # and at half a cosine distance below this
-    embedding_momentum: float = 0.9  # weight of the old in the moving average of the looks
+    proximity_thresh: float = 0.5  # appearance is used up to this 1 - IoU
+    appearance_thresh: float = 0.25  # and up to this half cosine distance
+    embedding_momentum: float = 0.9  # weight of the old embedding in the moving average
 
 
 class BotSort(ByteTrack, AppearanceTracker):
@@ -40,17 +40,17 @@ class BotSort(ByteTrack, AppearanceTracker):
         super().__init__(settings or BotSortSettings())
 
     def _high_score_cost(self, cost: Cost, candidates: Candidates) -> Cost:
-        """The lesser of the two distances, where both gates are open."""
+        """The smaller of the IoU and appearance distances, within both gates."""
         fused = super()._high_score_cost(cost, candidates)
         if not self._width:
             return fused
         settings = self.settings
-        looks = self.appearance_weight * self._looks_cost(candidates)
-        near = (cost <= settings.proximity_thresh) & (looks <= settings.appearance_thresh)
-        both: Cost = np.where(near, np.minimum(fused, looks), fused)
-        return both
+        appearance = self.appearance_weight * self._appearance_cost(candidates)
+        near = (cost <= settings.proximity_thresh) & (appearance <= settings.appearance_thresh)
+        smaller: Cost = np.where(near, np.minimum(fused, appearance), fused)
+        return smaller
 
     def _hit(self, tracks: IntArray, found: Candidates, chosen: IntArray) -> None:
         super()._hit(tracks, found, chosen)
         assert found.embeddings is not None
-        self._remember(tracks, found.embeddings[chosen], self.settings.embedding_momentum)
+        self._update_embedding(tracks, found.embeddings[chosen], self.settings.embedding_momentum)

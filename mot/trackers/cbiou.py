@@ -1,9 +1,9 @@
 """C-BIoU: hard to track objects with irregular motions and similar appearances (Yang et al., WACV
 2023).
 
-A cascade of two matchings by the IoU of buffered boxes, a small buffer first. What the filter says
-is not used: a track goes on at its mean velocity over the last observations. What the paper does
-not say: a pair's buffered IoU must reach 0.3, and a track is confirmed at its second detection.
+Two stages by the IoU of buffered boxes, the small buffer first. Tracks are predicted at their mean
+velocity over the last observations, without the Kalman filter. Choices that the paper leaves open:
+the minimum buffered IoU is 0.3, and a track is confirmed at its second detection.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from mot import boxes
 from mot.trackers.base import Candidates, gate_classes
 from mot.trackers.kalman import XYWH_MODEL
-from mot.trackers.lifecycle import ByteTrackLife
+from mot.trackers.lifecycle import ByteTrackLifecycle
 from mot.trackers.table import Column, TrackTable
 from mot.types import FloatArray, IntArray
 
@@ -26,14 +26,14 @@ class CBIoUSettings:
     """The paper's buffers for MOT17."""
 
     track_high_thresh: float = 0.6  # detections below this score are not used
-    small_buffer: float = 0.3  # of the first matching, in widths and heights on each side
-    large_buffer: float = 0.5  # of the second
-    match_thresh: float = 0.7  # 1 - IoU of the buffered boxes
-    memory: int = 5  # observations over which the velocity is taken
-    track_buffer: float = 1.0  # seconds that a track lives without a detection
+    small_buffer: float = 0.3  # first stage: widths and heights added on each side
+    large_buffer: float = 0.5  # second stage
+    match_thresh: float = 0.7  # both stages: maximum 1 - IoU of the buffered boxes
+    memory: int = 5  # observations for the velocity
+    track_buffer: float = 1.0  # seconds a track lives without a detection
 
 
-class CBIoU(ByteTrackLife):
+class CBIoU(ByteTrackLifecycle):
     settings: CBIoUSettings
 
     def __init__(self, settings: CBIoUSettings | None = None) -> None:
@@ -43,11 +43,11 @@ class CBIoU(ByteTrackLife):
     def _new_table(self) -> TrackTable:
         size = self.settings.memory
         return TrackTable(
-            observed=np.zeros((0, size, 4)),  # xyxy, the last first, or NaN
+            observed=np.zeros((0, size, 4)),  # xyxy, newest first, or NaN
             ages=np.zeros((0, size)),  # frames of 1/30 s since each
         )
 
-    def _birth_columns(self, found: Candidates, chosen: IntArray) -> dict[str, Column]:
+    def _new_columns(self, found: Candidates, chosen: IntArray) -> dict[str, Column]:
         observed = np.full((len(chosen), self.settings.memory, 4), np.nan)
         observed[:, 0] = found.boxes[chosen]
         return {"observed": observed, "ages": np.zeros(observed.shape[:2])}
@@ -57,16 +57,17 @@ class CBIoU(ByteTrackLife):
         table.extra["ages"] += elapsed
         predicted = self._boxes()
         stages = self._stages(candidates)
-        for name in ("small_buffer", "large_buffer"):
-            cost = self._buffered_cost(predicted, candidates, getattr(settings, name))
-            stages.match(name, cost, settings.match_thresh)
+        small = self._buffered_cost(predicted, candidates, settings.small_buffer)
+        stages.match("small_buffer", small, settings.match_thresh)
+        large = self._buffered_cost(predicted, candidates, settings.large_buffer)
+        stages.match("large_buffer", large, settings.match_thresh)
         tracks, found = stages.pairs()
         self._hit(tracks, candidates, found)
         self._observe(tracks, candidates.boxes[found])
-        return self._live(candidates, stages, stages.free_found, elapsed)
+        return self._update_lifecycle(candidates, stages, stages.free_found, elapsed)
 
     def _boxes(self) -> npt.NDArray[np.float64]:
-        """(N, 4) the last box, moved on at the mean velocity."""
+        """(N, 4) the last box, moved at the mean velocity."""
         extra = self._table.extra
         observed, ages = extra["observed"], extra["ages"]
         known = ~np.isnan(observed[..., 0])
@@ -89,21 +90,22 @@ class CBIoU(ByteTrackLife):
         return gate_classes(cost, self._table.labels, found.labels)
 
     def _observe(self, tracks: IntArray, observed: FloatArray) -> None:
+        """Put the matched boxes first in the memory of their tracks."""
         extra = self._table.extra
         for name, newest in (("observed", observed), ("ages", 0.0)):
-            memory = extra[name][tracks]
+            memory = extra[name][tracks]  # (K, memory, ...)
             memory[:, 1:] = memory[:, :-1].copy()
             memory[:, 0] = newest
             extra[name][tracks] = memory
 
     def _follow_camera(self, motion: npt.NDArray[np.float64]) -> None:
-        """The observations move with the picture."""
+        """Observations move with the image."""
         super()._follow_camera(motion)
         observed = self._table.extra["observed"]
         for corner in (slice(0, 2), slice(2, 4)):
             observed[..., corner] = observed[..., corner] @ motion[:, :2].T + motion[:, 2]
 
     def _report_boxes(self, tracks: IntArray) -> boxes.Boxes:
-        """The observations themselves."""
+        """The last observations."""
         last: boxes.Boxes = self._table.extra["observed"][tracks, 0]
         return last

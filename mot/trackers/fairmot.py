@@ -1,7 +1,7 @@
 """FairMOT's association, which is that of JDE (Zhang et al., IJCV 2021; Wang et al., ECCV 2020).
 
-Embeddings mixed with the filter's distance first, then IoU for those just followed, then the
-unconfirmed. Departures from the authors' code are those of `bytetrack.py`.
+First embeddings mixed with the filter's distance, then IoU for the tracks of the last frame, then
+IoU for unconfirmed tracks. Departures from the authors' code are those of `bytetrack.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mot.settings import bounds
 from mot.trackers.appearance import APPEARANCE, AppearanceTracker
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
-from mot.trackers.lifecycle import ByteTrackLife
+from mot.trackers.lifecycle import ByteTrackLifecycle
 from mot.trackers.table import CONFIRMED, TENTATIVE
 from mot.types import IntArray
 
@@ -25,18 +25,17 @@ class FairMotSettings:
     """The paper's values."""
 
     track_high_thresh: float = 0.4  # detections below this score are not used
-    appearance_thresh: float = 0.4  # of the mixed cost
-    appearance_weight: float = 0.98  # of the cosine distance, the rest is the Mahalanobis distance
-    embedding_momentum: float = 0.9  # weight of the old in the moving average of the looks
-    match_thresh: float = 0.5  # 1 - IoU in the second stage
-    unconfirmed_match_thresh: float = 0.7  # 1 - IoU of tracks seen once
-    track_buffer: float = 1.0  # seconds that a track lives without a detection
-    duplicate_iou: float = field(
-        default=0.85, metadata=bounds(max=1)
-    )  # a lost and a followed track that overlap more are one
+    appearance_thresh: float = 0.4  # appearance stage: maximum mixed cost
+    appearance_weight: float = 0.98  # of the cosine distance; the Mahalanobis distance has the rest
+    embedding_momentum: float = 0.9  # weight of the old embedding in the moving average
+    match_thresh: float = 0.5  # IoU stage: maximum 1 - IoU
+    unconfirmed_match_thresh: float = 0.7  # unconfirmed stage: maximum 1 - IoU
+    track_buffer: float = 1.0  # seconds a track lives without a detection
+    # A lost track and a matched one that overlap more are duplicates.
+    duplicate_iou: float = field(default=0.85, metadata=bounds(max=1))
 
 
-class FairMot(AppearanceTracker, ByteTrackLife):
+class FairMot(AppearanceTracker, ByteTrackLifecycle):
     settings: FairMotSettings
     needs_embeddings = True
     uses_motion = True
@@ -50,18 +49,18 @@ class FairMot(AppearanceTracker, ByteTrackLife):
     def _associate(self, candidates: Candidates, elapsed: float) -> npt.NDArray[np.bool_]:
         settings, table = self.settings, self._table
         tentative, followed = table.phases == TENTATIVE, table.phases == CONFIRMED
-        looks = self._looks_and_motion(candidates)
+        appearance = self._appearance_and_motion(candidates)
         overlap = self._iou_cost(self._boxes(), table.labels, candidates)
         stages = self._stages(candidates)
-        stages.match(APPEARANCE, looks, settings.appearance_thresh, ~tentative)
+        stages.match(APPEARANCE, appearance, settings.appearance_thresh, ~tentative)
         stages.match("IoU", overlap, settings.match_thresh, followed)
-        limit = settings.unconfirmed_match_thresh
-        stages.match("unconfirmed", overlap, limit, tentative)
+        stages.match("unconfirmed", overlap, settings.unconfirmed_match_thresh, tentative)
         tracks, found = stages.pairs()
         self._hit(tracks, candidates, found)
-        return self._live(candidates, stages, stages.free_found, elapsed, overlap)
+        covers = overlap < 1 - settings.duplicate_iou
+        return self._update_lifecycle(candidates, stages, stages.free_found, elapsed, covers)
 
     def _hit(self, tracks: IntArray, found: Candidates, chosen: IntArray) -> None:
         super()._hit(tracks, found, chosen)
         assert found.embeddings is not None
-        self._remember(tracks, found.embeddings[chosen], self.settings.embedding_momentum)
+        self._update_embedding(tracks, found.embeddings[chosen], self.settings.embedding_momentum)

@@ -1,9 +1,9 @@
 """The constant-velocity Kalman filter of SORT and its successors, in closed form for many tracks.
 
-The four numbers that describe a box move independently and all noise is diagonal, so the 8x8
-filter of each track splits into four 2x2 ones, which need no matrix: a position `x`, its velocity
-`v` and the covariance `xx`, `xv`, `vv` of the two. A state is one (5, 4, N) array of these five
-planes for four axes and N tracks. The time unit is one frame at 30 frames a second.
+The four axes of a box move independently and all noise is diagonal, so the 8x8 filter of each track
+splits into four 2x2 filters, which need no matrix: a position `x`, its velocity `v` and their
+covariance `xx`, `xv`, `vv`. A state is one (5, 4, N) array: these five planes, for four axes and N
+tracks. The time unit is one frame at 30 frames a second.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ State = npt.NDArray[np.float64]  # (5, 4, N): x, v, xx, xv, vv
 Measurement = npt.NDArray[np.float64]  # (4, N)
 Weights = tuple[float, float, float, float]
 
-_LEAST = 1e-24  # variance
+_MIN_VARIANCE = 1e-24
 
 
 @dataclass(frozen=True, slots=True)
 class BoxModel:
-    """How a box is filtered: its four axes, and the standard deviation of each as a share of the
-    size that `scale_axis` names (-1: an absolute one)."""
+    """The four axes of a filtered box, and their standard deviations.
+
+    A deviation is relative to the axis that `scale_axis` names; absolute where it is -1.
+    """
 
     from_xyxy: Callable[[Boxes], Boxes]
     to_xyxy: Callable[[Boxes], Boxes]
@@ -38,10 +40,10 @@ class BoxModel:
     velocity: Weights
     initial_position: Weights
     initial_velocity: Weights
-    size_power: tuple[int, int]  # of the last two axes: how they grow when the picture does
+    size_power: tuple[int, int]  # powers of the image's scale by which the last two axes grow
 
 
-# SORT filters centre, area and aspect; its aspect has no velocity.
+# SORT filters center, area and aspect; its aspect has no velocity.
 SORT_MODEL = BoxModel(
     from_xyxy=boxes.xyxy_to_xysr,
     to_xyxy=boxes.xysr_to_xyxy,
@@ -53,7 +55,7 @@ SORT_MODEL = BoxModel(
     initial_velocity=(100.0, 100.0, 100.0, 0.0),
     size_power=(2, 0),
 )
-# DeepSORT and ByteTrack filter centre, aspect and height; deviations grow with the height.
+# DeepSORT and ByteTrack filter center, aspect and height; deviations grow with the height.
 XYAH_MODEL = BoxModel(
     from_xyxy=boxes.xyxy_to_xyah,
     to_xyxy=boxes.xyah_to_xyxy,
@@ -65,7 +67,7 @@ XYAH_MODEL = BoxModel(
     initial_velocity=(10 / 160, 10 / 160, 1e-5, 10 / 160),
     size_power=(0, 1),
 )
-# BoT-SORT filters centre, width and height; horizontal deviations grow with the width.
+# BoT-SORT filters center, width and height; horizontal deviations grow with the width.
 XYWH_MODEL = BoxModel(
     from_xyxy=boxes.xyxy_to_cxcywh,
     to_xyxy=boxes.cxcywh_to_xyxy,
@@ -96,7 +98,7 @@ class KalmanFilter:
         return state
 
     def predict(self, state: State, time: float = 1.0) -> None:
-        """Move the states on by `time`."""
+        """Predict the states after `time`."""
         noise = self._process.at(state[0])
         if time != 1:
             noise = noise * time
@@ -112,17 +114,17 @@ class KalmanFilter:
         """Correct each state; `noise_factor` scales the variance of each measurement."""
         noise = self.measurement_variance(state[0])
         total = state[2] + (noise if noise_factor is None else noise * noise_factor)
-        covariance = state[2:4]  # xx and xv: of both with what is measured
+        covariance = state[2:4]  # xx and xv: of position and velocity with the measured position
         gain = covariance / total
         state[4] -= gain[1] * state[3]
         state[:2] += gain * (measurement - state[0])
         covariance *= 1 - gain[0]
 
     def warp(self, state: State, motion: npt.NDArray[np.float64]) -> None:
-        """Carry the states along with a picture that moved by a (2, 3) affine.
+        """Move the states along with an image that moved by a (2, 3) affine.
 
-        Centres follow it, sizes its scale. The covariance of x with y, which a rotation would
-        bring in, is left out: it keeps the axes apart.
+        Centers are transformed, sizes are scaled. The covariance of x and y that a rotation causes
+        is neglected: the axes stay independent.
         """
         linear, shift = motion[:, :2], motion[:, 2]
         state[:2, :2] = np.einsum("ij,kjn->kin", linear, state[:2, :2])
@@ -149,7 +151,7 @@ class KalmanFilter:
 
 
 class _Variance:
-    """Variances of the axes: linear in the squares of a box's numbers."""
+    """Variances of the axes, linear in the squares of the positions."""
 
     def __init__(self, scale_axis: tuple[int, ...], *deviations: Weights) -> None:
         scaled = np.array([np.arange(4) == axis for axis in scale_axis], np.float64)
@@ -157,8 +159,8 @@ class _Variance:
         self._shape = (len(deviations), 4, -1)
         self._linear = (squares[:, :, None] * scaled).reshape(-1, 4)
         self._grows = bool(scaled.any())
-        # An empty box still has some noise: no gain is ever 0 / 0.
-        self._constant = (squares * (1 - scaled.sum(axis=1)) + _LEAST).reshape(-1, 1)
+        # An empty box has some noise too, so that the gain is never 0 / 0.
+        self._constant = (squares * (1 - scaled.sum(axis=1)) + _MIN_VARIANCE).reshape(-1, 1)
 
     def at(self, position: Measurement) -> npt.NDArray[np.float64]:
         """(K, 4, N) for K deviations and N boxes, or (K, 4, 1) where all boxes have the same."""
@@ -172,7 +174,7 @@ class _Variance:
 
 @lru_cache(maxsize=64)
 def _transition(time: float) -> npt.NDArray[np.float64]:
-    """What a step of `time` makes of x, v, xx, xv and vv: F P F' of each 2x2 filter, spelt out."""
+    """(5, 5) step of x, v, xx, xv and vv over `time`: F P F' of each 2x2 filter, written out."""
     step = np.eye(5)
     step[0, 1] = step[3, 4] = time
     step[2, 3:] = 2 * time, time * time

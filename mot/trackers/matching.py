@@ -1,4 +1,4 @@
-"""One assignment for every tracker; methods differ only in the costs they feed it."""
+"""The assignment that all trackers use; methods differ only in the costs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Pairs = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 def match(cost: npt.NDArray[np.floating[Any]], limit: float) -> Pairs:
-    """The rows and columns of the cheapest assignment in which leaving a pair apart costs `limit`.
+    """Rows and columns of the cheapest assignment, where each unmatched pair costs `limit`.
 
     Equal to `lap.lapjv(cost, extend_cost=True, cost_limit=limit)`. Gated pairs cost `inf`.
     """
     gain = np.minimum(cost - limit, 0)
     rows, columns = linear_sum_assignment(gain)
-    worth = gain[rows, columns] < 0
-    return rows[worth], columns[worth]
+    matched = gain[rows, columns] < 0
+    return rows[matched], columns[matched]

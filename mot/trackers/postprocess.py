@@ -1,4 +1,4 @@
-"""What can be mended once the whole result is known: gaps, jitter, broken and short tracks."""
+"""Post-processing of finished tracks: merge, interpolate, smooth, drop short ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mot.trackers.matching import match
 from mot.types import FloatArray, IntArray, Tracks
 
 Array = npt.NDArray[np.float64]
-Looks = Mapping[int, npt.NDArray[np.floating[Any]]]  # the mean or summed embedding of tracks
+EmbeddingSums = Mapping[int, npt.NDArray[np.floating[Any]]]  # track id -> (D,) sum or mean
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +27,7 @@ class Trajectories:
     xyxy: Array  # (N, 4)
     scores: Array  # (N,)
     labels: IntArray  # (N,)
-    rows: IntArray  # (N,) of the frame's detections; -1 where the box was made up
+    rows: IntArray  # (N,) rows of the frame's detections; -1 for an interpolated box
 
     def take(self, index: npt.NDArray[np.bool_] | IntArray) -> Trajectories:
         return Trajectories(*(getattr(self, name)[index] for name in _COLUMNS))
@@ -41,8 +41,8 @@ class Trajectories:
 _COLUMNS = ("ids", "frames", "xyxy", "scores", "labels", "rows")
 
 
-def collect(frames: Iterable[tuple[int, Tracks]]) -> Trajectories:
-    """The tracks of each frame, by its number, as one table."""
+def to_trajectories(frames: Iterable[tuple[int, Tracks]]) -> Trajectories:
+    """The tracks of all frames as one table; frames are given by index."""
     parts: list[tuple[npt.NDArray[Any], ...]] = [
         (t.ids, np.full(len(t), number), t.boxes, t.scores, t.labels, t.detections)
         for number, t in frames
@@ -53,16 +53,16 @@ def collect(frames: Iterable[tuple[int, Tracks]]) -> Trajectories:
 
 
 def accumulate_embeddings(
-    looks: dict[int, FloatArray], tracks: Tracks, embeddings: FloatArray
+    sums: dict[int, FloatArray], tracks: Tracks, embeddings: FloatArray
 ) -> None:
     """Add a frame's embeddings to the sums of the tracks that got its detections."""
     for track_id, row in zip(tracks.ids.tolist(), tracks.detections.tolist(), strict=True):
         if row >= 0:
-            looks[track_id] = looks.get(track_id, np.float32(0)) + embeddings[row]
+            sums[track_id] = sums.get(track_id, np.float32(0)) + embeddings[row]
 
 
-def spread(result: Trajectories) -> dict[int, Tracks]:
-    """The tracks of each frame that has any."""
+def to_frames(result: Trajectories) -> dict[int, Tracks]:
+    """`Tracks` by frame index, for the frames that have any."""
     order = np.lexsort((result.ids, result.frames))
     numbers, starts = np.unique(result.frames[order], return_index=True)
     return {
@@ -85,7 +85,7 @@ def interpolate(result: Trajectories, max_gap: int = 20) -> Trajectories:
     before = np.repeat(np.arange(len(missing)), missing)
     step = np.arange(len(before)) - np.repeat(np.cumsum(missing) - missing, missing) + 1
     share = step / (missing[before] + 1)
-    made = [
+    new = [
         result.ids[before],
         result.frames[before] + step,
         _between(result.xyxy, before, share[:, None]),
@@ -94,7 +94,7 @@ def interpolate(result: Trajectories, max_gap: int = 20) -> Trajectories:
         np.full(len(before), -1),
     ]
     old = [getattr(result, name) for name in _COLUMNS]
-    return _sorted(*(np.concatenate(pair) for pair in zip(old, made, strict=True)))
+    return _sorted(*(np.concatenate(pair) for pair in zip(old, new, strict=True)))
 
 
 def _between(values: Array, before: IntArray, share: Array) -> Array:
@@ -102,10 +102,10 @@ def _between(values: Array, before: IntArray, share: Array) -> Array:
 
 
 def smooth(result: Trajectories, length: float = 10.0, noise: float = 0.02) -> Trajectories:
-    """Gaussian-process smoothing of each track (StrongSORT's GSI, with the noise spelt out).
+    """Gaussian-process smoothing of each track (StrongSORT's GSI, with an explicit noise).
 
-    `length` frames is how far positions speak for each other, `noise` the deviation of a
-    measurement as a share of the box's height.
+    `length`: length scale of the kernel in frames; `noise`: standard deviation of a measurement in
+    box heights.
     """
     xyxy = result.xyxy.copy()
     for rows in result.split():
@@ -114,17 +114,17 @@ def smooth(result: Trajectories, length: float = 10.0, noise: float = 0.02) -> T
     return Trajectories(result.ids, result.frames, xyxy, result.scores, result.labels, result.rows)
 
 
-_LONGEST = 600  # frames smoothed at once: the cost grows with the cube
+_MAX_FRAMES = 600  # smoothed at once: the time grows with the cube
 _OVERLAP = 60
 
 
 def _smooth_track(times: Array, xyxy: Array, length: float, noise: float) -> Array:
-    """Piece by piece, each with its neighbours in view."""
+    """In pieces, each smoothed with some frames of its neighbors."""
     smoothed = np.empty_like(xyxy)
-    for start in range(0, len(times), _LONGEST):
-        low, high = max(0, start - _OVERLAP), start + _LONGEST + _OVERLAP
+    for start in range(0, len(times), _MAX_FRAMES):
+        low, high = max(0, start - _OVERLAP), start + _MAX_FRAMES + _OVERLAP
         piece = _smooth_piece(times[low:high], xyxy[low:high], length, noise)
-        end = min(start + _LONGEST, len(times))
+        end = min(start + _MAX_FRAMES, len(times))
         smoothed[start:end] = piece[start - low : end - low]
     return smoothed
 
@@ -134,10 +134,10 @@ def _smooth_piece(times: Array, xyxy: Array, length: float, noise: float) -> Arr
     trend = line[0] + np.outer(times - times[0], line[1])
     height = float(np.mean(xyxy[:, 3] - xyxy[:, 1])) + 1e-9
     residual = (xyxy - trend) / height
-    spread = max(float(residual.std()), noise)
-    kernel = spread**2 * np.exp(-0.5 * np.square(np.subtract.outer(times, times) / length))
-    doubt = noise**2 + 1e-6 * spread**2  # a little, so that the matrix has an inverse
-    factor = cho_factor(kernel + doubt * np.eye(len(times)))
+    deviation = max(float(residual.std()), noise)
+    kernel = deviation**2 * np.exp(-0.5 * np.square(np.subtract.outer(times, times) / length))
+    variance = noise**2 + 1e-6 * deviation**2  # the second term keeps the matrix invertible
+    factor = cho_factor(kernel + variance * np.eye(len(times)))
     smoothed: Array = trend + kernel @ cho_solve(factor, residual) * height
     smoothed[:, 2:] = np.maximum(smoothed[:, 2:], smoothed[:, :2])
     return smoothed
@@ -145,24 +145,24 @@ def _smooth_piece(times: Array, xyxy: Array, length: float, noise: float) -> Arr
 
 def merge(
     result: Trajectories,
-    looks: Looks | None = None,
+    embeddings: EmbeddingSums | None = None,
     max_gap: int = 45,
     limit: float = 0.2,
 ) -> Trajectories:
-    """Join tracks of which one goes on where another has ended, by their motion and their looks.
+    """Join a track that ends with one that starts later, by motion and appearance.
 
-    The end of one and the start of the other are carried over the gap at their own speeds and must
-    meet: `limit` is the distance of their centres in heights and the ratio of their sizes. Where
-    `looks` has the mean embeddings of both, alike looks make the meeting cheaper, others forbid it.
+    Both are extrapolated over the gap at their own speeds and must meet: `limit` bounds the
+    distance of their centers in heights plus the log ratio of their heights. If `embeddings` holds
+    both, the cosine distance scales this cost, and a large one forbids the merge.
     """
     tracks = result.split()
     if len(tracks) < 2:
         return result
-    ends = np.array([_motion(result, rows[-_LOOK_BACK:], last=True) for rows in tracks])
-    starts = np.array([_motion(result, rows[:_LOOK_BACK], last=False) for rows in tracks])
+    ends = np.array([_end_state(result, rows[-_SPEED_FRAMES:], last=True) for rows in tracks])
+    starts = np.array([_end_state(result, rows[:_SPEED_FRAMES], last=False) for rows in tracks])
     ids, labels = (np.array([c[rows[0]] for rows in tracks]) for c in (result.ids, result.labels))
     gap = starts[:, 0] - ends[:, 0][:, None]
-    cost = (_meeting_cost(ends, starts, gap) + _TINY) * _looks_factor(ids, looks or {})
+    cost = (_merge_cost(ends, starts, gap) + _TINY) * _appearance_factor(ids, embeddings or {})
     cost[(gap < 1) | (gap > max_gap) | (labels[:, None] != labels)] = np.inf
     firsts, seconds = match(cost, limit)
     owner = ids.copy()
@@ -172,57 +172,58 @@ def merge(
     return _sorted(renamed, *(getattr(result, name) for name in _COLUMNS[1:]))
 
 
-_TINY = 1e-9  # so that what is forbidden is so for a perfect meeting too
-_LOOK_BACK = 20  # frames over which the speed at the end of a track is taken
-_ALIKE, _DIFFERENT = 0.2, 0.4  # cosine distances: of no weight, and too far for one person
+_TINY = 1e-9  # 0 times an infinite factor would be NaN
+_SPEED_FRAMES = 20  # frames at the end of a track for its velocity
+_SIMILAR, _DIFFERENT = 0.2, 0.4  # cosine distances: neutral, and too large for one object
 
 
-def _looks_factor(ids: IntArray, looks: Looks) -> Array:
-    """(N, N) what the cost of a meeting is times: 1 where the looks of either are not known."""
-    known = np.flatnonzero([number in looks for number in ids.tolist()])
+def _appearance_factor(ids: IntArray, embeddings: EmbeddingSums) -> Array:
+    """(N, N) factors of the merge cost; 1 where an embedding is missing."""
+    known = np.flatnonzero([number in embeddings for number in ids.tolist()])
     factor = np.ones((len(ids), len(ids)))
     if len(known):
-        unit = np.array([looks[int(ids[index])] for index in known])
+        unit = np.array([embeddings[int(ids[index])] for index in known])
         unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-9)
         distance = 1 - unit @ unit.T
         factor[known[:, None], known] = np.where(
-            distance > _DIFFERENT, np.inf, np.maximum(distance, 0.01) / _ALIKE
+            distance > _DIFFERENT, np.inf, np.maximum(distance, 0.01) / _SIMILAR
         )
     return factor
 
 
-def _motion(result: Trajectories, rows: IntArray, last: bool) -> Array:
-    """(6,) frame, centre and height at one end of a track, and its speed there."""
+def _end_state(result: Trajectories, rows: IntArray, last: bool) -> Array:
+    """(6,) frame, center, height and velocity at one end of a track."""
     times = result.frames[rows].astype(float)
     box = boxes.xyxy_to_cxcywh(result.xyxy[rows])
     edge = -1 if last else 0
     speed = np.zeros(2)
     if len(rows) > 2:
-        away = times - times[edge]
-        away = away - away.mean()
-        speed = away @ (box[:, :2] - box[:, :2].mean(axis=0)) / max(float(away @ away), 1e-9)
+        offset = times - times[edge]
+        offset = offset - offset.mean()
+        speed = offset @ (box[:, :2] - box[:, :2].mean(axis=0)) / max(float(offset @ offset), 1e-9)
     height = max(float(np.median(box[:, 3])), 1e-9)
     return np.array([times[edge], *box[edge, :2], height, *speed])
 
 
-def _meeting_cost(ends: Array, starts: Array, gap: Array) -> Array:
-    """(N, N) how far apart each end and each start come over the gap, in heights."""
+def _merge_cost(ends: Array, starts: Array, gap: Array) -> Array:
+    """(N, N) distance of each end and each start after extrapolation, in heights, plus the log
+    ratio of the heights."""
     height = np.minimum(ends[:, 3][:, None], starts[:, 3])
     shift = starts[None, :, 1:3] - ends[:, None, 1:3]
     speed = (ends[:, None, 4:] + starts[None, :, 4:]) / 2
     miss = shift - speed * gap[..., None]
     distance = np.sqrt(np.square(miss).sum(axis=2)) / height
-    # Over a long gap a straight line says less: the same miss speaks less against a meeting.
+    # Over a long gap extrapolation is less certain, so a miss counts less.
     distance /= 1 + np.clip(gap, 0, None) / 30
     size = np.abs(np.log(ends[:, 3][:, None] / starts[:, 3]))
     cost: Array = distance + size
     return cost
 
 
-def drop_short(result: Trajectories, least: int = 5) -> Trajectories:
-    """Without the tracks of fewer frames."""
+def drop_short(result: Trajectories, min_frames: int = 5) -> Trajectories:
+    """Drops tracks with fewer frames."""
     _, index, counts = np.unique(result.ids, return_inverse=True, return_counts=True)
-    return result.take(counts[index] >= least)
+    return result.take(counts[index] >= min_frames)
 
 
 def _sorted(*columns: npt.NDArray[Any]) -> Trajectories:
@@ -238,19 +239,21 @@ def _sorted(*columns: npt.NDArray[Any]) -> Trajectories:
     )
 
 
-# By name, in the order in which they are done.
-STEPS: dict[str, Callable[[Trajectories, Looks], Trajectories]] = {
-    "merge": lambda result, looks: merge(result, looks),
-    "linear": lambda result, looks: interpolate(result),
-    "gsi": lambda result, looks: smooth(interpolate(result)),
-    "short": lambda result, looks: drop_short(result),
+# By name, in the order of execution.
+STEPS: dict[str, Callable[[Trajectories, EmbeddingSums], Trajectories]] = {
+    "merge": merge,
+    "linear": lambda result, _: interpolate(result),
+    "gsi": lambda result, _: smooth(interpolate(result)),
+    "short": lambda result, _: drop_short(result),
 }
 
 
-def mend(result: Trajectories, steps: Iterable[str], looks: Looks) -> Trajectories:
-    """The named steps; `looks` has the mean embedding of each track, where they are known."""
+def postprocess(
+    result: Trajectories, steps: Iterable[str], embeddings: EmbeddingSums
+) -> Trajectories:
+    """Apply the named steps; `embeddings` holds the summed embedding of each track, if known."""
     wanted = set(steps)
     for name, step in STEPS.items():
         if name in wanted:
-            result = step(result, looks)
+            result = step(result, embeddings)
     return result

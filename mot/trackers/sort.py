@@ -1,7 +1,8 @@
 """SORT: Simple Online and Realtime Tracking (Bewley et al., ICIP 2016).
 
-Departures from the paper: pairs below the IoU limit are kept out of the assignment, not struck
-from it afterwards; the lost time is in seconds; ids are given when a track is first reported.
+One stage, by the IoU of detections and predicted boxes. Departures from the paper: pairs below the
+IoU limit are excluded from the assignment, not removed from it afterwards; the lost time is in
+seconds; ids are given when a track is first reported.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from mot.settings import bounds
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import SORT_MODEL
-from mot.trackers.lifecycle import SortLife
+from mot.trackers.lifecycle import SortLifecycle
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +23,12 @@ class SortSettings:
     """The paper's values."""
 
     track_high_thresh: float = 0.5  # detections below this score are not used
-    iou_threshold: float = field(
-        default=0.3, metadata=bounds(max=1)
-    )  # the least overlap of a track and its detection
-    min_hits: int = 3  # detections in a row after the first, before a track is reported
-    track_buffer: float = 1 / 30  # seconds that a track lives without a detection
+    iou_threshold: float = field(default=0.3, metadata=bounds(max=1))  # minimum IoU of a match
+    min_hits: int = 3  # consecutive detections after the first, before a track is reported
+    track_buffer: float = 1 / 30  # seconds a track lives without a detection
 
 
-class Sort(SortLife):
+class Sort(SortLifecycle):
     settings: SortSettings
 
     def __init__(self, settings: SortSettings | None = None) -> None:
@@ -44,4 +43,4 @@ class Sort(SortLife):
         tracks, found = stages.pairs()
         table.hits[table.idle > elapsed] = 1  # missed a frame: the count starts again
         self._hit(tracks, candidates, found)
-        return self._live(candidates, stages.free_found, elapsed)
+        return self._update_lifecycle(candidates, stages.free_found, elapsed)

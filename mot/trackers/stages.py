@@ -1,4 +1,4 @@
-"""Matching in stages: each takes what the earlier ones left."""
+"""Matching in stages: each matches the tracks and candidates that earlier ones left."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Stage(NamedTuple):
-    """What one stage saw and decided, for `mot explain`."""
+    """Inputs and result of one stage, for `mot explain`."""
 
     name: str
     cost: Cost  # (N, M) of all tracks and candidates
-    limit: float
-    tracks: npt.NDArray[np.int64]  # those that took part
-    found: npt.NDArray[np.int64]
+    limit: float  # pairs from this cost on are not matched
+    tracks: npt.NDArray[np.int64]  # rows of the tracks that took part
+    found: npt.NDArray[np.int64]  # columns of the candidates that took part
     pairs: Pairs
 
 
-class Parts(NamedTuple):
-    """What costs are made of, (N, M) each, before a method weighs it."""
+class CostTerms(NamedTuple):
+    """The terms of a cost, (N, M) each, before a method weights them."""
 
     overlap: Cost  # 1 - IoU with the prediction; infinite between classes
-    looks: Cost | None = None  # cosine distances to the memory; infinite where it holds nothing
-    motion: Cost | None = None  # squared Mahalanobis distances, of methods that use them
-    appearance_weight: float = 1.0  # with which the looks come into a cost; the motion has the rest
-    appearance_share: float = 0.0  # with which they come on top of a cost of overlaps
+    appearance: Cost | None = None  # cosine distances; infinite without an embedding
+    motion: Cost | None = None  # squared Mahalanobis distances, if the method uses them
+    appearance_weight: float = 1.0  # of appearance in a mixed cost; motion has the rest
+    appearance_share: float = 0.0  # of appearance added to an overlap cost
 
 
 class Trace(NamedTuple):
-    """How one frame was matched; row i of a stage's cost is the track `ids[i]`."""
+    """The matching of one frame; row i of a stage's cost is the track `ids[i]`."""
 
-    ids: npt.NDArray[np.int64]  # (N,) 0 for a track that has none yet
-    rows: npt.NDArray[np.int64]  # (M,) of the frame's detections
+    ids: npt.NDArray[np.int64]  # (N,) 0 for a track without an id yet
+    rows: npt.NDArray[np.int64]  # (M,) rows of the candidates in the frame's detections
     stages: list[Stage]
-    parts: Parts | None = None
+    terms: CostTerms | None = None
 
 
 class Stages:
@@ -60,13 +60,21 @@ class Stages:
         tracks: Mask | None = None,
         found: Mask | None = None,
     ) -> None:
-        """Match the free ones of these tracks and candidates, or of all; `cost` is of all."""
-        rows = _chosen(self.free_tracks, tracks)
-        columns = _chosen(self.free_found, found)
+        """Match free tracks and candidates.
+
+        Args:
+            name: of the stage, for `mot explain`.
+            cost: (N, M) of all tracks and candidates; infinite for excluded pairs.
+            limit: only pairs of a lower cost are matched.
+            tracks: (N,) tracks that take part; None: all.
+            found: (M,) candidates that take part; None: all.
+        """
+        rows = _free(self.free_tracks, tracks)
+        columns = _free(self.free_found, found)
         pairs: Pairs = rows[:0], columns[:0]
         if len(rows) and len(columns):
-            whole = cost.shape == (len(rows), len(columns))
-            chosen, taken = match(cost if whole else cost[rows[:, None], columns], limit)
+            is_full = cost.shape == (len(rows), len(columns))
+            chosen, taken = match(cost if is_full else cost[rows[:, None], columns], limit)
             pairs = rows[chosen], columns[taken]
             self.free_tracks[pairs[0]] = False
             self.free_found[pairs[1]] = False
@@ -75,7 +83,7 @@ class Stages:
             self._record.append(Stage(name, cost, limit, rows, columns, pairs))
 
     def pairs(self) -> Pairs:
-        """All that were matched."""
+        """The tracks and candidates of all matched pairs."""
         if not self._pairs:
             none = np.zeros(0, np.int64)
             return none, none
@@ -85,5 +93,5 @@ class Stages:
         return np.concatenate(tracks), np.concatenate(found)
 
 
-def _chosen(free: Mask, wanted: Mask | None) -> npt.NDArray[np.int64]:
-    return (free if wanted is None else free & wanted).nonzero()[0]
+def _free(free: Mask, mask: Mask | None) -> npt.NDArray[np.int64]:
+    return (free if mask is None else free & mask).nonzero()[0]

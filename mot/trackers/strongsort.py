@@ -1,8 +1,9 @@
 """StrongSORT: make DeepSORT great again (Du et al., IEEE TMM 2023).
 
-DeepSORT with one smoothed vector a track in place of the gallery, motion mixed into the appearance
-cost, all confirmed tracks matched at once, measurements trusted by their confidence (NSA Kalman)
-and the camera's motion, which comes with the frames. Departures are those of `deepsort.py`.
+DeepSORT with these changes: a moving average of embeddings replaces the gallery, the Mahalanobis
+distance is mixed into the appearance cost, one stage replaces the cascade, measurement noise
+depends on the score (NSA Kalman), and camera motion, which comes with the frames, is compensated.
+Departures from the paper are those of `deepsort.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from mot.settings import bounds
 from mot.trackers.appearance import APPEARANCE, AppearanceTracker
 from mot.trackers.base import Candidates
 from mot.trackers.kalman import XYAH_MODEL
-from mot.trackers.lifecycle import DeepSortLife
+from mot.trackers.lifecycle import DeepSortLifecycle
 from mot.trackers.table import TENTATIVE
 from mot.types import FloatArray, IntArray
 
@@ -26,19 +27,17 @@ class StrongSortSettings:
     """The paper's values."""
 
     track_high_thresh: float = 0.6  # detections below this score are not used
-    appearance_thresh: float = 0.4  # of the mixed cost
-    appearance_weight: float = 0.98  # of the cosine distance, the rest is the Mahalanobis distance
-    embedding_momentum: float = 0.9  # weight of the old in the moving average of the looks
-    max_iou_distance: float = field(
-        default=0.7, metadata=bounds(max=1)
-    )  # 1 - IoU in the last stage
-    n_init: int = 3  # detections in a row before a track is confirmed, at 30 frames a second
-    max_age: int = 30  # frames that a confirmed track lives without a detection
+    appearance_thresh: float = 0.4  # appearance stage: maximum mixed cost
+    appearance_weight: float = 0.98  # of the cosine distance; the Mahalanobis distance has the rest
+    embedding_momentum: float = 0.9  # weight of the old embedding in the moving average
+    max_iou_distance: float = field(default=0.7, metadata=bounds(max=1))  # IoU stage: max. 1 - IoU
+    n_init: int = 3  # consecutive detections before a track is confirmed, at 30 frames a second
+    max_age: int = 30  # frames a confirmed track lives without a detection
     track_buffer: float = 1.0  # and seconds: it lives as long as the longer of the two
-    report_missed: float = 1 / 30  # seconds that a track is reported without a detection
+    report_missed: float = 1 / 30  # seconds a track is reported without a detection
 
 
-class StrongSort(AppearanceTracker, DeepSortLife):
+class StrongSort(AppearanceTracker, DeepSortLifecycle):
     settings: StrongSortSettings
     needs_embeddings = True
     uses_motion = True
@@ -52,20 +51,20 @@ class StrongSort(AppearanceTracker, DeepSortLife):
         settings, table = self.settings, self._table
         tentative = table.phases == TENTATIVE
         just_seen = table.idle <= elapsed
-        looks = self._looks_and_motion(candidates)
+        appearance = self._appearance_and_motion(candidates)
         overlap = self._iou_cost(self._boxes(), table.labels, candidates)
         stages = self._stages(candidates)
-        stages.match(APPEARANCE, looks, settings.appearance_thresh, ~tentative)
+        stages.match(APPEARANCE, appearance, settings.appearance_thresh, ~tentative)
         stages.match("IoU", overlap, settings.max_iou_distance, tentative | just_seen)
         tracks, found = stages.pairs()
         self._hit(tracks, candidates, found)
-        return self._live(candidates, stages, elapsed)
+        return self._update_lifecycle(candidates, stages, elapsed)
 
     def _noise_factor(self, scores: FloatArray) -> npt.NDArray[np.float64]:
-        """Variance in proportion to the doubt: NSA scales the deviation's square by 1 - score."""
+        """NSA Kalman: the measurement variance is scaled by 1 - score."""
         return np.maximum(1.0 - scores.astype(np.float64), 1e-3)
 
     def _hit(self, tracks: IntArray, found: Candidates, chosen: IntArray) -> None:
         super()._hit(tracks, found, chosen)
         assert found.embeddings is not None
-        self._remember(tracks, found.embeddings[chosen], self.settings.embedding_momentum)
+        self._update_embedding(tracks, found.embeddings[chosen], self.settings.embedding_momentum)

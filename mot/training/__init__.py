@@ -1,1 +1,1 @@
-"""Training: data sets, augmentation, assigners, losses, the loop, and the metrics of detection."""
+"""Training: datasets, augmentation, assigners, losses, the loop, and the metrics of detection."""

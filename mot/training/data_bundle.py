@@ -1,9 +1,10 @@
-"""What a recipe trains on and is measured on, loaded."""
+"""Training and validation data of a recipe, loaded."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 
@@ -15,46 +16,51 @@ from mot.runtime.preprocess import InputSpec, Size, resolve_input_size
 from mot.training import distributed
 from mot.training.data.batches import EpochData, Loader
 from mot.training.data.sampling import Batches, BatchSettings, Order
-from mot.training.recipe import Recipe
+from mot.training.recipe import Schedule
+from mot.training.reid_metrics import RetrievalSets
 
 
 @dataclass(frozen=True, slots=True)
 class DataBundle:
     train: Sequence[ImageRecord]
-    val: DataSet
+    val: DataSet | RetrievalSets
     loader: Loader
-    batches: int  # of a whole epoch
+    batches: int  # of an epoch
     val_size: Size
     problems: Problems
-    identities: int  # how many people the pictures to train on tell apart
-    unread: list[str] = field(default_factory=list)  # why pictures to measure on were left out
+    identities: int  # of the training data
+    unread: list[str] = field(default_factory=list)  # errors of unreadable validation images
 
 
-def materials_of(
-    recipe: Recipe,
+class TrainingSamples(NamedTuple):
+    records: Sequence[ImageRecord]
+    data: EpochData  # reads and augments the records
+    order: Order
+
+
+def bundle_data(
+    train: TrainingSamples,
+    val: DataSet | RetrievalSets,
     spec: InputSpec,
-    pictures: tuple[Sequence[ImageRecord], DataSet],
-    drawn: tuple[EpochData, Order],
+    schedule: Schedule,
     problems: Problems,
     identities: int,
 ) -> DataBundle:
-    """Of the pictures to train on and to measure on, the samples of the former and their order."""
-    data, order = drawn
-    schedule = recipe.schedule
-    sizes = tuple(_size(text, spec) for text in schedule.sizes)
-    rank, ranks = distributed.rank(), distributed.world()
+    sizes = tuple(_parse_size(text, spec) for text in schedule.sizes)
     try:
-        wanted = BatchSettings(schedule.batch, sizes, schedule.seed, rank, ranks)
+        settings = BatchSettings(
+            schedule.batch, sizes, schedule.seed, distributed.rank(), distributed.world_size()
+        )
     except ValueError as error:
         raise MotError(f"[schedule]: {error}") from None
-    batches = Batches(order, wanted)
+    batches = Batches(train.order, settings)
     workers = min(schedule.workers, usable_cpus())
-    loader = Loader(data, batches, workers, pin=torch.cuda.is_available())
-    val_size = _size(schedule.val_size, spec) if schedule.val_size else sizes[0]
-    return DataBundle(*pictures, loader, len(batches), val_size, problems, identities)
+    loader = Loader(train.data, batches, workers, pin=torch.cuda.is_available())
+    val_size = _parse_size(schedule.val_size, spec) if schedule.val_size else sizes[0]
+    return DataBundle(train.records, val, loader, len(batches), val_size, problems, identities)
 
 
-def _size(text: str, spec: InputSpec) -> Size:
+def _parse_size(text: str, spec: InputSpec) -> Size:
     sides = text.lower().split("x")
     if len(sides) > 2 or not all(side.isdecimal() and int(side) for side in sides):
         raise MotError(f"[schedule]: size {text!r}: write it as 640x384")

@@ -1,9 +1,9 @@
-"""The training of detectors, of any family."""
+"""Training of detectors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from torch import nn
@@ -11,160 +11,160 @@ from torch import nn
 from mot.datasets.config import DataSettings
 from mot.datasets.dataset import DataSet, ImageRecord
 from mot.datasets.identities import numbered
-from mot.datasets.images import read_picture
+from mot.datasets.images import read_image
 from mot.datasets.load import load
 from mot.datasets.problems import Problems
-from mot.detectors.architectures import ArchitectureSettings, metadata_of
+from mot.detectors.architectures import checkpoint_metadata
+from mot.detectors.models.architecture import ArchitectureSettings
 from mot.detectors.network import DetectorSettings, NetworkDetector
 from mot.detectors.torch_network import TorchNetwork
-from mot.errors import MotError, nearest
+from mot.errors import MotError, suggest
 from mot.evaluation.detection.scores import evaluate
 from mot.render import draw_detections
 from mot.settings import build_settings
 from mot.training.assigners import ASSIGNERS, Assigner
 from mot.training.augment.settings import AugmentSettings
+from mot.training.criteria import CRITERIA
+from mot.training.criteria.base import Criterion
 from mot.training.data.batches import EpochData, joined
 from mot.training.data.sampling import in_order, shuffled
-from mot.training.data_bundle import DataBundle, materials_of
-from mot.training.initial_model import InitialModel, started
-from mot.training.objectives import Objective, objective_module
-from mot.training.recipe import Recipe
-from mot.training.reid_metrics import known_again
-from mot.training.task import Measured
+from mot.training.data_bundle import DataBundle, TrainingSamples, bundle_data
+from mot.training.initial_model import InitialModel, load_initial_model
+from mot.training.reid_metrics import embedding_metrics
+from mot.training.task import TrainingTask, ValidationResult
 from mot.types import Detections, Frame, Image
 from mot.video.background import in_background
 
-HEADLINE = ("AP50", "AP", "MR-2", "recall")
-FLAG = "--detector"
-
-_LEAST_SCORE = 0.005  # less would only lengthen the tail of the curve
+_MIN_SCORE = 0.005  # lower scores would only lengthen the tail of the curve
 _BATCH = 8
-_SHOWN = 8  # pictures of an epoch
-_LEAST_SHOWN = 0.3  # score
+_DRAWN_IMAGES = 8  # of a validation
+_MIN_DRAWN_SCORE = 0.3
 
 
-def start(recipe: Recipe, weights: str) -> InitialModel:
-    assert isinstance(recipe.model, ArchitectureSettings)
-    return started(recipe.model, weights)
+class DetectionTask(TrainingTask):
+    headline = ("AP50", "AP", "MR-2", "recall")
+    flag = "--detector"
+    samples = "images"
 
+    def load_model(self, weights: str) -> InitialModel:
+        assert isinstance(self.recipe.model, ArchitectureSettings)
+        return load_initial_model(self.recipe.model, weights)
 
-def gather(recipe: Recipe, begun: InitialModel) -> DataBundle:
-    """Everything that the recipe names, in its order."""
-    problems = Problems()
-    told = [_load(each, begun.names, problems) for each in recipe.train]
-    val = [_load(each, begun.names, problems, sizes=True) for each in recipe.val]
-    if not any(map(len, told)):
-        raise MotError("there is nothing to train on: name data sets as [[data.train]]")
-    train, identities = numbered(told, [each.identities for each in recipe.train])
-    val, _ = numbered(val, [each.identities for each in recipe.val])
-    weights = [each.weight for each in recipe.train]
-    order = shuffled(train, weights, recipe.schedule.seed)
-    assert isinstance(recipe.augment, AugmentSettings)
-    data = EpochData(joined(train), begun.spec, recipe.augment)
-    pictures = joined(train), _one(val, begun.names)
-    return materials_of(recipe, begun.spec, pictures, (data, order), problems, identities)
+    def load_data(self, overfit: int = 0) -> DataBundle:
+        return self._load_few(overfit) if overfit else self._load_all()
 
+    def _load_all(self) -> DataBundle:
+        recipe, spec, problems = self.recipe, self.initial.spec, Problems()
+        loaded = [self._load(each, problems) for each in recipe.train]
+        val = [self._load(each, problems, sizes=True) for each in recipe.val]
+        if not any(map(len, loaded)):
+            raise MotError("no training data: name datasets as [[data.train]]")
+        train, identities = numbered(loaded, [each.identities for each in recipe.train])
+        val, _ = numbered(val, [each.identities for each in recipe.val])
+        order = shuffled(train, [each.weight for each in recipe.train], recipe.schedule.seed)
+        records = joined(train)
+        assert isinstance(recipe.augment, AugmentSettings)
+        samples = TrainingSamples(records, EpochData(records, spec, recipe.augment), order)
+        merged = DataSet(self.initial.names, (record for data in val for record in data))
+        return bundle_data(samples, merged, spec, recipe.schedule, problems, identities)
 
-def gather_few(recipe: Recipe, begun: InitialModel, count: int) -> DataBundle:
-    """The first pictures with objects alone, unchanged, to train on and to be measured on: a
-    network that cannot learn them by heart cannot learn."""
-    few: list[ImageRecord] = []
-    problems = Problems()
-    for settings in recipe.train:
-        data = _load(settings, begun.names, problems)
-        few += [each for each in data if not each.annotations.ignored.all()][: count - len(few)]
-    if not few:
-        raise MotError("there is no picture with an object to train on")
-    told = DataSet(begun.names, few)
-    (known,), identities = numbered([told], [recipe.train[0].identities])
-    drawn = EpochData(known, begun.spec), in_order(len(known))
-    return materials_of(recipe, begun.spec, (known, known), drawn, problems, identities)
+    def _load_few(self, count: int) -> DataBundle:
+        """The first images with objects."""
+        few: list[ImageRecord] = []
+        problems = Problems()
+        for settings in self.recipe.train:
+            data = self._load(settings, problems)
+            usable = [each for each in data if not each.annotations.ignored.all()]
+            few += usable[: count - len(few)]
+        if not few:
+            raise MotError("no training data: no image has an object that is not ignored")
+        kind = self.recipe.train[0].identities
+        (data,), identities = numbered([DataSet(self.initial.names, few)], [kind])
+        spec, schedule = self.initial.spec, self.recipe.schedule
+        samples = TrainingSamples(data, EpochData(data, spec), in_order(len(data)))
+        return bundle_data(samples, data, spec, schedule, problems, identities)
 
+    def _load(self, settings: DataSettings, problems: Problems, sizes: bool = False) -> DataSet:
+        """`sizes`: reads the image sizes, which CrowdHuman's metrics need to clip boxes."""
+        data, found = load(settings, sizes)
+        problems.add(found)
+        names = self.initial.names
+        if data.names != names:
+            raise MotError(
+                f"{settings.annotations}: has the classes {', '.join(data.names)}, the network "
+                f"{', '.join(names)}: set model.names, or classes of the dataset"
+            )
+        return data
 
-def _load(
-    settings: DataSettings, names: tuple[str, ...], problems: Problems, sizes: bool = False
-) -> DataSet:
-    data, found = load(settings, sizes)  # without sizes boxes cannot be cut for CrowdHuman's scores
-    problems.add(found)
-    if data.names != names:
-        raise MotError(
-            f"{settings.annotations}: has the classes {', '.join(data.names)}, the network "
-            f"{', '.join(names)}: set model.names, or classes of the data set"
+    def make_criterion(self, data: DataBundle) -> Criterion:
+        recipe = self.recipe
+        criterion = CRITERIA[recipe.init.architecture]
+        settings = build_settings(criterion.settings_type, recipe.loss, "[loss]")
+        assigner = None
+        if criterion.default_assigner:
+            assigner = _build_assigner(criterion.default_assigner, recipe.assigner)
+        elif recipe.assigner:
+            name = recipe.init.architecture
+            raise MotError(f"[assigner]: {name} has no assigner: remove the table")
+        return criterion(self.initial.model, settings, assigner, data.identities)
+
+    def validate(self, model: nn.Module, data: DataBundle) -> ValidationResult:
+        """As a detector with non-maximum suppression, on the readable images."""
+        assert isinstance(data.val, DataSet)
+        by_row = self._detect(model, data, data.val)
+        val = DataSet(self.initial.names, (data.val[row] for row in by_row))
+        found = list(by_row.values())
+        metrics = {**evaluate(val, found).as_dict(), **embedding_metrics(val, found)}
+        return ValidationResult(metrics["AP50"], metrics, lambda: _draw(val, found))
+
+    def _detect(self, model: nn.Module, data: DataBundle, val: DataSet) -> dict[int, Detections]:
+        """Detections by row of the image."""
+        device = str(next(model.parameters()).device)
+        network = TorchNetwork(model, self.initial.spec, self.initial.names, device)
+        width, height = data.val_size
+        settings = DetectorSettings(
+            width=width, height=height, conf=_MIN_SCORE, classes=self.initial.names, batch=_BATCH
         )
-    return data
+        detector = NetworkDetector(network, settings)
+        data.unread.clear()
+        found: dict[int, Detections] = {}
+        for images in in_background(_read_batches(val, data.unread), depth=1):
+            found |= zip(images, detector(list(images.values())), strict=True)
+        return found
+
+    def metadata(self, data: DataBundle) -> dict[str, Any]:
+        width, height = data.val_size
+        settings = self.initial.settings
+        assert isinstance(settings, ArchitectureSettings)
+        return checkpoint_metadata(replace(settings, width=width, height=height))
 
 
-def _one(datasets: Sequence[DataSet], names: tuple[str, ...]) -> DataSet:
-    return DataSet(names, (picture for data in datasets for picture in data))
+def _build_assigner(default: Assigner, table: Mapping[str, Any]) -> Assigner:
+    """The assigner of the table [assigner]; without another kind, of the default's settings."""
+    values, assigner = dict(table), type(default)
+    if "kind" in values:
+        kind = str(values.pop("kind"))
+        if kind not in ASSIGNERS:
+            raise MotError(f"[assigner]: unknown kind {kind!r}: {suggest(kind, ASSIGNERS)}")
+        assigner = ASSIGNERS[kind]
+    if assigner is type(default):
+        values = {**asdict(default), **values}
+    return build_settings(assigner, values, "[assigner]")
 
 
-def objective(recipe: Recipe, begun: InitialModel, materials: DataBundle) -> Objective:
-    module = objective_module(recipe.start.family)
-    settings = build_settings(module.Settings, recipe.loss, "[loss]")
-    parts = [begun.model, settings]
-    if module.ASSIGNER:
-        parts.append(_assigner(module.ASSIGNER, recipe))
-    elif recipe.assigner:
-        raise MotError(f"[assigner]: {recipe.start.family} has none: take the table out")
-    if hasattr(module, "learned"):
-        parts.append(module.learned(begun.model, settings, materials.identities))
-    made: Objective = module.objective(*parts)
-    return made
-
-
-def _assigner(usual: dict[str, Any], recipe: Recipe) -> Assigner:
-    is_usual = recipe.assigner.get("kind", usual["kind"]) == usual["kind"]
-    values = {**(usual if is_usual else {}), **recipe.assigner}
-    kind = str(values.pop("kind"))
-    if kind not in ASSIGNERS:
-        raise MotError(f"[assigner]: unknown kind {kind!r}: {nearest(kind, ASSIGNERS)}")
-    return build_settings(ASSIGNERS[kind], values, "[assigner]")
-
-
-def measure(model: nn.Module, begun: InitialModel, materials: DataBundle) -> Measured:
-    """As the detector that it will be."""
-    found = _found(model, begun, materials)
-    data = DataSet(begun.names, (materials.val[place] for place in found))
-    seen = list(found.values())
-    figures = {**evaluate(data, seen).as_dict(), **known_again(data, seen)}
-    return Measured(figures["AP50"], figures, lambda: _drawn(data, seen))
-
-
-def _found(model: nn.Module, begun: InitialModel, materials: DataBundle) -> dict[int, Detections]:
-    """By the places of the pictures, but for those that cannot be read."""
-    device = str(next(model.parameters()).device)
-    network = TorchNetwork(model, begun.spec, begun.names, device)
-    width, height = materials.val_size
-    settings = DetectorSettings(
-        width=width, height=height, conf=_LEAST_SCORE, classes=begun.names, batch=_BATCH
-    )
-    detector = NetworkDetector(network, settings)
-    found: dict[int, Detections] = {}
-    for images in in_background(_batches(materials), depth=1):  # read while others are seen
-        found |= zip(images, detector(list(images.values())), strict=True)
-    return found
-
-
-def _batches(materials: DataBundle) -> Iterator[dict[int, Image]]:
-    data = materials.val
-    materials.unread.clear()
-    for begin in range(0, len(data), _BATCH):
+def _read_batches(data: DataSet, unread: list[str]) -> Iterator[dict[int, Image]]:
+    """Images by row; errors of unreadable ones are appended to `unread`."""
+    for start in range(0, len(data), _BATCH):
         images: dict[int, Image] = {}
-        for place in range(begin, min(begin + _BATCH, len(data))):
+        for row in range(start, min(start + _BATCH, len(data))):
             try:
-                images[place] = read_picture(data[place])
+                images[row] = read_image(data[row])
             except MotError as error:
-                materials.unread.append(str(error))
+                unread.append(str(error))
         yield images
 
 
-def _drawn(data: DataSet, found: Sequence[Detections]) -> Iterator[Image]:
-    for place in range(min(_SHOWN, len(data))):
-        sure = found[place][found[place].scores >= _LEAST_SHOWN]
-        yield draw_detections(Frame(read_picture(data[place]), 1, 0.0), sure, data.names)
-
-
-def described(begun: InitialModel, materials: DataBundle) -> dict[str, Any]:
-    width, height = materials.val_size
-    assert isinstance(begun.settings, ArchitectureSettings)
-    return metadata_of(replace(begun.settings, width=width, height=height))
+def _draw(data: DataSet, found: Sequence[Detections]) -> Iterator[Image]:
+    for row in range(min(_DRAWN_IMAGES, len(data))):
+        shown = found[row][found[row].scores >= _MIN_DRAWN_SCORE]
+        yield draw_detections(Frame(read_image(data[row]), 1, 0.0), shown, data.names)

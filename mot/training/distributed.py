@@ -10,28 +10,27 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-_JOINED = "WORLD_SIZE"  # which torchrun sets
+_LAUNCHED = "WORLD_SIZE"  # set by torchrun
 
 
 def rank() -> int:
-    """Of this process; torchrun tells it before they have joined."""
-    return int(os.environ.get("RANK", "0")) if _JOINED in os.environ else 0
+    """Of this process; known before the process group exists."""
+    return int(os.environ.get("RANK", "0")) if _LAUNCHED in os.environ else 0
 
 
-def world() -> int:
-    """How many processes there are."""
+def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def is_first() -> bool:
-    """Whether this process writes and tells."""
+    """Whether this process writes files and messages."""
     return rank() == 0
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[torch.device]:
-    """This process among those of torchrun, where it started them, and the device that is its."""
-    if _JOINED not in os.environ:
+def process_group(device: torch.device) -> Iterator[torch.device]:
+    """Joins the processes of torchrun, if it started this one; yields this process's device."""
+    if _LAUNCHED not in os.environ:
         yield device
         return
     if device.type == "cuda":
@@ -46,17 +45,17 @@ def joined(device: torch.device) -> Iterator[torch.device]:
 
 def mean_over_processes(value: Tensor) -> Tensor:
     """Gradients are averaged over the processes: dividing each loss by the mean number of objects
-    makes their sum that of the whole batch."""
-    if world() > 1:
+    makes their sum that of the full batch."""
+    if world_size() > 1:
         value = value.clone()
         dist.all_reduce(value)
-        value /= world()
+        value /= world_size()
     return value
 
 
-def anywhere(flag: bool, device: torch.device) -> bool:
-    """Whether it is raised in one of the processes: they have to do the same."""
-    if world() == 1:
+def any_process(flag: bool, device: torch.device) -> bool:
+    """Whether the flag is set in any process, so that all do the same."""
+    if world_size() == 1:
         return flag
     raised = torch.tensor(int(flag), device=device)
     dist.all_reduce(raised, dist.ReduceOp.MAX)
@@ -64,5 +63,5 @@ def anywhere(flag: bool, device: torch.device) -> bool:
 
 
 def wait_for_all() -> None:
-    if world() > 1:
+    if world_size() > 1:
         dist.barrier()

@@ -1,4 +1,4 @@
-"""The training of embedders: crops of people to unit vectors that tell them apart."""
+"""Training of embedders: crops of objects to unit vectors that separate identities."""
 
 from __future__ import annotations
 
@@ -8,158 +8,139 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from mot.datasets.config import DataSettings
-from mot.datasets.dataset import DataSet
 from mot.datasets.identities import numbered
 from mot.datasets.load import load
 from mot.datasets.problems import Problems
 from mot.errors import MotError
-from mot.reid.networks import EmbedderNetwork, create, metadata_of
-from mot.reid.open import found_file
-from mot.reid.settings import EmbedderSettings, spec_of
+from mot.reid.networks import EmbedderNetwork, create_embedder, weights_metadata
+from mot.reid.open import require_embedder_file
+from mot.reid.settings import EmbedderSettings
 from mot.reid.torch_embedder import TorchEmbedder
 from mot.runtime.checkpoints import load_weights
 from mot.settings import build_settings
 from mot.training import distributed
 from mot.training.augment.crop import CropAugment
 from mot.training.augment.crop_settings import CropSettings
+from mot.training.criteria.embedder import EmbedderCriterion, EmbedderLoss
 from mot.training.data.batches import EpochData
 from mot.training.data.crops import UNKNOWN, Crops, cut
 from mot.training.data.persons import PersonSettings, by_person
 from mot.training.data.sampling import Order
-from mot.training.data_bundle import DataBundle, materials_of
-from mot.training.distillation import taught_by
-from mot.training.initial_model import InitialModel, weights_file
-from mot.training.objectives import Objective
-from mot.training.objectives.embedder import EmbedderObjective, Learned, Settings
-from mot.training.recipe import Recipe
-from mot.training.reid_metrics import Trials, figures_of, trial_of_views, trials_of
-from mot.training.task import Measured
-
-HEADLINE = ("mAP", "rank-1")
-FLAG = "--embedder"
-
-
-def start(recipe: Recipe, weights: str) -> InitialModel:
-    """The network; what fits of the weights is taken over. Before hours of work, also: is there
-    the teacher?"""
-    loss = _loss(recipe)
-    if loss.teacher:
-        found_file(loss.teacher)
-    assert isinstance(recipe.model, EmbedderSettings)
-    model, note = create(recipe.model), "from nothing"
-    if weights:
-        path = weights_file(weights)
-        note = f"{path.name}: {_take_over(model, path)}"
-    return InitialModel(model, spec_of(recipe.model), ("person",), recipe.model, note)
+from mot.training.data_bundle import DataBundle, TrainingSamples, bundle_data
+from mot.training.distillation import compute_teacher_embeddings
+from mot.training.initial_model import FROM_SCRATCH, InitialModel, find_weights_file
+from mot.training.reid_metrics import (
+    RetrievalSets,
+    load_retrieval_sets,
+    summarize,
+    two_view_set,
+)
+from mot.training.task import TrainingTask, ValidationResult
 
 
-def _loss(recipe: Recipe) -> Settings:
-    loss, change = build_settings(Settings, recipe.loss, "[loss]"), recipe.augment
-    assert isinstance(change, CropSettings)
-    if change.splice and not (change.views and loss.has_teacher):
-        raise MotError(
-            "augment.splice makes people whom only a teacher of the same views knows: set "
-            "augment.views and loss.teacher"
-        )
-    return loss
+class ReidTask(TrainingTask):
+    headline = ("mAP", "rank-1")
+    flag = "--embedder"
+    samples = "crops"
+
+    def load_model(self, weights: str) -> InitialModel:
+        """Checks the loss and its teacher too, before data are read for long."""
+        loss, settings = self._loss_settings(), self.recipe.model
+        if loss.teacher:
+            require_embedder_file(loss.teacher)
+        assert isinstance(settings, EmbedderSettings)
+        model, note = create_embedder(settings), FROM_SCRATCH
+        if weights:
+            path = find_weights_file(weights)
+            note = f"{path.name}: {_load_weights(model, path)}"
+        return InitialModel(model, settings.input_spec, ("person",), settings, note)
+
+    def _loss_settings(self) -> EmbedderLoss:
+        loss, augment = build_settings(EmbedderLoss, self.recipe.loss, "[loss]"), self._augment()
+        if augment.splice and not (augment.views and loss.uses_teacher):
+            raise MotError(
+                "augment.splice needs a teacher that embeds the same views: set augment.views and "
+                "loss.teacher"
+            )
+        return loss
+
+    def _augment(self) -> CropSettings:
+        assert isinstance(self.recipe.augment, CropSettings)
+        return self.recipe.augment
+
+    def load_data(self, overfit: int = 0) -> DataBundle:
+        problems, spec = Problems(), self.initial.spec
+        crops = self._cut_crops(problems)
+        if overfit:
+            crops = crops.take(np.arange(min(overfit, len(crops))))
+            sets, augment = [two_view_set("views", crops, spec.size)], CropAugment(None)
+        else:
+            augment = CropAugment(self._augment())
+            sets = [
+                each
+                for settings in self.recipe.val
+                for each in load_retrieval_sets(settings, spec.size, problems)
+            ]
+        data = EpochData(crops, spec, augment, crops.read)
+        samples, val = TrainingSamples(crops, data, self._order(crops)), RetrievalSets(tuple(sets))
+        schedule = self.recipe.schedule
+        return bundle_data(samples, val, spec, schedule, problems, crops.people)
+
+    def _cut_crops(self, problems: Problems) -> Crops:
+        loaded = []
+        for settings in self.recipe.train:
+            data, found = load(settings)
+            problems.add(found)
+            loaded.append(data)
+        if not any(map(len, loaded)):
+            raise MotError("no training data: name datasets as [[data.train]]")
+        known, _ = numbered(loaded, [each.identities for each in self.recipe.train])
+        crops = cut(known, self.initial.spec.size, problems)
+        if not len(crops):
+            reason = ", ".join(problems.counts) or "no objects"
+            hint = ': set identities = "boxes" in [[data.train]] to give each box its own identity'
+            hint *= UNKNOWN in problems.counts
+            raise MotError(f"no usable crops in the training data ({reason}){hint}")
+        return crops
+
+    def _order(self, crops: Crops) -> Order:
+        schedule, weights = self.recipe.schedule, [each.weight for each in self.recipe.train]
+        try:
+            settings = PersonSettings(
+                self._augment().each, schedule.batch, schedule.seed, distributed.world_size()
+            )
+        except ValueError as error:
+            raise MotError(f"[schedule]: {error}") from None
+        counts = np.bincount(crops.sets, minlength=len(weights)).tolist()
+        return by_person(crops.ids, counts, weights, settings)
+
+    def make_criterion(self, data: DataBundle) -> EmbedderCriterion:
+        settings, model = self._loss_settings(), self.initial.model
+        crops, augment, size = data.train, data.loader.data.change, self.initial.spec.size
+        assert isinstance(model, EmbedderNetwork)
+        assert isinstance(crops, Crops) and isinstance(augment, CropAugment) and size
+        teacher = None
+        if settings.uses_teacher:
+            teacher = compute_teacher_embeddings(settings.teacher, crops, augment, size)
+        return EmbedderCriterion(model, settings, data.identities, teacher)
+
+    def validate(self, model: nn.Module, data: DataBundle) -> ValidationResult:
+        assert isinstance(model, EmbedderNetwork) and isinstance(data.val, RetrievalSets)
+        device = next(model.parameters()).device
+        embedder = TorchEmbedder(model, self.initial.spec, device)
+        results = [each.evaluate(embedder) for each in data.val.sets]
+        metrics = summarize(data.val.sets, results)
+        images = (image for each in results if (image := each.draw()) is not None)
+        return ValidationResult(metrics["mAP"], metrics, lambda: images)
+
+    def metadata(self, data: DataBundle) -> dict[str, Any]:
+        assert isinstance(self.initial.settings, EmbedderSettings)
+        return weights_metadata(self.initial.settings)
 
 
-def _take_over(model: EmbedderNetwork, path: Path) -> str:
-    """Of the whole network, or of its backbone alone, as others publish them."""
+def _load_weights(model: EmbedderNetwork, path: Path) -> str:
+    """Weights of the complete network, or of its backbone alone under its publisher's names."""
     try:
         return str(load_weights(model, path, partial=True))
     except MotError:
         return str(load_weights(model.bare_backbone, path, partial=True))
-
-
-def gather(recipe: Recipe, begun: InitialModel) -> DataBundle:
-    """Everything that the recipe names, in its order."""
-    problems = Problems()
-    crops = _cut(recipe, begun, problems)
-    trials = [trial for each in recipe.val for trial in trials_of(each, begun.spec.size, problems)]
-    assert isinstance(recipe.augment, CropSettings)
-    return _materials(recipe, begun, crops, Trials(trials), CropAugment(recipe.augment), problems)
-
-
-def gather_few(recipe: Recipe, begun: InitialModel, count: int) -> DataBundle:
-    """The first crops alone, unchanged to train on, and changed to be measured on."""
-    problems = Problems()
-    crops = _cut(recipe, begun, problems)
-    crops = crops.take(np.arange(min(count, len(crops))))
-    trials = Trials([trial_of_views("views", crops, begun.spec.size)])
-    return _materials(recipe, begun, crops, trials, CropAugment(None), problems)
-
-
-def _cut(recipe: Recipe, begun: InitialModel, problems: Problems) -> Crops:
-    told = [_load(each, problems) for each in recipe.train]
-    if not any(map(len, told)):
-        raise MotError("there is nothing to train on: name data sets as [[data.train]]")
-    known, _ = numbered(told, [each.identities for each in recipe.train])
-    crops = cut(known, begun.spec.size, problems)
-    if not len(crops):
-        hint = ': set identities = "boxes" in [[data.train]], and each box is someone else'
-        why = ", ".join(problems.counts) or "no person in them"
-        raise MotError(f"there is nobody to train on ({why}){hint * (UNKNOWN in problems.counts)}")
-    return crops
-
-
-def _load(settings: DataSettings, problems: Problems) -> DataSet:
-    data, found = load(settings)
-    problems.add(found)
-    return data
-
-
-def _materials(
-    recipe: Recipe,
-    begun: InitialModel,
-    crops: Crops,
-    trials: Trials,
-    change: CropAugment,
-    problems: Problems,
-) -> DataBundle:
-    data = EpochData(crops, begun.spec, change, crops.read)
-    drawn = data, _order(recipe, crops)
-    return materials_of(recipe, begun.spec, (crops, trials), drawn, problems, crops.people)
-
-
-def _order(recipe: Recipe, crops: Crops) -> Order:
-    schedule, weights = recipe.schedule, [each.weight for each in recipe.train]
-    assert isinstance(recipe.augment, CropSettings)
-    try:
-        wanted = PersonSettings(
-            recipe.augment.each, schedule.batch, schedule.seed, distributed.world()
-        )
-    except ValueError as error:
-        raise MotError(f"[schedule]: {error}") from None
-    counts = np.bincount(crops.sets, minlength=len(weights)).tolist()
-    return by_person(crops.ids, counts, weights, wanted)
-
-
-def objective(recipe: Recipe, begun: InitialModel, materials: DataBundle) -> Objective:
-    settings = _loss(recipe)
-    assert isinstance(begun.settings, EmbedderSettings) and isinstance(materials.train, Crops)
-    change, size = materials.loader.data.change, begun.spec.size
-    assert isinstance(change, CropAugment) and size
-    teacher = (
-        taught_by(settings.teacher, materials.train, change, size) if settings.has_teacher else None
-    )
-    dims = 0 if teacher is None else teacher.shape[2]
-    learned = Learned(settings, begun.settings.dims, materials.identities, dims)
-    return EmbedderObjective(begun.model, settings, learned, teacher)
-
-
-def measure(model: nn.Module, begun: InitialModel, materials: DataBundle) -> Measured:
-    """As the embedder that it will be."""
-    assert isinstance(model, EmbedderNetwork) and isinstance(materials.val, Trials)
-    device = next(model.parameters()).device
-    trials, embedder = materials.val.trials, TorchEmbedder(model, begun.spec, device)
-    tried = [trial.run(embedder) for trial in trials]
-    figures = figures_of(trials, tried)
-    sheets = (sheet for each in tried if (sheet := each.drawn()) is not None)
-    return Measured(figures["mAP"], figures, lambda: sheets)
-
-
-def described(begun: InitialModel, materials: DataBundle) -> dict[str, Any]:
-    assert isinstance(begun.settings, EmbedderSettings)
-    return metadata_of(begun.settings)

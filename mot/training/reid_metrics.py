@@ -1,8 +1,9 @@
-"""How well a network tells people apart that it was not trained on, epoch after epoch."""
+"""Retrieval metrics on validation data, of embedders and of detectors with embeddings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -15,148 +16,163 @@ from mot.datasets.identities import numbered
 from mot.datasets.load import load
 from mot.datasets.problems import Problems
 from mot.errors import MotError
-from mot.reid.evaluation.crops import look
-from mot.reid.evaluation.galleries import Gallery, read_galleries, search
-from mot.reid.evaluation.retrieval import BoolArray, Looks, Retrieval, retrieve, same_camera
+from mot.reid.evaluation.crops import embed_crops
+from mot.reid.evaluation.galleries import Gallery, read_galleries, search_gallery
+from mot.reid.evaluation.retrieval import (
+    BoolArray,
+    IdentityEmbeddings,
+    Retrieval,
+    exclude_same_camera,
+    retrieve,
+)
 from mot.reid.torch_embedder import TorchEmbedder
-from mot.reports.reid_confusions import Portraits, draw_worst, portraits_of
+from mot.reports.reid import CropSource, draw_confusions, gallery_crops
 from mot.runtime.preprocess import Size
 from mot.training.augment.crop import CropAugment
 from mot.training.augment.crop_settings import CropSettings
 from mot.training.data.crops import Crops, cut
 from mot.types import Detections, Image
 
-_VIEWS = 2  # of a crop, of which one looks for the other
+_VIEWS = 2  # of a crop: a query and its match in the gallery
 _RANKS = (1, 5)
-_FOUND = 0.5  # IoU from which a detection is a person
-_MOST = 5000  # people whom a detector finds, each of whom is looked for among all
+_MIN_IOU = 0.5  # of an object and its detection
+_MAX_QUERIES = 5000  # objects of a detector's validation; each is compared with all others
 
 
-class Tried(NamedTuple):
-    found: Retrieval
-    drawn: Callable[[], Image | None]  # the worst confusions
+class RetrievalResult(NamedTuple):
+    retrieval: Retrieval
+    draw: Callable[[], Image | None]  # the worst confusions
 
 
-class Trial(NamedTuple):
-    """People to be found among others."""
+class RetrievalSet(NamedTuple):
+    """Queries and a gallery."""
 
     name: str
-    crops: int  # how many
-    run: Callable[[TorchEmbedder], Tried]
+    crops: int  # number of both together
+    evaluate: Callable[[TorchEmbedder], RetrievalResult]
 
 
-class Trials(DataSet):
-    """Instead of the pictures that a detector is measured on."""
+@dataclass(frozen=True, slots=True)
+class RetrievalSets:
+    """The validation data of an embedder."""
 
-    def __init__(self, trials: Sequence[Trial]) -> None:
-        super().__init__((), ())
-        self.trials = tuple(trials)
+    sets: tuple[RetrievalSet, ...]
 
     def __len__(self) -> int:
-        return sum(trial.crops for trial in self.trials)
+        """Number of crops."""
+        return sum(each.crops for each in self.sets)
 
 
-def figures_of(trials: Sequence[Trial], tried: Sequence[Tried]) -> dict[str, float]:
-    """Their means, and where there are several, each one's."""
-    found = [_figures(each.found) for each in tried]
-    means = {name: float(np.mean([figures[name] for figures in found])) for name in found[0]}
-    each = {
-        f"{name} {trial.name}": value
-        for trial, figures in zip(trials, found, strict=True)
-        for name, value in figures.items()
+def summarize(sets: Sequence[RetrievalSet], results: Sequence[RetrievalResult]) -> dict[str, float]:
+    """Mean metrics, and if there are several sets, those of each."""
+    each = [_metrics(result.retrieval) for result in results]
+    means = {name: float(np.mean([metrics[name] for metrics in each])) for name in each[0]}
+    if len(sets) == 1:
+        return means
+    return means | {
+        f"{name} {one.name}": value
+        for one, metrics in zip(sets, each, strict=True)
+        for name, value in metrics.items()
     }
-    return means | (each if len(found) > 1 else {})
 
 
-def known_again(data: DataSet, found: Sequence[Detections]) -> dict[str, float]:
-    """Of those who are told to be in several pictures, by what a detector tells of them: of each
-    the surest detection that covers them. Nothing where it tells of none, or nobody comes again."""
-    seen = [
-        _known(picture.annotations, detections, place)
-        for place, (picture, detections) in enumerate(zip(data, found, strict=True))
+def embedding_metrics(data: DataSet, found: Sequence[Detections]) -> dict[str, float]:
+    """Retrieval metrics of a detector's embeddings: each object with an identity is a query among
+    all others. An object has the embedding of its highest-scoring detection.
+
+    Empty if detections have no embeddings, or if no identity is in several images.
+    """
+    parts = [
+        _match_embeddings(record.annotations, detections, row)
+        for row, (record, detections) in enumerate(zip(data, found, strict=True))
         if len(detections) and detections.embeddings is not None
     ]
-    if not seen:
+    if not parts:
         return {}
-    looks = Looks(
-        np.concatenate([each.vectors for each in seen]),
-        np.concatenate([each.ids for each in seen]),
-        np.concatenate([each.places for each in seen]),
+    embeddings = IdentityEmbeddings(
+        np.concatenate([part.vectors for part in parts]),
+        np.concatenate([part.ids for part in parts]),
+        np.concatenate([part.views for part in parts]),
     )
-    looks = looks[np.arange(0, len(looks), 1 + len(looks) // _MOST)]
-    retrieval = retrieve(looks, looks, same_camera)
+    embeddings = embeddings[np.arange(0, len(embeddings), 1 + len(embeddings) // _MAX_QUERIES)]
+    retrieval = retrieve(embeddings, embeddings, exclude_same_camera)
     if not retrieval.answerable.any():
         return {}
-    return {f"looks {name}": value for name, value in _figures(retrieval).items()}
+    return {f"re-ID {name}": value for name, value in _metrics(retrieval).items()}
 
 
-def _known(told: Annotations, found: Detections, place: int) -> Looks:
+def _match_embeddings(
+    annotations: Annotations, found: Detections, image: int
+) -> IdentityEmbeddings:
     assert found.embeddings is not None
-    people = told[~told.ignored & (told.ids >= 0)]
-    fits = found.scores * (boxes.iou(people.boxes, found.boxes) >= _FOUND)
-    is_found = fits.any(axis=1)
-    vectors = found.embeddings[fits[is_found].argmax(axis=1)]
-    return Looks(vectors, people.ids[is_found] + 1, np.full(len(vectors), place))
+    objects = annotations[~annotations.ignored & (annotations.ids >= 0)]
+    scores = found.scores * (boxes.iou(objects.boxes, found.boxes) >= _MIN_IOU)
+    is_found = scores.any(axis=1)
+    vectors = found.embeddings[scores[is_found].argmax(axis=1)]
+    return IdentityEmbeddings(vectors, objects.ids[is_found] + 1, np.full(len(vectors), image))
 
 
-def _figures(retrieval: Retrieval) -> dict[str, float]:
-    ranks = {f"rank-{count}": retrieval.within(count) for count in _RANKS}
-    return {"mAP": retrieval.mean_precision, **ranks}
+def _metrics(retrieval: Retrieval) -> dict[str, float]:
+    ranks = {f"rank-{rank}": retrieval.cmc(rank) for rank in _RANKS}
+    return {"mAP": retrieval.mean_ap, **ranks}
 
 
-def trials_of(settings: DataSettings, size: Size, problems: Problems) -> Iterator[Trial]:
-    """Of sequences and Market-1501's folders, whose people come again; of other data sets, where
-    each box is someone else, by two views of each."""
-    if settings.identities == "told":
+def load_retrieval_sets(
+    settings: DataSettings, size: Size, problems: Problems
+) -> Iterator[RetrievalSet]:
+    """Of sequences and Market-1501's folders by their identities; of datasets in which each box
+    has its own identity, by two views of each box."""
+    if settings.identities == "annotated":
         every = settings.every if settings.every > 1 else None
         for gallery in read_galleries(settings.source, settings.gap, every):
-            yield Trial(gallery.name, len(gallery.ids), partial(_search, gallery))
+            yield RetrievalSet(gallery.name, len(gallery.ids), partial(_evaluate, gallery))
     else:
         data, found = load(settings)
         problems.add(found)
         known, _ = numbered([data], ["boxes"])
         crops = cut(known, size, problems)
         if not len(crops):
-            raise MotError(f"{settings.annotations}: nobody in it could be looked for")
-        yield trial_of_views(settings.source.stem, crops, size)
+            raise MotError(f"{settings.annotations}: no usable crops for validation")
+        yield two_view_set(settings.source.stem, crops, size)
 
 
-def _search(gallery: Gallery, embedder: TorchEmbedder) -> Tried:
-    """As `mot eval-embedder` does."""
-    searched = search(gallery, look(gallery.crops, embedder, lambda count: None))
-    return Tried(
-        searched.found, partial(draw_worst, gallery.name, portraits_of(gallery), *searched)
-    )
+def _evaluate(gallery: Gallery, embedder: TorchEmbedder) -> RetrievalResult:
+    """As `mot eval-embedder`."""
+    found = search_gallery(gallery, embed_crops(gallery.crops, embedder, lambda count: None))
+    draw = partial(draw_confusions, gallery.name, gallery_crops(gallery), *found)
+    return RetrievalResult(found.retrieval, draw)
 
 
-def trial_of_views(name: str, crops: Crops, size: Size) -> Trial:
-    """Two views of each, the same ones each time: the one is looked for among the others."""
-    views = np.stack([_views(crops, size, turn) for turn in range(_VIEWS)])
-    people = np.arange(1, len(crops) + 1)
-    queries, others = np.arange(_VIEWS * len(crops)).reshape(_VIEWS, -1)
+def two_view_set(name: str, crops: Crops, size: Size) -> RetrievalSet:
+    """Two augmented views of each crop, always the same: the first is searched among the second."""
+    views = np.stack([_augment_all(crops, size, number) for number in range(_VIEWS)])
+    ids = np.arange(1, len(crops) + 1)
+    queries, gallery = np.arange(_VIEWS * len(crops)).reshape(_VIEWS, -1)
     flat = views.reshape(-1, *views.shape[2:])
-    shown = Portraits(
-        np.tile(people, _VIEWS),
+    source = CropSource(
+        np.tile(ids, _VIEWS),
         lambda row: f"view {row // len(crops) + 1}",
         lambda rows: {row: flat[row] for row in rows.tolist()},
     )
 
-    def run(embedder: TorchEmbedder) -> Tried:
-        first, second = (Looks(embedder.of_crops(each), people, people) for each in views)
-        found = retrieve(first, second, _nothing)
-        return Tried(found, partial(draw_worst, name, shown, queries, others, found))
+    def evaluate(embedder: TorchEmbedder) -> RetrievalResult:
+        first, second = (IdentityEmbeddings(embedder.embed_batch(each), ids, ids) for each in views)
+        found = retrieve(first, second, _exclude_none)
+        return RetrievalResult(
+            found, partial(draw_confusions, name, source, queries, gallery, found)
+        )
 
-    return Trial(name, _VIEWS * len(crops), run)
+    return RetrievalSet(name, _VIEWS * len(crops), evaluate)
 
 
-def _nothing(queries: Looks, gallery: Looks) -> BoolArray:
+def _exclude_none(queries: IdentityEmbeddings, gallery: IdentityEmbeddings) -> BoolArray:
     return np.zeros((len(queries), len(gallery)), np.bool_)
 
 
-def _views(crops: Crops, size: Size, turn: int) -> Image:
+def _augment_all(crops: Crops, size: Size, view: int) -> Image:
     """(N, H, W, 3) BGR."""
-    change, count = CropAugment(CropSettings()), len(crops)
-    made = [
-        change(crops.whole, count, place, size, _VIEWS * place + turn)[0] for place in range(count)
+    augment, count = CropAugment(CropSettings()), len(crops)
+    images = [
+        augment(crops.full_image, count, row, size, _VIEWS * row + view)[0] for row in range(count)
     ]
-    return np.stack([each.permute(1, 2, 0).flip(2).numpy() for each in made])
+    return np.stack([each.permute(1, 2, 0).flip(2).numpy() for each in images])

@@ -1,4 +1,4 @@
-"""From a recipe to a finished run, in its folder."""
+"""Runs a training from its recipe to the weights in its folder."""
 
 from __future__ import annotations
 
@@ -10,79 +10,91 @@ from pathlib import Path
 
 import torch
 
-from mot.detectors.torch_network import choose_device
 from mot.errors import as_user_error
-from mot.runtime.cpu import freed_memory_kept
+from mot.reid.settings import ARCHITECTURE as EMBEDDER
+from mot.runtime.cpu import keep_freed_memory
+from mot.runtime.devices import choose_device
 from mot.training import distributed
-from mot.training.initial_model import InitialModel
-from mot.training.logs import BEST, BOARD, LAST, LOG
-from mot.training.loop import Training
+from mot.training.data_bundle import DataBundle
+from mot.training.detection import DetectionTask
+from mot.training.loop import Trainer
 from mot.training.recipe import Recipe
-from mot.training.state import Progress
-from mot.training.task import task_of
-from mot.training.train_logger import TrainLogger, Watch
+from mot.training.reid import ReidTask
+from mot.training.task import TrainingTask
+from mot.training.train_logger import (
+    BEST,
+    LAST,
+    LOG,
+    TENSORBOARD,
+    Callback,
+    Progress,
+    TrainLogger,
+)
 
-_STEPS_BY_HEART = 300
+_OVERFIT_STEPS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrainingRun:
     recipe: Recipe
     folder: Path
     device: str = "auto"
     resume: bool = False
-    overfit: int = 0  # pictures to learn by heart; 0: a real training
+    overfit: int = 0  # number of samples to overfit; 0: trains on all data
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class TrainingResult:
     progress: Progress
-    best: str  # how good the best weights are, and since when
-    flag: str  # by which they are used
-    broken: list[str]  # why pictures could not be read
+    best: str  # score and epoch of the best weights
+    flag: str  # command-line flag that uses them
+    unread: list[str]  # errors of unreadable images
 
 
-def train(plan: Plan, watch: Watch, say: Callable[[str], None]) -> Finished:
-    """Train as planned; `say` is told what a person should know."""
-    recipe = _for_few(plan) if plan.overfit else plan.recipe
+def train(run: TrainingRun, callback: Callback, log: Callable[[str], None]) -> TrainingResult:
+    """Trains; `log` is called with lines for the user."""
+    recipe = _overfit_recipe(run) if run.overfit else run.recipe
     torch.manual_seed(recipe.schedule.seed)
-    joined = distributed.joined(choose_device(plan.device))
-    with _without_denormals(), freed_memory_kept(), joined as device:
-        task = task_of(recipe)
-        begun = task.start(recipe, "" if plan.resume else recipe.start.weights)
-        say(f"{recipe.name}: {_size_of(begun)}, {begun.note}; on {device}")
-        collected = (
-            task.gather_few(recipe, begun, plan.overfit)
-            if plan.overfit
-            else task.gather(recipe, begun)
-        )
-        if all(each.annotations.ignored.all() for each in collected.train):
-            say("  warning: there is no object in the pictures to train on")
-        for line in collected.problems.lines():
-            say(f"  {line}")
-        say(f"  {len(collected.train)} pictures to train on, {len(collected.val)} to measure on")
-        training = Training(recipe, task, begun, collected, plan.folder, device)
-        if plan.resume:
-            training.resume()
-        progress = training.state.progress
+    group = distributed.process_group(choose_device(run.device))
+    with _flush_denormals(), keep_freed_memory(), group as device:
+        task = _make_task(recipe, "" if run.resume else recipe.init.weights)
+        count = sum(each.numel() for each in task.initial.model.parameters())
+        log(f"{recipe.name}: {count / 1e6:.2f} M parameters, {task.initial.note}; on {device}")
+        data = task.load_data(run.overfit)
+        _log_data(task, data, log)
+        trainer = Trainer(task, data, run.folder, device)
+        if run.resume:
+            trainer.resume()
+        progress = trainer.state.progress
         if distributed.is_first():
-            _prepare(plan)
-            diary = TrainLogger(plan.folder, watch, progress, training.steps)
-            with closing(diary):
-                training.run(diary)
+            _prepare_folder(run)
+            with closing(TrainLogger(run.folder, callback, progress, trainer.steps)) as logger:
+                trainer.run(logger)
         else:
-            training.run(None)
-    broken = [*collected.loader.broken.values(), *collected.unread]
-    best = f"best {task.HEADLINE[0]} {progress.best:.1%} after epoch {progress.best_epoch}"
+            trainer.run(None)
+    best = f"best {task.headline[0]} {progress.best:.1%} after epoch {progress.best_epoch}"
     if progress.best_epoch < 0:
-        best = "not measured, since there is nobody to find in [[data.val]]"
-    return Finished(progress, best, task.FLAG, broken)
+        best = "not validated: [[data.val]] has no objects"
+    return TrainingResult(progress, best, task.flag, [*data.loader.broken.values(), *data.unread])
+
+
+def _make_task(recipe: Recipe, weights: str) -> TrainingTask:
+    kind = ReidTask if recipe.init.architecture == EMBEDDER else DetectionTask
+    return kind(recipe, weights)
+
+
+def _log_data(task: TrainingTask, data: DataBundle, log: Callable[[str], None]) -> None:
+    if all(each.annotations.ignored.all() for each in data.train):
+        log("  warning: the training data has no objects")
+    for line in data.problems.lines():
+        log(f"  {line}")
+    log(f"  {len(data.train)} training {task.samples}, {len(data.val)} validation {task.samples}")
 
 
 @contextmanager
-def _without_denormals() -> Iterator[None]:
-    """Numbers below 1e-38 count as 0: a CPU takes many times as long for each, and of gradients
-    that have died away, and of their averages, they are what is left."""
+def _flush_denormals() -> Iterator[None]:
+    """Numbers below 1e-38 count as 0: CPUs take many times as long for each, and vanishing
+    gradients and their averages end there."""
     torch.set_flush_denormal(True)
     try:
         yield
@@ -90,39 +102,34 @@ def _without_denormals() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-def _prepare(plan: Plan) -> None:
-    """The folder, without what is left of an earlier run."""
-    earlier = [] if plan.resume else [LAST, BEST, LOG]
+def _prepare_folder(run: TrainingRun) -> None:
+    """Creates the folder, and removes the files of an earlier run."""
+    earlier = [] if run.resume else [LAST, BEST, LOG]
     try:
-        plan.folder.mkdir(parents=True, exist_ok=True)
+        run.folder.mkdir(parents=True, exist_ok=True)
         for name in earlier:
-            (plan.folder / name).unlink(missing_ok=True)
+            (run.folder / name).unlink(missing_ok=True)
         if earlier:
-            shutil.rmtree(plan.folder / BOARD, ignore_errors=True)
+            shutil.rmtree(run.folder / TENSORBOARD, ignore_errors=True)
     except OSError as error:
-        raise as_user_error(error, plan.folder) from error
+        raise as_user_error(error, run.folder) from error
 
 
-def _for_few(plan: Plan) -> Recipe:
-    """As many steps as learning by heart takes, without averaging what changes so fast."""
-    schedule = plan.recipe.schedule
-    batch = min(schedule.batch, plan.overfit)
-    epochs = -(-_STEPS_BY_HEART // max(1, plan.overfit // batch))
+def _overfit_recipe(run: TrainingRun) -> Recipe:
+    """With as many steps as overfitting takes, and without EMA, which would lag behind."""
+    schedule = run.recipe.schedule
+    batch = min(schedule.batch, run.overfit)
+    epochs = -(-_OVERFIT_STEPS // max(1, run.overfit // batch))
     few = replace(
         schedule,
         batch=batch,
         accumulate=1,
         epochs=epochs,
-        validate=max(1, epochs // 4),
-        save=_STEPS_BY_HEART,
+        val_interval=max(1, epochs // 4),
+        save_interval=_OVERFIT_STEPS,
         warmup=20,
         ema=0.0,
         workers=0,
         sizes=schedule.sizes[:1],
     )
-    return replace(plan.recipe, schedule=few)
-
-
-def _size_of(begun: InitialModel) -> str:
-    count = sum(each.numel() for each in begun.model.parameters())
-    return f"{count / 1e6:.2f} M parameters"
+    return replace(run.recipe, schedule=few)

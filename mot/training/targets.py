@@ -1,4 +1,4 @@
-"""What a network should find in a picture of a batch, and what is said of each of its places."""
+"""Training targets of an image, and a network's anchors and predictions for it."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-# What is said of a place that no object is given to. Others have the row of their object.
+# Rows of anchors without an object; the others have the row of their object.
 BACKGROUND = -1
-IGNORED = -2  # neither rewarded nor punished
+IGNORED = -2  # counts neither as an object nor as background
 
 
 class Target(NamedTuple):
-    """Of one picture, in pixels of the network's input, on its device."""
+    """The objects of one image, in pixels of the network's input and on its device."""
 
     boxes: Tensor  # (N, 4) xyxy float32, each with an area
     labels: Tensor  # (N,) int64 classes from 0
-    ids: Tensor  # (N,) int64 identities; -1 where there is none
-    regions: Tensor  # (M, 4) xyxy float32 that are neither objects nor background
+    ids: Tensor  # (N,) int64 identities; -1: unknown
+    regions: Tensor  # (M, 4) xyxy float32 ignored regions: neither objects nor background
 
 
 class Anchors(NamedTuple):
-    """Where a network looks: its anchors, level by level."""
+    """The anchors of a network, level by level."""
 
-    boxes: Tensor  # (A, 4) xyxy in pixels; of networks without anchors squares around their points
+    boxes: Tensor  # (A, 4) xyxy in pixels; for anchor-free networks squares around their points
     counts: tuple[int, ...]  # of each level; their sum is A
     strides: tuple[int, ...]  # of each level
 
 
 class Predictions(NamedTuple):
-    """What the network says now, for those who choose by that. Without gradient."""
+    """Current predictions of a network, for assigners that depend on them. Without gradients."""
 
     scores: Tensor  # (A, C) from 0 to 1
     boxes: Tensor  # (A, 4) xyxy in pixels

@@ -1,53 +1,52 @@
-"""What is trained: all that the loop has to know of it.
-
-A task is a module: `detection`, for the families of detectors, or `reid`, for embedders.
-"""
+"""The interface between the training loop and what is trained: detectors or embedders."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from importlib import import_module
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 from torch import nn
 
+from mot.training.criteria.base import Criterion
 from mot.training.data_bundle import DataBundle
 from mot.training.initial_model import InitialModel
-from mot.training.objectives import Objective
-from mot.training.recipe import EMBEDDER, Recipe
+from mot.training.recipe import Recipe
 from mot.types import Image
 
 
-class Measured(NamedTuple):
-    """How good a network is, on what it was not trained on."""
-
-    score: float  # by which the best is kept
-    figures: Mapping[str, float]  # by the names that people know them by
-    drawn: Callable[[], Iterable[Image]]  # BGR pictures of what it does
+class ValidationResult(NamedTuple):
+    score: float  # of which the highest keeps its weights as the best
+    metrics: Mapping[str, float]
+    draw: Callable[[], Iterable[Image]]  # BGR images of results
 
 
-class Task(Protocol):
-    HEADLINE: tuple[str, ...]  # figures to tell of an epoch; the first is the score
-    FLAG: str  # by which the best weights are used
+class TrainingTask(ABC):
+    """A network of a recipe, its data, its losses and its metrics."""
 
-    def start(self, recipe: Recipe, weights: str) -> InitialModel: ...
+    headline: ClassVar[tuple[str, ...]]  # metrics printed after an epoch; the first is the score
+    flag: ClassVar[str]  # command-line flag that uses the weights
+    samples: ClassVar[str]  # the plural of a training sample, in messages
 
-    def gather(self, recipe: Recipe, begun: InitialModel) -> DataBundle: ...
+    def __init__(self, recipe: Recipe, weights: str) -> None:
+        """`weights`: a file or a known model, of which fitting tensors are taken; may be empty."""
+        self.recipe = recipe
+        self.initial = self.load_model(weights)
 
-    def gather_few(self, recipe: Recipe, begun: InitialModel, count: int) -> DataBundle: ...
+    @abstractmethod
+    def load_model(self, weights: str) -> InitialModel: ...
 
-    def objective(
-        self, recipe: Recipe, begun: InitialModel, materials: DataBundle
-    ) -> Objective: ...
+    @abstractmethod
+    def load_data(self, overfit: int = 0) -> DataBundle:
+        """The data of the recipe; with `overfit` its first samples alone, without augmentation, for
+        training and validation."""
 
-    def measure(self, model: nn.Module, begun: InitialModel, materials: DataBundle) -> Measured: ...
+    @abstractmethod
+    def make_criterion(self, data: DataBundle) -> Criterion: ...
 
-    def described(self, begun: InitialModel, materials: DataBundle) -> dict[str, Any]:
-        """What the file of the best weights tells of them."""
-        ...
+    @abstractmethod
+    def validate(self, model: nn.Module, data: DataBundle) -> ValidationResult: ...
 
-
-def task_of(recipe: Recipe) -> Task:
-    name = "reid" if recipe.start.family == EMBEDDER else "detection"
-    task: Task = import_module(f"mot.training.{name}")  # type: ignore[assignment]
-    return task
+    @abstractmethod
+    def metadata(self, data: DataBundle) -> dict[str, Any]:
+        """Metadata of the file of the best weights, from which the network can be rebuilt."""

@@ -11,7 +11,7 @@ from typing import Any
 from mot.errors import MotError
 from mot.opencv import cv2
 from mot.types import Image
-from mot.video.reader import Facts, Picture, Reader
+from mot.video.reader import Facts, RawFrame, Reader
 
 DEFAULT_FPS = 30.0
 
@@ -36,7 +36,7 @@ class CameraReader(Reader):
         self._clock = clock
         self._ended_at = 0
 
-    def pictures(self) -> Iterator[Picture]:
+    def frames(self) -> Iterator[RawFrame]:
         index, start = 0, None
         while not self.stopped.is_set():
             sound, image = self._capture.read()
@@ -46,7 +46,7 @@ class CameraReader(Reader):
                 break
             start = now if start is None else start
             index += 1
-            yield Picture(index, now - start, partial(_same, image))
+            yield RawFrame(index, now - start, partial(_same, image))
         if not index and not self.stopped.is_set():
             raise MotError(f"camera {self._number}: gives no frames: is another program using it?")
 

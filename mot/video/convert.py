@@ -17,10 +17,10 @@ Matrix = tuple[int, int, int, int]  # a, b, c, d: (x, y) is shown at (a x + c y,
 
 
 class Converter:
-    """libav's own conversion, which knows every format, colour matrix and range.
+    """libav's own conversion, which knows every format, color matrix and range.
 
     It runs as a filter graph, whose images come from a pool: measured at 1080p, decoding to BGR
-    takes 3.9 ms of processor a frame, 5.3 with `VideoFrame.to_ndarray`, which allocates anew.
+    takes 3.9 ms of processor a frame, 5.3 with `VideoFrame.to_ndarray`, which allocates.
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ def _to_bgr24(kind: str) -> Any:
 
 
 def display_matrix(frame: VideoFrame) -> Matrix | None:
-    """The linear part of how the picture is to be shown; None: as it is stored."""
+    """The linear part of how the image is to be shown; None: as it is stored."""
     data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return None

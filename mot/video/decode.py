@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mot.errors import MotError
 from mot.video.convert import Converter, shown_size
 from mot.video.libav import av, reason
-from mot.video.reader import Facts, Picture, Reader
+from mot.video.reader import Facts, RawFrame, Reader
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -55,11 +55,11 @@ class Decoder:
         assert self._first is not None
         return shown_size(self._first)
 
-    def pictures(self) -> Iterator[Picture]:
-        """All pictures, the index from 1, the time from the start of the stream."""
+    def frames(self) -> Iterator[RawFrame]:
+        """All images, the index from 1, the time from the start of the stream."""
         assert self._first is not None
         for index, frame in enumerate(chain([self._first], self._frames), 1):
-            yield Picture(index, self._clock.time(frame), partial(self._to_bgr, frame))
+            yield RawFrame(index, self._clock.time(frame), partial(self._to_bgr, frame))
 
     def _decode(self) -> Generator[VideoFrame, None, None]:
         for packet in self._packets():
@@ -135,12 +135,12 @@ class FileReader(Reader):
         self._label = label
         self._announced = decoder.stream.frames
         self._seconds = _announced_seconds(decoder)
-        self._last = 0.0  # time of the last picture
+        self._last = 0.0  # time of the last image
 
-    def pictures(self) -> Iterator[Picture]:
-        for picture in self._decoder.pictures():
-            self._last = picture.time
-            yield picture
+    def frames(self) -> Iterator[RawFrame]:
+        for raw in self._decoder.frames():
+            self._last = raw.time
+            yield raw
 
     def notes(self) -> list[str]:
         decoder = self._decoder
@@ -228,12 +228,12 @@ def open_container(
 
 
 def _video_stream(container: InputContainer, label: str) -> VideoStream:
-    # Cover art of music files counts as a video stream of one picture; skip it.
+    # Cover art of music files counts as a video stream of one image; skip it.
     for stream in container.streams.video:
         if stream.codec_context is not None and not stream.disposition & 0x400:
             return stream
     container.close()
-    raise MotError(f"{label}: holds no video stream: give a file with pictures in it")
+    raise MotError(f"{label}: holds no video stream: give a file with images in it")
 
 
 def _nominal_rate(stream: VideoStream) -> float:
@@ -248,7 +248,7 @@ def _announced_seconds(decoder: Decoder, alone: bool = True) -> float:
     container = decoder.container
     if alone and len(container.streams) != 1:
         return 0.0
-    # Some containers count from 0, however late their first picture is.
+    # Some containers count from 0, however late their first image is.
     late = max(0, container.start_time or 0) if container.format.name.startswith("matroska") else 0
     return max(0, (container.duration or 0) - late) / float(av.time_base)
 

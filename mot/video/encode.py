@@ -68,7 +68,7 @@ def fit(image: Image, size: tuple[int, int]) -> Image:
 
 
 class Encoder:
-    """An open video file; the stream is made by the first picture's size."""
+    """An open video file; the stream is made by the first image's size."""
 
     def __init__(self, path: Path, fps: float) -> None:
         self._container: OutputContainer = av.open(

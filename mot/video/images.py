@@ -1,4 +1,4 @@
-"""Images as a video: a folder, a glob pattern, a MOTChallenge sequence, a single picture."""
+"""Images as a video: a folder, a glob pattern, a MOTChallenge sequence, a single image."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy as np
 
 from mot import motfile
 from mot.errors import MotError
-from mot.imagesize import IMAGE_SUFFIXES
+from mot.image_size import IMAGE_SUFFIXES
 from mot.opencv import cv2
 from mot.types import Image
-from mot.video.reader import Facts, Picture, Reader
+from mot.video.reader import Facts, RawFrame, Reader
 
 
 class ImagesReader(Reader):
@@ -42,9 +42,9 @@ class ImagesReader(Reader):
                 return image.shape[1], image.shape[0]
         raise MotError(f"{self._label}: not one image can be read: copy or export again")
 
-    def pictures(self) -> Iterator[Picture]:
+    def frames(self) -> Iterator[RawFrame]:
         for index, path in self._numbered:
-            yield Picture(index, (index - 1) / self.facts.fps, partial(self._load, path))
+            yield RawFrame(index, (index - 1) / self.facts.fps, partial(self._load, path))
 
     def _load(self, path: Path) -> Image | None:
         self._tried += 1

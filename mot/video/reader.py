@@ -1,4 +1,4 @@
-"""What every kind of source gives: pictures that are converted only when they are wanted."""
+"""What every kind of source gives: images that are converted only when they are wanted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mot.types import Image
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class RawFrame:
     """A frame before its conversion."""
 
     index: int  # from 1
@@ -38,8 +38,8 @@ class Reader(ABC):
     stopped: threading.Event = field(default_factory=threading.Event)  # the consumer has gone
 
     @abstractmethod
-    def pictures(self) -> Iterator[Picture]:
-        """Every picture in order, indices rising, times rising."""
+    def frames(self) -> Iterator[RawFrame]:
+        """Every image in order, indices rising, times rising."""
 
     def notes(self) -> list[str]:
         """What the user should know after the reading: one line each."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,16 +14,16 @@ from types import TracebackType
 from typing import Self
 
 from mot.errors import MotError
-from mot.imagesize import IMAGE_SUFFIXES
+from mot.image_size import IMAGE_SUFFIXES
 from mot.types import Frame
 from mot.video.background import in_background
-from mot.video.reader import Picture, Reader
+from mot.video.reader import RawFrame, Reader
 
 DEPTH = 4  # frames decoded ahead; at 1080p each takes 6 MB
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class FrameRange:
     """Which frames are wanted: start <= time < end, and index 1, 1 + every, ..."""
 
     start: float | None = None  # seconds
@@ -52,12 +53,44 @@ class Window:
         return max(0, -(-last // self.every) - -(-first // self.every))
 
 
-class Source:
+class FrameSource(ABC):
+    """An opened stream of frames: `with source: for frame in source: ...`."""
+
+    name: str
+    fps: float
+    size: tuple[int, int] | None  # width, height
+    frame_count: int | None  # of the full stream, as its header says
+    is_live: bool
+    warnings: list[str]  # complete when all frames are read
+    range: FrameRange
+    has_exact_length: bool = False  # `frame_count` is right, not a guess of a header
+
+    @property
+    @abstractmethod
+    def expected(self) -> int | None:
+        """About how many frames will come, given the frame range."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    @abstractmethod
+    def __enter__(self) -> Self: ...
+
+    @abstractmethod
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+class Source(FrameSource):
     """The frames of an opened source, decoded in their own thread; it can be read once."""
 
-    def __init__(self, reader: Reader, window: Window | None = None) -> None:
+    def __init__(self, reader: Reader, window: FrameRange | None = None) -> None:
         self._reader = reader
-        self._window = window or Window()
+        self.range = window or FrameRange()
         # Weak, so that leaving a loop over an unnamed source ends its thread at once.
         self._reading: weakref.ref[Generator[Frame, None, None]] | None = None
         facts = reader.facts
@@ -73,7 +106,7 @@ class Source:
         """About how many frames will come, with start, end and every taken into account."""
         if self.frame_count is None:
             return None
-        return self._window.expected(self.frame_count, self.fps)
+        return self.range.expected(self.frame_count, self.fps)
 
     def __iter__(self) -> Iterator[Frame]:
         if self._reading is not None:
@@ -95,17 +128,17 @@ class Source:
 
     def _frames(self) -> Iterator[Frame]:
         with closing(self._reader):
-            picture, found = None, False
-            for picture in self._reader.pictures():
-                if self._window.is_past(picture.time):
+            raw, found = None, False
+            for raw in self._reader.frames():
+                if self.range.is_past(raw.time):
                     break
-                wanted = self._window.wants(picture.index, picture.time)
-                image = picture.image() if wanted else None
+                wanted = self.range.wants(raw.index, raw.time)
+                image = raw.image() if wanted else None
                 if image is not None:
                     found = True
-                    yield Frame(image, picture.index, picture.time)
-            if picture and not found:
-                self.warnings.append(_nothing(self.name, picture, self._window))
+                    yield Frame(image, raw.index, raw.time)
+            if raw and not found:
+                self.warnings.append(_nothing(self.name, raw, self.range))
 
     def close(self) -> None:
         reading = self._reading() if self._reading else None
@@ -127,7 +160,7 @@ class Source:
         self.close()
 
 
-def _nothing(name: str, last: Picture, window: Window) -> str:
+def _nothing(name: str, last: RawFrame, window: FrameRange) -> str:
     return (
         f"{name}: no frame was chosen (start {window.start or 0:g} s, every {window.every}); "
         f"the last one read is number {last.index} at {last.time:.2f} s"
@@ -143,10 +176,10 @@ def open_source(
 ) -> Source:
     """Open a video file, image, folder or glob of images, MOT sequence, camera, URL or `-`.
 
-    Indices are those of the whole source, whatever `start` and `every` leave out: a file is
-    decoded from its beginning, because a seek cannot tell the number of the frame it lands on.
+    Indices are those of the full source, whatever `start` and `every` leave out: a file is
+    decoded from its beginning, because a seek does not give the number of the frame it lands on.
     """
-    window = Window(start, end, every)
+    window = FrameRange(start, end, every)
     return Source(_open(source), window)
 
 

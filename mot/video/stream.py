@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 from mot.errors import MotError
 from mot.video.decode import Decoder, open_container
 from mot.video.libav import reason
-from mot.video.reader import Facts, Picture, Reader
+from mot.video.reader import Facts, RawFrame, Reader
 
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each try to open it again
 TIMEOUT = (10.0, 10.0)  # seconds to open, and to wait for data
-# Interleaved in the one TCP connection: UDP loses packets, which shows as grey smears.
+# Interleaved in the one TCP connection: UDP loses packets, which shows as gray smears.
 OPTIONS = {"rtsp": {"rtsp_transport": "tcp"}, "rtsps": {"rtsp_transport": "tcp"}}
 
 
@@ -35,7 +35,7 @@ class StreamReader(Reader):
         self._recorded = bool(self._decoder.container.duration)
         super().__init__(self._facts())
         self._pause = pause or self.stopped.wait
-        self._last = Picture(0, 0.0, lambda: None)  # the last one handed out
+        self._last = RawFrame(0, 0.0, lambda: None)  # the last one handed out
         self._breaks = 0
 
     def _connect(self) -> Decoder:
@@ -54,8 +54,8 @@ class StreamReader(Reader):
         count = decoder.stream.frames if self._recorded else None
         return Facts(_name(self._url), decoder.fps, decoder.size, count or None, not self._recorded)
 
-    def pictures(self) -> Iterator[Picture]:
-        """Raises MotError when all tries in a row brought no new picture."""
+    def frames(self) -> Iterator[RawFrame]:
+        """Raises MotError when all tries in a row brought no new image."""
         yield from self._continue(0.0)
         tries, paused = 0, 0.0
         while self._broken():
@@ -64,9 +64,9 @@ class StreamReader(Reader):
             if self.stopped.is_set():
                 return
             paused, tries = paused + self._pauses[tries], tries + 1
-            for picture in self._reconnect(paused):
+            for raw in self._reconnect(paused):
                 tries, paused = 0, 0.0
-                yield picture
+                yield raw
 
     def _give_up(self, tries: int) -> None:
         if tries < len(self._pauses):
@@ -85,7 +85,7 @@ class StreamReader(Reader):
     def _is_camera(self) -> bool:
         return "mpjpeg" in self._decoder.container.format.name
 
-    def _reconnect(self, paused: float) -> Iterator[Picture]:
+    def _reconnect(self, paused: float) -> Iterator[RawFrame]:
         self._decoder.close()
         try:
             decoder = self._connect()
@@ -95,24 +95,24 @@ class StreamReader(Reader):
         self._breaks += 1
         yield from self._continue(paused)
 
-    def _continue(self, paused: float) -> Iterator[Picture]:
-        """The new pictures of the present connection, numbered and timed after the last."""
+    def _continue(self, paused: float) -> Iterator[RawFrame]:
+        """The new images of the present connection, numbered and timed after the last."""
         before, period = self._last, 1 / self._decoder.fps
         origin = None
-        for picture in self._decoder.pictures():
+        for raw in self._decoder.frames():
             if self._recorded:
-                if picture.index <= before.index:
+                if raw.index <= before.index:
                     continue
             else:
-                origin = picture.time if origin is None else origin
+                origin = raw.time if origin is None else origin
                 start = before.time + paused + period if before.index else 0.0
-                picture = replace(
-                    picture,
-                    index=before.index + picture.index,
-                    time=start + picture.time - origin,
+                raw = replace(
+                    raw,
+                    index=before.index + raw.index,
+                    time=start + raw.time - origin,
                 )
-            self._last = picture
-            yield picture
+            self._last = raw
+            yield raw
 
     def notes(self) -> list[str]:
         if not self._breaks:

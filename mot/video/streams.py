@@ -8,44 +8,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 from urllib.parse import urlsplit
 
-from mot.errors import MotError, nearest
-from mot.imagesize import IMAGE_SUFFIXES
-from mot.motfile import Sequence, find_sequences, is_sequence, list_images, list_videos, names_of
+from mot.errors import MotError, suggest
+from mot.image_size import IMAGE_SUFFIXES
+from mot.motfile import Sequence, file_names, find_sequences, is_sequence, list_images, list_videos
 from mot.types import Frame
-from mot.video.sources import Window, open_source
-
-
-class FrameSource(Protocol):
-    """What `mot.video.Source` offers, and `SequenceSource` too."""
-
-    name: str
-    fps: float
-    size: tuple[int, int] | None
-    frame_count: int | None  # of the whole stream, as its header says
-    is_live: bool
-    warnings: list[str]
-
-    @property
-    def expected(self) -> int | None: ...
-
-    def __iter__(self) -> Iterator[Frame]: ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+from mot.video.sources import FrameRange, FrameSource, open_source
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSource:
-    """One stream; `open` takes whether its pictures are wanted."""
+    """One stream; `open` takes whether its images are wanted."""
 
     name: str
     open: Callable[[bool], FrameSource]
@@ -58,50 +33,51 @@ class StreamSource:
         return self.sequence.folder if self.sequence else None
 
     @property
-    def has_pictures(self) -> bool:
+    def has_images(self) -> bool:
         return self.sequence is None or bool(self.sequence.images or self.sequence.video)
 
 
-class SequenceSource:
-    """Every frame of a sequence, those without a picture too."""
+class SequenceSource(FrameSource):
+    """Every frame of a sequence, those without a image too."""
 
-    def __init__(self, sequence: Sequence, window: Window, pictures: bool) -> None:
+    def __init__(self, sequence: Sequence, window: FrameRange, frames: bool) -> None:
         self.name = sequence.name
         self.fps = sequence.fps
         self.size = sequence.size
         self.is_live = False
+        self.has_exact_length = True
         self.warnings: list[str] = []
-        self._window = window
+        self.range = window
         shown = sequence.folder if sequence.images else sequence.video
-        self._pictures = (
+        self._images = (
             open_source(shown, start=window.start, end=window.end, every=window.every)
-            if pictures and shown
+            if frames and shown
             else None
         )
         self._length = sequence.length  # 0: as long as its video
-        seen = self._pictures.frame_count if self._pictures else None
+        seen = self._images.frame_count if self._images else None
         self.frame_count: int | None = sequence.length or seen
 
     @property
     def expected(self) -> int:
-        return self._window.expected(self.frame_count or 0, self.fps)
+        return self.range.expected(self.frame_count or 0, self.fps)
 
     def __iter__(self) -> Iterator[Frame]:
         last = 0
-        for frame in self._pictures or ():
+        for frame in self._images or ():
             if 0 < self._length < frame.index:  # a video may go on
                 break
             yield from self._blank(last + 1, frame.index)
             yield frame
             last = frame.index
         yield from self._blank(last + 1, self._length + 1)
-        if self._pictures:
-            self.warnings += self._pictures.warnings
+        if self._images:
+            self.warnings += self._images.warnings
 
     def _blank(self, first: int, end: int) -> Iterator[Frame]:
         for index in range(first, end):
             time = (index - 1) / self.fps
-            if self._window.wants(index, time) and not self._window.is_past(time):
+            if self.range.wants(index, time) and not self.range.is_past(time):
                 yield Frame(None, index, time)
 
     def __enter__(self) -> Self:
@@ -113,12 +89,25 @@ class SequenceSource:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._pictures:
-            self._pictures.close()
+        if self._images:
+            self._images.close()
 
 
-def find_streams(sources: tuple[str, ...], window: Window) -> list[StreamSource]:
-    """One for a file, stream, camera or folder of pictures; many for a data set or videos."""
+def image_files(sequence: Sequence) -> list[Path]:
+    """The image files of a sequence, else its video; empty if it has neither."""
+    if sequence.images:
+        return list_images(sequence.images)
+    return [sequence.video] if sequence.video else []
+
+
+def sequence_frames(sequence: Sequence, with_images: bool) -> Iterator[Frame]:
+    """Each frame up to the sequence's length, those without an image too."""
+    with SequenceSource(sequence, FrameRange(), with_images) as frames:
+        yield from frames
+
+
+def find_streams(sources: tuple[str, ...], window: FrameRange) -> list[StreamSource]:
+    """One for a file, stream, camera or folder of images; many for a dataset or videos."""
     jobs = [job for source in sources for job in _jobs_of(source, window)]
     names = [job.name for job in jobs]
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -127,7 +116,7 @@ def find_streams(sources: tuple[str, ...], window: Window) -> list[StreamSource]
     return jobs
 
 
-def _jobs_of(source: str, window: Window) -> list[StreamSource]:
+def _jobs_of(source: str, window: FrameRange) -> list[StreamSource]:
     if not source:
         raise MotError("an empty SOURCE: name a video, a folder, a URL or a camera's number")
     path = Path(source).expanduser()
@@ -141,7 +130,7 @@ def _jobs_of(source: str, window: Window) -> list[StreamSource]:
     return [_video_job(source, window)]
 
 
-def _jobs_of_folder(folder: Path, window: Window) -> list[StreamSource]:
+def _jobs_of_folder(folder: Path, window: FrameRange) -> list[StreamSource]:
     if not is_sequence(folder):
         if list_images(folder):
             return [_video_job(str(folder), window)]
@@ -154,8 +143,8 @@ def _all_pictures(paths: list[str]) -> bool:
     return all(Path(path).suffix.lower() in IMAGE_SUFFIXES for path in paths)
 
 
-def _video_job(source: str, window: Window) -> StreamSource:
-    def open_it(pictures: bool) -> FrameSource:
+def _video_job(source: str, window: FrameRange) -> StreamSource:
+    def open_it(frames: bool) -> FrameSource:
         return open_source(source, start=window.start, end=window.end, every=window.every)
 
     once = source == "-" or source.isdigit() or "://" in source
@@ -182,15 +171,15 @@ def _name_of_url(url: str) -> str:
     return PurePosixPath(parts.path).stem or parts.hostname or "stream"
 
 
-def _sequence_job(sequence: Sequence, window: Window) -> StreamSource:
+def _sequence_job(sequence: Sequence, window: FrameRange) -> StreamSource:
     return StreamSource(
-        sequence.name, lambda pictures: SequenceSource(sequence, window, pictures), sequence
+        sequence.name, lambda frames: SequenceSource(sequence, window, frames), sequence
     )
 
 
 def detections_file(job: StreamSource, wanted: str | None) -> Path | None:
     """The file to read detections from: as wanted (a file, a folder, a name), else the sequence's
-    own; None where there is none and a detector must look at the pictures."""
+    own; None where there is none and a detector must look at the images."""
     own = job.sequence.detections if job.sequence else {}
     if wanted is None:
         return _only_file(job, own)
@@ -201,7 +190,7 @@ def detections_file(job: StreamSource, wanted: str | None) -> Path | None:
         return _file_in(path, job)
     if wanted in own:
         return own[wanted]
-    hint = f"; in {job.name}/det: {nearest(wanted, own)}" if own else ""
+    hint = f"; in {job.name}/det: {suggest(wanted, own)}" if own else ""
     raise MotError(f"{wanted}: no such detections file or folder{hint}")
 
 
@@ -214,7 +203,7 @@ def _only_file(job: StreamSource, own: dict[str, Path]) -> Path | None:
 
 
 def _file_in(folder: Path, job: StreamSource) -> Path:
-    for name in names_of(job.name):
+    for name in file_names(job.name):
         if (folder / f"{name}.txt").is_file():
             return folder / f"{name}.txt"
     raise MotError(f"{folder}: no {job.name}.txt in it, the detections of {job.name}")

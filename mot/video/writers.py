@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from mot.errors import MotError, as_user_error
 from mot.files import partial_path
-from mot.imagesize import IMAGE_SUFFIXES
+from mot.image_size import IMAGE_SUFFIXES
 from mot.types import Frame, Image
 from mot.video.background import Worker
 
@@ -180,7 +180,7 @@ class VideoWriter(_PartialWriter):
         return to_frame(fit(image, self._size), self._ticks)
 
     def _next_ticks(self, time: float) -> int:
-        """Rising strictly, and by no more than an MP4 can tell: a longer pause is shortened."""
+        """Rising strictly, and by no more than MP4 can store: a longer pause is shortened."""
         from mot.video.encode import TICKS
 
         if self._start is None:
@@ -238,7 +238,7 @@ class ImageFolderWriter(_PartialWriter):
 
 
 def _is_replaceable(folder: Path, overwrite: bool) -> bool:
-    """Empty, or a folder of images that may go; anything else in it is somebody's own."""
+    """Empty, or a folder of images that may go; anything else in it is the user's."""
     if not folder.is_dir():
         return False
     inside = list(folder.iterdir())

@@ -19,18 +19,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from mot.benchmark.executors import ENGINES, on_processes, or_raise
 
 from mot.benchmark import cache
-from mot.benchmark.executors import ENGINES, on_processes, or_raise
 from mot.benchmark.plan import Wanted, make_plan
 from mot.benchmark.work import Step, attempt
 from mot.cli import main
 from mot.errors import MachineError, MotError
-from mot.home import home
-from mot.motfile import mot_lines, read_rows_of, read_sequence
+from mot.files import cache_dir
+from mot.motfile import format_mot_rows, read_mot_rows, read_sequence
 from mot.synthetic import make_world
 from mot.types import Detections
-from mot.video.sequence_frames import frames_of, pictures_of
+from mot.video.streams import image_files, sequence_frames
 
 PROGRAM = [sys.executable, "-m", "mot"]
 FRAMES = 60
@@ -77,8 +77,8 @@ def write_world(folder: Path, seed: int, frames: int = FRAMES) -> None:
     for moment in world.moments(frames):
         number, seen = moment.frame.index, moment.detections
         ones = [1] * len(moment.ids)
-        truth += mot_lines(number, moment.ids.tolist(), moment.boxes, ones, "1,1")
-        found += mot_lines(number, [-1] * len(seen), seen.boxes, seen.scores.tolist())
+        truth += format_mot_rows(number, moment.ids.tolist(), moment.boxes, ones, "1,1")
+        found += format_mot_rows(number, [-1] * len(seen), seen.boxes, seen.scores.tolist())
         looks.append(seen.embeddings)
     files = {"gt/gt.txt": truth, "det/det.txt": found}
     files["gmc.txt"] = "".join(f"{i} 1 0 {i % 3 - 1} 0 1 0\n" for i in range(frames))
@@ -250,7 +250,7 @@ def test_published_numbers(shared, inline, capsys):
 
 
 def cached() -> list[Path]:
-    return sorted((home() / "detections").glob("*"))
+    return sorted((cache_dir() / "detections").glob("*"))
 
 
 def test_detections_are_made_once_for_all_trackers(filmed, inline, capsys):
@@ -338,12 +338,12 @@ def test_a_video_in_a_sequence_stands_for_its_pictures(filmed, tmp_path, inline)
     assert mot(*words, "-o", tmp_path / "set/walk/walk.mp4") == 0
     (tmp_path / "set/walk/seqinfo.ini").write_text("[Sequence]\nframeRate=5\nseqLength=20\n")
     sequence = read_sequence(tmp_path / "set/walk")
-    assert pictures_of(sequence) == [tmp_path / "set/walk/walk.mp4"]
-    frames = list(frames_of(sequence, True))
+    assert image_files(sequence) == [tmp_path / "set/walk/walk.mp4"]
+    frames = list(sequence_frames(sequence, True))
     assert [frame.index for frame in frames] == [*range(1, 21)]
     assert frames[-1].image.shape == (192, 256, 3)
     assert mot("benchmark", "set", "--detector", "motion", "-o", "out") == 0
-    assert 0 < read_rows_of("out/best/walk.txt").last_frame <= 20
+    assert 0 < read_mot_rows("out/best/walk.txt").last_frame <= 20
 
 
 def test_a_detector_needs_every_picture(filmed, tmp_path, capsys, inline):
@@ -603,7 +603,9 @@ def long(tmp_path_factory) -> Path:
         rows = []
         for frame in range(1, 801):
             corner = start + speed * frame + chance.normal(0, 1, (30, 2))
-            rows.append(mot_lines(frame, [-1] * 30, np.hstack([corner, corner + 60]), [0.9] * 30))
+            rows.append(
+                format_mot_rows(frame, [-1] * 30, np.hstack([corner, corner + 60]), [0.9] * 30)
+            )
         (folder / f"march-{seed}/det").mkdir(parents=True)
         (folder / f"march-{seed}/det/det.txt").write_text("".join(rows))
     return folder
@@ -818,7 +820,7 @@ def test_the_light_help_names_what_there_is():
 
 
 def test_home_is_where_it_is_told(monkeypatch, tmp_path):
-    assert home() == tmp_path / "home"
+    assert cache_dir() == tmp_path / "home"
     monkeypatch.delenv("MOT_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert home() == tmp_path / ".cache/mot"
+    assert cache_dir() == tmp_path / ".cache/mot"

@@ -21,9 +21,9 @@ from support.cli import (
 )
 
 from mot.camera_motion import METHODS
-from mot.cli import cli
+from mot.cli import cli, flags
 from mot.formats.track_text import FORMATS
-from mot.motfile import read_rows_of
+from mot.motfile import read_mot_rows
 from mot.synthetic import SCENES
 from mot.trackers.postprocess import STEPS
 
@@ -62,8 +62,8 @@ def test_synth_is_the_same_twice(world, tmp_path):
 
 
 def test_synth_sequence_has_truth_detections_and_embeddings(world):
-    truth = read_rows_of(world / "crowd/gt/gt.txt")
-    detections = read_rows_of(world / "crowd/det/det.txt")
+    truth = read_mot_rows(world / "crowd/gt/gt.txt")
+    detections = read_mot_rows(world / "crowd/det/det.txt")
     assert truth.last_frame == FRAMES
     assert len(np.unique(truth.ids)) > 5
     assert np.load(world / "crowd/det/embeddings.npy").shape == (len(detections), 64)
@@ -74,7 +74,7 @@ def test_track_a_video_with_detections(world, tmp_path):
     folder = tmp_path / "runs/track/clip"
     assert final_files(folder) == ["clip.mp4", "clip.txt", "run.json"]
     assert decoded_frames(folder / "clip.mp4") == FRAMES
-    rows = read_rows_of(folder / "clip.txt")
+    rows = read_mot_rows(folder / "clip.txt")
     assert rows.ids.min() == 1
     assert len(np.unique(rows.ids)) > 5
     record = json.loads((folder / "run.json").read_text())
@@ -149,7 +149,7 @@ def test_every_start_end_keep_the_numbers_of_the_source(world, tmp_path, capsys)
 def test_conf_and_classes_leave_detections_out(world, tmp_path):
     for name, flags in {"all": (), "sure": ("--conf", 0.8), "cars": ("--classes", 2)}.items():
         assert mot("track", world / "crowd", "--no-video", "-q", *flags, "-o", name) == 0
-    rows = [len(read_rows_of(tmp_path / name / "crowd.txt")) for name in ("all", "sure", "cars")]
+    rows = [len(read_mot_rows(tmp_path / name / "crowd.txt")) for name in ("all", "sure", "cars")]
     assert rows[0] > rows[1] > rows[2] == 0
 
 
@@ -157,7 +157,7 @@ def test_settings_reach_the_tracker(world, tmp_path):
     words = ("track", world / "crowd", "--tracker", "sort", "--no-video", "-q")
     assert mot(*words, "-o", "a") == 0
     assert mot(*words, "--set", "tracker.min_hits=0", "-o", "b") == 0
-    few, more = (len(read_rows_of(tmp_path / name / "crowd.txt")) for name in "ab")
+    few, more = (len(read_mot_rows(tmp_path / name / "crowd.txt")) for name in "ab")
     assert more > few
 
 
@@ -166,7 +166,7 @@ def test_settings_reach_the_detector_and_the_tracker(world, tmp_path):
     words = (*words, "--detector", "motion")
     assert mot(*words, "-o", "a") == 0
     assert mot(*words, "--set", "detector.min_height=0.9", "-o", "b") == 0
-    many, none = (len(read_rows_of(tmp_path / name / "clip.txt")) for name in "ab")
+    many, none = (len(read_mot_rows(tmp_path / name / "clip.txt")) for name in "ab")
     assert many > none == 0
 
 
@@ -174,9 +174,9 @@ def test_embeddings_reach_the_tracker_that_looks_at_them(world, tmp_path, capsys
     words = ("track", world / "crowd", "--no-video", "--detections", "det")
     look = ("--embeddings", world / "crowd/det/embeddings.npy")
     assert mot(*words, *look, "--tracker", "deepsort", "-q", "-o", "deep") == 0
-    assert len(read_rows_of(tmp_path / "deep/crowd.txt")) > 100
+    assert len(read_mot_rows(tmp_path / "deep/crowd.txt")) > 100
     assert mot(*words, *look, "--tracker", "sort", "-o", "sort") == 0
-    assert "sort does not look at embeddings" in capsys.readouterr().err
+    assert "sort does not use embeddings" in capsys.readouterr().err
     words += ("--tracker", "deepsort", "--embedder", "none")
     assert "needs the embeddings" in complaint(capsys, *words, "-o", "x")
 
@@ -188,7 +188,7 @@ def test_camera_motion_is_seen_or_read(world, tmp_path):
         words = ("track", world / "crowd", "--no-video", "-q", "--camera", camera)
         assert mot(*words, "-o", f"by {camera}") == 0
     rows = [
-        len(read_rows_of(tmp_path / f"by {camera}/crowd.txt")) for camera in ("flow", "still.txt")
+        len(read_mot_rows(tmp_path / f"by {camera}/crowd.txt")) for camera in ("flow", "still.txt")
     ]
     assert rows[0] == pytest.approx(rows[1], rel=0.1)  # this camera does stand still
 
@@ -196,14 +196,14 @@ def test_camera_motion_is_seen_or_read(world, tmp_path):
 def test_a_camera_file_that_ends_early_is_said(world, tmp_path, capsys):
     (tmp_path / "short.txt").write_text("0 1 0 0 0 1 0\n")
     assert mot("track", world / "crowd", "--no-video", "--camera", "short.txt", "-o", "out") == 0
-    assert f"not known in {FRAMES - 1} frames" in capsys.readouterr().err
+    assert f"unknown in {FRAMES - 1} frames" in capsys.readouterr().err
 
 
 def test_mended_tracks_fill_gaps_in_the_text_and_in_the_video(world, tmp_path):
     words = ("track", world / "clip.mp4", "--detections", world / "clip.det.txt", "-q")
     assert mot(*words, "-o", "plain") == 0
     assert mot(*words, "--post", "linear,gsi,merge", "-o", "mended") == 0
-    plain, mended = (read_rows_of(tmp_path / name / "clip.txt") for name in ("plain", "mended"))
+    plain, mended = (read_mot_rows(tmp_path / name / "clip.txt") for name in ("plain", "mended"))
     assert len(mended) > len(plain)
     assert decoded_frames(tmp_path / "mended/clip.mp4") == FRAMES
 
@@ -231,7 +231,7 @@ def test_what_is_read_is_never_replaced(world, tmp_path, capsys):
     video = (world / "clip.mp4").read_bytes()
     (tmp_path / "clip.mp4").write_bytes(video)
     words = ("track", "clip.mp4", "--detections", world / "clip.det.txt", "-o", ".", "--overwrite")
-    assert "clip.mp4: is what is read" in complaint(capsys, *words)
+    assert "clip.mp4: is an input too" in complaint(capsys, *words)
     assert (tmp_path / "clip.mp4").read_bytes() == video
     (tmp_path / "v.gt.txt").write_text("mine")
     assert "v.gt.txt: exists" in complaint(capsys, "synth", "--frames", 2, "-o", "v.mp4")
@@ -316,7 +316,7 @@ def test_overwrite_is_asked_for(world, tmp_path, capsys):
         (["detect", "{clip}", "--set", "tracker.trust=1"], "unknown group 'tracker'"),
         (
             ["detect", "{clip}", "--detector", "motion", "--partial"],
-            "--partial: is for networks, and motion is none",
+            "--partial: motion is not a network",
         ),
         (["track", "{clip}", "--format", "xml"], "'xml' is not one of mot, csv, jsonl"),
         (["track", "{clip}", "--every", "0"], "0 is not in the range"),
@@ -455,8 +455,8 @@ def wait_for(condition) -> None:
 
 def test_the_names_in_the_light_help_are_those_of_the_parts():
     assert track_flags.FORMATS == tuple(FORMATS)
-    assert track_flags.POST == tuple(STEPS)
-    assert track_flags.CAMERA_METHODS == tuple(METHODS)
+    assert flags.POST_STEPS == tuple(STEPS)
+    assert flags.CAMERA_METHODS == tuple(METHODS)
     assert synth_flags._SCENES == ", ".join(SCENES)
 
 

@@ -17,10 +17,10 @@ import pytest
 from mot import boxes as geometry
 from mot.cli import main
 from mot.config import build_detector
-from mot.detectors.coco import COCO, category_number
-from mot.detectors.network import Candidates, NetworkDetector
+from mot.detectors.coco import COCO, coco_category_id
+from mot.detectors.network import NetworkDetector, RawDetections
 from mot.errors import MotError
-from mot.motfile import read_rows_of, read_tracks
+from mot.motfile import read_mot_rows, read_tracks
 from mot.opencv import cv2
 from mot.types import Detections, Frame, Image
 from mot.video import open_source
@@ -54,7 +54,7 @@ import cv2
 import numpy as np
 
 from mot import Detections
-from mot.detectors.network import Candidates, DetectorSettings, NetworkDetector
+from mot.detectors.network import RawDetections, DetectorSettings, NetworkDetector
 from mot.runtime.preprocess import InputSpec
 
 
@@ -81,17 +81,18 @@ def build_bright(channel=1):
 class Network:
     spec = InputSpec(size=(160, 160))
     names = ("car", "person", "dog")  # red, green, blue
+    workers = 1
 
-    def find(self, canvas, least, labels):
-        return [self.look(image, least, labels) for image in canvas]
+    def predict(self, canvas, min_score, labels):
+        return [self.search(image, min_score, labels) for image in canvas]
 
-    def look(self, image, least, labels):
+    def search(self, image, min_score, labels):
         found = [patches(image, 2 - label) for label in labels]
         scores = np.concatenate([scores for _, scores in found]).astype(np.float32)
         boxes = np.concatenate([boxes for boxes, _ in found]).astype(np.float32)
         each = np.repeat(labels, [len(scores) for _, scores in found])
-        wanted = scores >= least
-        return Candidates(boxes[wanted], scores[wanted], each[wanted])
+        wanted = scores >= min_score
+        return RawDetections(boxes[wanted], scores[wanted], each[wanted])
 
 
 def build_painted(**settings):
@@ -191,7 +192,7 @@ def in_an_empty_folder(tmp_path, monkeypatch) -> None:
 
 def rows_of(path: str | Path) -> dict[int, list[list[float]]]:
     """Frame -> left, top, right, bottom of each row."""
-    rows = read_rows_of(path)
+    rows = read_mot_rows(path)
     numbers = np.unique(rows.frames).tolist()
     corners = geometry.xywh_to_xyxy(rows.xywh)
     return {number: corners[rows.frames == number].tolist() for number in numbers}
@@ -284,7 +285,7 @@ def test_what_is_wrong_with_a_package_is_told_in_one_line(plugin, world, capsys,
         ("conf = 0.5", "names no detector: add detector = "),
         ('detector = "painte"', "unknown detector 'painte': did you mean 'painted'?"),
         ('detector = "motion"\nhistry = 5', "unknown setting 'histry': did you mean 'history'?"),
-        ("detector = ", "not a TOML file"),
+        ("detector = ", "not a readable TOML file"),
     ],
 )
 def test_a_wrong_file_is_named(plugin, tmp_path, content, fault) -> None:
@@ -316,13 +317,13 @@ def test_every_frame_of_every_kind_of_source(plugin, world, source, batch) -> No
 
 def test_frames_reach_the_network_in_batches(plugin, world, monkeypatch) -> None:
     network = importlib.import_module("tiny_painted").Network
-    find, seen = network.find, []
+    predict, seen = network.predict, []
 
-    def watched(self, canvas, least, labels):
+    def watched(self, canvas, min_score, labels):
         seen.append(len(canvas))
-        return find(self, canvas, least, labels)
+        return predict(self, canvas, min_score, labels)
 
-    monkeypatch.setattr(network, "find", watched)
+    monkeypatch.setattr(network, "predict", watched)
     words = ("--detector", "painted", "--batch", 5, "-o", "det.txt")
     assert detect(world / "pics", *words) == 0
     assert seen == [5, 5, 2]
@@ -461,23 +462,23 @@ def test_coco_results_of_its_classes_have_cocos_numbers(plugin, world, monkeypat
         words = ("person", "bicycle", "car", "motorbike", *words[4:])
     network = importlib.import_module("tiny_painted").Network
     monkeypatch.setattr(network, "names", words)
-    monkeypatch.setattr(network, "look", told_of_everything)
+    monkeypatch.setattr(network, "search", told_of_everything)
     flags = ("--detector", "painted", "--classes", "person,12,79", "--format", "coco")
     assert detect(world / "clip.mp4", *flags, "--end", 0.05, "-o", "det.json") == 0
     found = json.loads(Path("det.json").read_text())
     assert {each["category_id"] for each in found} == {1, 14, 90}  # person, parking meter, brush
 
 
-def told_of_everything(self, image, least, labels) -> Candidates:
+def told_of_everything(self, image, least, labels) -> RawDetections:
     boxes = np.tile(np.array([[10, 20, 50, 90]], np.float32), (len(labels), 1))
-    return Candidates(boxes, np.full(len(labels), 0.9, np.float32), labels)
+    return RawDetections(boxes, np.full(len(labels), 0.9, np.float32), labels)
 
 
 def test_cocos_numbers_are_those_of_torchvision() -> None:
     models = pytest.importorskip("torchvision.models", reason="torchvision is not installed")
     theirs = models.detection.FCOS_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
-    assert [theirs[category_number(label, COCO)] for label in range(80)] == list(COCO)
-    assert [category_number(label, ("person", "dog")) for label in (0, 1)] == [1, 2]
+    assert [theirs[coco_category_id(label, COCO)] for label in range(80)] == list(COCO)
+    assert [coco_category_id(label, ("person", "dog")) for label in (0, 1)] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -539,7 +540,7 @@ def test_nothing_is_overwritten_unasked(plugin, world, capsys) -> None:
     assert detect(*words) == 0
     before = Path("det.txt").read_text()
     told = complaint(capsys, *words, "--end", 0.1)
-    assert told == "mot: det.txt: exists: give --overwrite, or another place"
+    assert told == "mot: det.txt: exists: give --overwrite, or another output"
     assert Path("det.txt").read_text() == before
     assert detect(*words, "--end", 0.1, "--overwrite") == 0
     assert Path("det.txt").read_text() != before
@@ -549,7 +550,7 @@ def test_what_is_read_is_never_replaced(plugin, world, tmp_path, capsys) -> None
     clip = tmp_path / "clip.mp4"
     clip.write_bytes((world / "clip.mp4").read_bytes())
     words = ("--detector", "bright", "--save-video", "--overwrite", "-o", ".")
-    assert "is what is read" in complaint(capsys, clip, *words)
+    assert "is an input too" in complaint(capsys, clip, *words)
     assert clip.read_bytes() == (world / "clip.mp4").read_bytes()
 
 
@@ -576,7 +577,7 @@ def test_quiet_is_quiet(plugin, world, capsys) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-# Parts of the picture.
+# CostTerms of the picture.
 
 
 def test_tiles_find_the_small_ones(plugin, tmp_path) -> None:
@@ -631,7 +632,7 @@ def test_tiles_change_nothing_where_all_is_seen_and_names_stay(plugin, world) ->
         (["--detector", "painted", "--imgsz", "big"], "give WIDTHxHEIGHT"),
         (["--detector", "painted", "--classes", " , "], "give names or numbers"),
         (["--detector", "painted", "--classes", "persn"], "did you mean 'person'?"),
-        (["--detector", "painted", "--classes", "3"], "the network tells 3 classes, from 0"),
+        (["--detector", "painted", "--classes", "3"], "the network has 3 classes, from 0"),
         (["--detector", "painted", "--batch", "0"], "'--batch'"),
         (["--detector", "painted", "--max-det", "0"], "'--max-det'"),
         (["--detector", "painted", "--every", "0"], "'--every'"),
@@ -642,7 +643,7 @@ def test_tiles_change_nothing_where_all_is_seen_and_names_stay(plugin, world) ->
         (["--detector", "painted", "--start", "2", "--end", "1"], "end = 1 s leaves no frame"),
         (["--detector", "painted", "--start", "-1"], "start = -1: give seconds from 0"),
         (["--detector", "darknet"], "needs a file: --detector NETWORK.cfg"),
-        (["--detector", "motion", "--weights", "x"], "--weights: is for networks"),
+        (["--detector", "motion", "--weights", "x"], "--weights: motion is not a network"),
         (
             ["--detector", "painted", "--set", "detector.nms=sotf-linear"],
             "did you mean 'soft-linear'?",
@@ -671,7 +672,7 @@ def test_a_sequence_without_pictures(plugin, world, tmp_path, capsys) -> None:
     (tmp_path / "bare/det").mkdir(parents=True)
     (tmp_path / "bare/det/det.txt").write_text("1,-1,5,5,5,5,1,-1,-1,-1\n")
     told = complaint(capsys, "bare", "--detector", "bright")
-    assert told == "mot: bare: has no pictures to look at"
+    assert told == "mot: bare: has no images to detect in"
 
 
 def test_crops_where_no_folder_can_be(plugin, world, tmp_path, capsys) -> None:

@@ -178,8 +178,9 @@ def test_errors_are_drawn(files, tmp_path) -> None:
 
 def test_a_detector_looks_at_the_pictures(tmp_path, monkeypatch) -> None:
     """One that finds what the world says, whose detections are kept and read again."""
-    from mot.commands import eval_detector as work
     from mot.commands.open_detector import OpenDetector
+
+    from mot.commands import eval_detector as work
 
     world = random_world(1, pictures=20)
     gt = write_coco(world, tmp_path)
@@ -268,7 +269,7 @@ def test_wrong_files_are_named_in_one_line(files, capsys, text, says) -> None:
         (["found.json", "found.json"], "given twice"),
         (["found.csv"], "found.csv"),
         (["nothing.json"], "nothing.json: no such file"),
-        (["found.json", "--json", "found.json"], "is what is read"),
+        (["found.json", "--json", "found.json"], "is an input too"),
     ],
 )
 def test_wrong_words_are_named_in_one_line(files, monkeypatch, capsys, words, says) -> None:

@@ -1,4 +1,4 @@
-"""Why a track was matched as it was: the verdicts, and `mot explain`."""
+"""Why a track was matched as it was: the explain_stages, and `mot explain`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.tracking import frames, run
 from mot.config import build_tracker
 from mot.motfile import read_detections
 from mot.trackers import TRACKERS
-from mot.trackers.explain import track_index, verdicts
+from mot.trackers.explain import explain_stages, find_track
 from mot.trackers.stages import Stages, Trace
 from mot.types import Detections, Tracks
 
@@ -41,7 +41,7 @@ def told(capsys: pytest.CaptureFixture[str], folder: Path, *words: object) -> st
     return " ".join(capsys.readouterr().out.split())
 
 
-# The verdicts
+# The explain_stages
 
 
 def one_stage(cost: list[list[float]], limit: float = 1.0, found: object = None) -> Trace:
@@ -58,7 +58,10 @@ def one_stage(cost: list[list[float]], limit: float = 1.0, found: object = None)
 @pytest.mark.parametrize(
     ("trace", "reason"),
     [
-        (one_stage([[0.2, INF]]), "detection 10, 0.800 under the limit; no other came near"),
+        (
+            one_stage([[0.2, INF]]),
+            "detection 10, 0.800 under the limit; there is no other candidate",
+        ),
         (one_stage([[0.2, 0.5]]), "detection 10, 0.800 under the limit, and 0.300 cheaper than"),
         (
             one_stage([[0.2, 0.3], [0.1, 0.9]]),
@@ -67,25 +70,28 @@ def one_stage(cost: list[list[float]], limit: float = 1.0, found: object = None)
         ),
         (
             one_stage([[1.25, INF]]),
-            "the nearest costs 1.250, over the limit by 0.250: a limit above 1.250 would have",
+            "the cheapest costs 1.250, over the limit by 0.250: a limit above 1.250 would have",
         ),
-        (one_stage([[0.4], [0.1]]), "detection 10 would do at 0.400, but went to track 2"),
+        (
+            one_stage([[0.4], [0.1]]),
+            "detection 10 is below the limit at 0.400, but went to track 2",
+        ),
         (one_stage([[INF, INF]]), "every detection is ruled out"),
         (one_stage([[0.1]], found=[False]), "no detection took part"),
         (one_stage([[]]), "no detection took part"),
     ],
 )
 def test_the_reason_of_a_stage(trace, reason) -> None:
-    (verdict,) = verdicts(trace, 0)
+    (verdict,) = explain_stages(trace, 0)
     assert verdict.reason.startswith(reason)
 
 
 def test_candidates_are_the_cheapest_and_say_who_got_them() -> None:
     trace = one_stage([[0.9, 0.3, 0.5, INF], [0.9, 0.2, INF, INF]], found=[1, 1, 1, 0])
-    (verdict,) = verdicts(trace, 0)
+    (verdict,) = explain_stages(trace, 0)
     shown = [(c.row, c.cost, c.owner, c.chosen) for c in verdict.candidates]
     assert shown == [(11, 0.3, 2, False), (12, 0.5, 1, True), (10, 0.9, None, False)]
-    assert len(next(verdicts(trace, 0, most=2)).candidates) == 2
+    assert len(next(explain_stages(trace, 0, max_candidates=2)).candidates) == 2
 
 
 def test_stages_are_told_until_one_decides() -> None:
@@ -94,8 +100,8 @@ def test_stages_are_told_until_one_decides() -> None:
     everyone, everything = np.ones(2, np.bool_), np.ones(1, np.bool_)
     for name, limit in (("first", 0.3), ("second", 0.6), ("third", 0.9)):
         stages.match(name, np.array([[0.5], [INF]]), limit, everyone, everything)
-    assert [verdict.stage for verdict in verdicts(trace, 0)] == ["first", "second"]
-    last = [*verdicts(trace, 1)][-1]
+    assert [verdict.stage for verdict in explain_stages(trace, 0)] == ["first", "second"]
+    last = [*explain_stages(trace, 1)][-1]
     assert (last.stage, last.took_part) == ("third", True)
 
 
@@ -103,7 +109,7 @@ def test_a_track_that_got_its_id_in_this_frame_is_found_by_what_it_got() -> None
     trace = one_stage([[0.1, INF], [INF, 0.2]])._replace(ids=np.array([4, 0]))
     box, one = np.zeros((2, 4)), np.ones(2)
     tracks = Tracks(np.array([4, 9]), box, one, one, np.array([10, 11]))
-    assert [track_index(trace, tracks, number) for number in (4, 9, 7)] == [0, 1, None]
+    assert [find_track(trace, tracks, number) for number in (4, 9, 7)] == [0, 1, None]
 
 
 # Costs nothing when not asked for
@@ -171,7 +177,7 @@ def test_a_lost_track_is_told_what_it_missed(crowd, capsys) -> None:
     ("words", "said"),
     [
         (("--frame", 20, "--id", 999), "track 999 is not alive in frame 20; alive: "),
-        (("--frame", 1, "--id", 1), "track 1 is born in frame 1: there was nothing to match"),
+        (("--frame", 1, "--id", 1), "track 1 starts in frame 1: there was nothing to match"),
         (("--frame", 999, "--id", 1), "has no frame 999"),
         (("--frame", 20, "--id", 1, "--tracker", "srot"), "did you mean 'sort'?"),
         (
@@ -195,7 +201,7 @@ def test_a_track_born_in_the_frame_had_nothing_to_match(crowd, capsys) -> None:
     before, after = (set(tracks.ids.tolist()) for tracks in followed(crowd, "sort")[:2])
     number = min(after - before)
     words = ("--tracker", "sort", "--frame", 2, "--id", number)
-    assert f"track {number} is born in frame 2" in complaint(capsys, "explain", crowd, *words)
+    assert f"track {number} starts in frame 2" in complaint(capsys, "explain", crowd, *words)
 
 
 def test_an_empty_frame(tmp_path, capsys) -> None:
@@ -218,16 +224,19 @@ def handmade(costs: list[list[float]], limit: float = 0.9) -> Trace:
 @pytest.mark.parametrize(
     ("costs", "said"),
     [
-        ([[0.2], [0.95]], "each was another track's"),
-        ([[0.2, np.inf], [0.95, 0.97]], "above 0.970 would have let detection 1, which nobody got"),
+        ([[0.2], [0.95]], "all detections within the gates went to other tracks"),
+        (
+            [[0.2, np.inf], [0.95, 0.97]],
+            "above 0.970 would have let detection 1, which no track got",
+        ),
         ([[np.inf], [0.95]], "a limit above 0.950 would have let it be matched"),
-        ([[0.2], [0.3]], "went to track 1: together"),
+        ([[0.2], [0.3]], "went to track 1: this minimizes"),
         ([[0.2], [np.inf]], "ruled out by a gate"),
     ],
 )
 def test_what_would_have_had_to_differ_is_true(costs, said) -> None:
     trace = handmade(costs)
-    (verdict,) = verdicts(trace, 1)
+    (verdict,) = explain_stages(trace, 1)
     assert said in verdict.reason
 
 
@@ -237,5 +246,5 @@ def test_the_chosen_one_is_shown_however_many_are_cheaper() -> None:
     costs[6, :6], costs[6, 6] = 0.05, 0.85
     costs[np.arange(6), np.arange(6)] = 0.0
     costs[:6, 6] = np.inf
-    (verdict,) = verdicts(handmade(costs.tolist()), 6, most=3)
+    (verdict,) = explain_stages(handmade(costs.tolist()), 6, max_candidates=3)
     assert [candidate.row for candidate in verdict.candidates if candidate.chosen] == [6]

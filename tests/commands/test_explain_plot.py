@@ -13,10 +13,10 @@ from support.cli import complaint, final_files, mot
 
 from mot import boxes
 from mot.cli import cli
-from mot.cli.explain import Options
-from mot.motfile import read_rows_of, read_tracks
+from mot.commands.explain import ExplainOptions
+from mot.motfile import read_mot_rows, read_tracks
 from mot.opencv import cv2
-from mot.reports.lineup import Lineup, Portrait, Row, plot_lineup
+from mot.reports.lineup import CropCard, Lineup, StageRow, plot_lineup
 from mot.types import Image
 
 Array = npt.NDArray[np.float64]
@@ -66,9 +66,9 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An embedder that sees the mean colour."""
     pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
-    from support.embedders import mean_colour
+    from support.embedders import mean_color
 
-    return mean_colour(tmp_path_factory.mktemp("net"))
+    return mean_color(tmp_path_factory.mktemp("net"))
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +103,7 @@ def table_of(text: str) -> dict[str, dict[str, str]]:
 
 def test_explain_takes_every_flag_that_decides_ids() -> None:
     given = {parameter.name for parameter in cli.commands["explain"].params}
-    assert given - {"help"} == {field.name for field in fields(Options)}
+    assert given - {"help"} == {field.name for field in fields(ExplainOptions)}
     track = {parameter.name for parameter in cli.commands["track"].params}
     own = {"source", "number", "track_id", "plot"}
     assert given - own <= track
@@ -134,7 +134,7 @@ def test_a_detector_finds_the_people_where_there_is_no_file(tmp_path, capsys) ->
     assert mot("synth", *flags, "-o", "clip.mp4") == 0
     words = ("--detector", "motion", "--start", 0.2)
     assert mot("track", "clip.mp4", *words, "--no-video", "-q", "-o", "out") == 0
-    rows = read_rows_of(Path("out/clip.txt"))
+    rows = read_mot_rows(Path("out/clip.txt"))
     number = int(rows.frames.max())
     for track_id in rows.ids[rows.frames == number].tolist():
         capsys.readouterr()
@@ -192,17 +192,20 @@ def columns_of(points: Array) -> int:
 
 
 def test_a_picture_of_all_kinds_in_their_order(tmp_path) -> None:
-    """Left the sights of the track, right the candidates, in the order given."""
+    """Left the crops of the track, right the candidates, in the order given."""
     crops = {c: np.full((60, 30, 3), c, np.uint8) for c in (RED, BLUE, GREEN, YELLOW)}
-    sight = Portrait(crops[BLUE], "frame 3", ("30 x 60 px",))
+    stored = CropCard(crops[BLUE], "frame 3", ("30 x 60 px",))
     candidates = [
-        Portrait(crops[RED], "detection 4", ("cost 0.1", "chosen"), "chosen"),
-        Portrait(crops[GREEN], "detection 2", ("cost 0.2", "a $ and a _"), "other"),
-        Portrait(crops[YELLOW], "detection 1", ("ruled out", "word " * 30), "out"),
-        Portrait(crops[RED][:0], "detection 0", ("outside",), "out"),
+        CropCard(crops[RED], "detection 4", ("cost 0.1", "chosen"), "chosen"),
+        CropCard(crops[GREEN], "detection 2", ("cost 0.2", "a $ and a _"), "other"),
+        CropCard(crops[YELLOW], "detection 1", ("ruled out", "word " * 30), "rejected"),
+        CropCard(crops[RED][:0], "detection 0", ("outside",), "rejected"),
     ]
-    rows = [Row("first", "why " * 60, candidates, "limit 0.15", 1), Row("none", "-", (), "", 0)]
-    plot_lineup(Lineup("title", "legend", "memory", [[sight], []], rows), tmp_path / "all.png")
+    rows = [
+        StageRow("first", "why " * 60, candidates, "limit 0.15", 1),
+        StageRow("none", "-", (), "", 0),
+    ]
+    plot_lineup(Lineup("title", "legend", "memory", [[stored], []], rows), tmp_path / "all.png")
     image = cv2.imread(str(tmp_path / "all.png"))
     centres = [pixels_of(image, colour)[:, 0].mean() for colour in (BLUE, RED, GREEN, pale(YELLOW))]
     assert centres == sorted(centres)
@@ -212,7 +215,7 @@ def test_a_picture_of_all_kinds_in_their_order(tmp_path) -> None:
 def test_a_crop_keeps_its_shape(tmp_path) -> None:
     for wide, high in ((30, 60), (60, 30), (40, 200), (200, 40), (300, 500)):
         crop = np.full((high, wide, 3), RED, np.uint8)
-        row = Row("first", "", [Portrait(crop, "detection 0", (), "other")], "limit 1", 1)
+        row = StageRow("first", "", [CropCard(crop, "detection 0", (), "other")], "limit 1", 1)
         plot_lineup(Lineup("", "", "", [[]], [row]), tmp_path / "one.png")
         points = pixels_of(cv2.imread(str(tmp_path / "one.png")), RED)
         across, down = np.ptp(points, axis=0) + 1
@@ -229,9 +232,9 @@ def test_a_picture_without_embeddings(street, capsys) -> None:
     ("words", "said"),
     [
         (("--plot", "why.jpg"), "give a name that ends in .png"),
-        (("--frame", 11, "--plot", "why.png"), "frame 11 has no picture: choose another one"),
+        (("--frame", 11, "--plot", "why.png"), "frame 11 has no image: choose another one"),
         (("--embedder", "gone.onnx"), "gone.onnx: no such file"),
-        (("--embedder", "a", "--embeddings", "b"), "both say what people look like: give one"),
+        (("--embedder", "a", "--embeddings", "b"), "both give appearance: give one"),
         (("--detector", "motoin"), "did you mean 'motion'?"),
         (("--start", 0.3), "no frame 8, or --start, --end or --every leave it out"),
         (("--every", 4), "no frame 8, or --start, --end or --every leave it out"),
@@ -250,7 +253,7 @@ def test_a_source_without_pictures(street, capsys) -> None:
     where = ("explain", "bare", "--frame", 8, "--id", 1)
     assert mot(*where) == 0
     said = complaint(capsys, *where, "--plot", "why.png")
-    assert "bare has no pictures" in said and "name its video" in said
+    assert "bare has no images" in said and "name its video" in said
     assert "has no pictures to look at" in complaint(capsys, *where, "--embedder", "a.onnx")
     assert "neither pictures nor detections" in complaint(capsys, *where, "--detector", "motion")
 

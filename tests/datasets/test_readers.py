@@ -32,17 +32,17 @@ from mot.datasets.duplicates import (
     nearest_patterns,
     note_shared,
 )
-from mot.datasets.images import read_picture, size_of
+from mot.datasets.images import read_image, size_of
 from mot.datasets.load import FORMATS, DataSettings, guess, load
 from mot.datasets.problems import Problems
 from mot.datasets.statistics import counts_of, distributions
 from mot.datasets.video_frames import frames_of_video
 from mot.datasets.write_coco import coco_lines
 from mot.errors import MotError
-from mot.imagesize import image_size
-from mot.motfile import read_rows_of
+from mot.image_size import image_size
+from mot.motfile import read_mot_rows
 from mot.settings import build_settings
-from mot.training.anchors import fit_anchors, fit_of, size_iou
+from mot.training.anchor_fitting import fit_anchors, measure_fit, size_iou
 from mot.training.data.mixing import mixed
 from mot.types import Frame
 from mot.video.writers import VideoWriter
@@ -423,7 +423,7 @@ def test_pictures_of_a_sequence_may_be_a_video(
             writer.write(Frame(image, number + 1, number / 25))
     data, problems = load(DataSettings(str(folder)))
     assert [each.name for each in data] == ["A/000001.jpg", "A/000002.jpg", "A/000003.jpg"]
-    assert [round(read_picture(each).mean() / 60) for each in data] == [0, 1, 2]
+    assert [round(read_image(each).mean() / 60) for each in data] == [0, 1, 2]
     assert problems.examples.get(MISSING, []) == missing
     assert "once" in capsys.readouterr().err
     again, _ = load(DataSettings(str(folder)))
@@ -615,7 +615,7 @@ def read_nothing() -> Any:
 def test_every_depth_becomes_bgr_bytes(dtype: Any, shape: tuple[int, ...], tmp_path: Path) -> None:
     value = np.iinfo(dtype).max // 2
     cv2.imencode(".png", np.full(shape, value, dtype))[1].tofile(tmp_path / "ü.png")
-    image = read_picture(picture_at(tmp_path / "ü.png"))
+    image = read_image(picture_at(tmp_path / "ü.png"))
     assert (image.shape, image.dtype) == ((20, 30, 3), np.uint8)
     assert abs(int(image[0, 0, 0]) - 127) <= 1
 
@@ -629,10 +629,10 @@ def with_exif(data: bytes, orientation: int) -> bytes:
 
 def test_pictures_are_not_turned(tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.jpg", 64, 48)
-    before = read_picture(picture_at(path))
+    before = read_image(picture_at(path))
     path.write_bytes(with_exif(path.read_bytes(), 6))
     assert cv2.imread(str(path)).shape == (64, 48, 3)  # which the orientation turns
-    np.testing.assert_array_equal(read_picture(picture_at(path)), before)
+    np.testing.assert_array_equal(read_image(picture_at(path)), before)
     assert size_of(path) == (64, 48)
 
 
@@ -655,7 +655,7 @@ def test_broken_pictures_are_named_and_quiet(
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
     with pytest.raises(MotError, match=f"a{suffix}: "):
-        read_picture(picture_at(path))
+        read_image(picture_at(path))
     assert capfd.readouterr() == ("", "")
 
 
@@ -664,17 +664,17 @@ def test_a_cut_is_not_hidden_by_the_end_of_a_preview(tmp_path: Path) -> None:
     preview = b"\xff\xe1" + (len(data) + 2).to_bytes(2, "big") + data
     path = tmp_path / "b.jpg"
     path.write_bytes(data[:2] + preview + data[2:])
-    assert read_picture(picture_at(path)).shape == (240, 320, 3)
+    assert read_image(picture_at(path)).shape == (240, 320, 3)
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(MotError, match="cut off"):
-        read_picture(picture_at(path))
+        read_image(picture_at(path))
 
 
 def test_what_is_no_picture(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("hello")
     for name in ("a.jpg", "none.jpg"):
         with pytest.raises(MotError, match=name):
-            read_picture(picture_at(tmp_path / name))
+            read_image(picture_at(tmp_path / name))
         assert size_of(tmp_path / name) is None
 
 
@@ -855,10 +855,10 @@ def test_anchors_are_as_good_as_the_best_division(seed: int) -> None:
     few = np.random.default_rng(seed).uniform(5, 100, (8, 2))
     divisions = (np.array([mask >> i & 1 for i in range(8)], bool) for mask in range(1, 128))
     best = max(
-        fit_of(few, [np.median(few[part], axis=0), np.median(few[~part], axis=0)]).mean_iou
+        measure_fit(few, [np.median(few[part], axis=0), np.median(few[~part], axis=0)]).mean_iou
         for part in divisions
     )
-    assert fit_of(few, fit_anchors(few, 2)).mean_iou >= 0.95 * best
+    assert measure_fit(few, fit_anchors(few, 2)).mean_iou >= 0.95 * best
 
 
 @settings(deadline=None, max_examples=15)
@@ -866,8 +866,8 @@ def test_anchors_are_as_good_as_the_best_division(seed: int) -> None:
 def test_anchors_beat_random_boxes(seed: int) -> None:
     rng = np.random.default_rng(seed)
     many = np.exp(rng.normal(4, 0.8, (300, 1))) * rng.uniform([0.2, 0.8], [0.9, 1.2], (300, 2))
-    random = (fit_of(many, rng.choice(many, 5, replace=False)).mean_iou for _ in range(40))
-    assert fit_of(many, fit_anchors(many, 5, seed)).mean_iou > max(random)
+    random = (measure_fit(many, rng.choice(many, 5, replace=False)).mean_iou for _ in range(40))
+    assert measure_fit(many, fit_anchors(many, 5, seed)).mean_iou > max(random)
 
 
 def test_anchors_are_sorted_and_the_same_for_a_seed() -> None:
@@ -875,7 +875,7 @@ def test_anchors_are_sorted_and_the_same_for_a_seed() -> None:
     first = fit_anchors(many, 6, 1)
     np.testing.assert_array_equal(first, fit_anchors(many, 6, 1))
     assert (np.diff(first.prod(axis=1)) > 0).all()
-    assert fit_of(many[:3], many[:3]) == (1, 1)
+    assert measure_fit(many[:3], many[:3]) == (1, 1)
 
 
 @pytest.mark.parametrize("few", [[], [[1, 2]] * 9, [[0, 1]], [[1, float("nan")]]])
@@ -922,8 +922,8 @@ def test_pycocotools_loads_what_is_written(
 def test_a_real_sequence(shared: Path) -> None:
     folder = shared / "data/mot17/MOT17-05"
     data, problems = load(DataSettings(str(folder)))
-    truth = read_rows_of(folder / "gt/gt.txt")
+    truth = read_mot_rows(folder / "gt/gt.txt")
     within = truth.frames <= 30
     assert (len(data), problems.counts[MISSING]) == (30, 837 - 30)
     assert (~data.annotations.ignored).sum() == (within & (truth.scores == 1)).sum()
-    assert read_picture(data[0]).shape == (480, 640, 3)
+    assert read_image(data[0]).shape == (480, 640, 3)

@@ -13,7 +13,7 @@ import mot
 from mot import boxes
 from mot.config import build_detector
 from mot.detectors.built_in import PersonSettings
-from mot.detectors.network import Candidates, NetworkDetector
+from mot.detectors.network import NetworkDetector, RawDetections
 from mot.errors import MotError
 from mot.runtime.preprocess import InputSpec, match_aspect
 from mot.synthetic import SCENES, World
@@ -145,10 +145,10 @@ class Remembering:
     def __init__(self) -> None:
         self.sizes: list[tuple[int, int]] = []
 
-    def find(self, canvas, least, labels):
+    def predict(self, canvas, min_score, labels):
         self.sizes.append((canvas.shape[2], canvas.shape[1]))
         nothing = np.zeros((0, 4), np.float32)
-        return [Candidates(nothing, nothing[:, 0], np.zeros(0, np.int64))] * len(canvas)
+        return [RawDetections(nothing, nothing[:, 0], np.zeros(0, np.int64))] * len(canvas)
 
 
 def test_without_a_size_the_input_has_the_shape_of_the_picture() -> None:

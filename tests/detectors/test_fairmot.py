@@ -18,11 +18,11 @@ pytest.importorskip("torchvision")
 
 from support.imports import TORCH, run_without  # noqa: E402
 
-from mot.detectors.architectures import FairmotSettings, load_model, metadata_of  # noqa: E402
+from mot.detectors.architectures import FairmotSettings, checkpoint_metadata, load_model  # noqa: E402
 from mot.detectors.models.fairmot import STRIDE, Raw  # noqa: E402
 from mot.errors import MotError  # noqa: E402
-from mot.training.objectives import fairmot as objectives  # noqa: E402
-from mot.training.objectives.identity import Learned  # noqa: E402
+from mot.training.criteria import fairmot as criteria  # noqa: E402
+from mot.training.criteria.identity import AuxiliaryHeads  # noqa: E402
 from mot.training.targets import Target  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -53,18 +53,18 @@ def target(boxes: Any, ids: Any = None, regions: Any = (), labels: Any = None) -
 def perfect(targets: list[Target], size: tuple[int, int], width: int = 16) -> Raw:
     """What a network would say that has learned them by heart."""
     height, across = size[0] // STRIDE, size[1] // STRIDE
-    centres = objectives.centres_of(targets, size, 0.3)
+    centers = criteria.find_centers(targets, size, 0.3)
     raw = Raw(
         torch.full((len(targets), 1, height, across), -20.0),
         *(torch.zeros(len(targets), count, height, across) for count in (4, 2)),
         torch.rand(len(targets), width, height, across),
     )
     for row, (picture, (x, y)) in enumerate(
-        zip(centres.pictures.tolist(), centres.cells.tolist(), strict=True)
+        zip(centers.images.tolist(), centers.cells.tolist(), strict=True)
     ):
         raw.heat[picture, 0, y, x] = 3.0 + row
-        raw.sides[picture, :, y, x] = centres.sides[row]
-        raw.offset[picture, :, y, x] = centres.offset[row]
+        raw.sides[picture, :, y, x] = centers.sides[row]
+        raw.offset[picture, :, y, x] = centers.offset[row]
     return raw
 
 
@@ -157,19 +157,19 @@ def test_runs_without_torch_and_says_the_same(tmp_path: Path) -> None:
     pytest.importorskip("timm", reason="timm is not installed")
     export = importlib.import_module("mot.detectors.export").export
     network = importlib.import_module("mot.detectors.torch_network").TorchNetwork
-    model, spec, names, _ = load_model(replace(TINY, whole=True))
+    model, spec, names, _ = load_model(replace(TINY, amodal=True))
     with torch.no_grad():
         model.heat[-1].weight.mul_(4)  # an untrained network says nearly the same everywhere
     export(model, spec, names, tmp_path / "net.onnx")
     canvas = RNG.integers(0, 256, (2, 96, 160, 3), np.uint8)
-    expected = network(model, spec, names, "cpu").find(canvas, 0.001, np.array([0]))
+    expected = network(model, spec, names, "cpu").predict(canvas, 0.001, np.array([0]))
     np.save(tmp_path / "canvas.npy", canvas)
     program = (
         "import numpy as np\nfrom mot.detectors.onnx.network import OnnxNetwork\n"
         f"network = OnnxNetwork({str(tmp_path / 'net.onnx')!r}, 'cpu')\n"
-        "assert network.spec.whole\n"
+        "assert network.spec.amodal\n"
         f"canvas = np.load({str(tmp_path / 'canvas.npy')!r})\n"
-        "found = network.find(canvas, 0.001, np.array([0]))\n"
+        "found = network.predict(canvas, 0.001, np.array([0]))\n"
         "for number, each in enumerate(found):\n"
         f"    np.savez({str(tmp_path)!r} + f'/{{number}}.npz', boxes=each.boxes, "
         "scores=each.scores, embeddings=each.embeddings)\n"
@@ -186,8 +186,8 @@ def test_runs_without_torch_and_says_the_same(tmp_path: Path) -> None:
 
 
 def test_its_file_tells_how_it_was_built() -> None:
-    assert metadata_of(TINY)["architecture"] == "fairmot"
-    assert metadata_of(TINY)["settings"]["neck"] == "fpn"
+    assert checkpoint_metadata(TINY)["architecture"] == "fairmot"
+    assert checkpoint_metadata(TINY)["settings"]["neck"] == "fpn"
 
 
 # What it learns
@@ -203,7 +203,7 @@ def overlap(one: list[float], other: list[float]) -> float:
 @pytest.mark.parametrize("least", [0.3, 0.5, 0.7])
 def test_the_radius_of_a_peak_keeps_the_overlap(least) -> None:
     sides = RNG.uniform(2, 60, (20, 2))
-    radii = objectives.peak_radius(torch.from_numpy(sides), least).tolist()
+    radii = criteria.peak_radius(torch.from_numpy(sides), least).tolist()
     for (width, height), radius in zip(sides.tolist(), radii, strict=True):
         box = [0.0, 0.0, width, height]
 
@@ -221,9 +221,9 @@ def test_the_radius_of_a_peak_keeps_the_overlap(least) -> None:
 def test_the_heat_map_in_plain_loops() -> None:
     boxes = [[4, 4, 40, 90], [30, 10, 60, 80], [33, 12, 63, 82], [90, 40, 100, 60]]
     targets = [target(boxes, labels=[0, 0, 0, 1]), target([])]
-    centres = objectives.centres_of(targets, (96, 128), 0.3)
-    heat = objectives.heat_map(centres, (2, 2, 24, 32))
-    radii = objectives.peak_radius((targets[0].boxes[:, 2:] - targets[0].boxes[:, :2]) / 4, 0.3)
+    centers = criteria.find_centers(targets, (96, 128), 0.3)
+    heat = criteria.draw_heatmap(centers, (2, 2, 24, 32))
+    radii = criteria.peak_radius((targets[0].boxes[:, 2:] - targets[0].boxes[:, :2]) / 4, 0.3)
     for label, y, x in np.ndindex(2, 24, 32):
         wanted = 0.0
         for (left, top, right, bottom), own, radius in zip(
@@ -242,8 +242,8 @@ def test_places_around_centres_in_plain_loops() -> None:
     """Those of two people are the smaller one's, and none lies outside the picture."""
     boxes = [[4, 4, 40, 90], [30, 10, 60, 80], [36, 14, 56, 76], [100, 60, 150, 160]]
     targets = [target([]), target(boxes)]
-    centres = objectives.centres_of(targets, (96, 128), 0.3)
-    objects, cells = objectives.around(centres, (2, 1, 24, 32), 0.25)
+    centers = criteria.find_centers(targets, (96, 128), 0.3)
+    objects, cells = criteria.cells_around(centers, (2, 1, 24, 32), 0.25)
     owners: dict[tuple[int, int], tuple[float, int]] = {}
     wanted: list[tuple[int, int, int]] = []
     for person, (left, top, right, bottom) in enumerate(boxes):
@@ -263,65 +263,66 @@ def test_places_around_centres_in_plain_loops() -> None:
 
 def test_a_box_may_be_told_from_anywhere_around_the_centre() -> None:
     targets = [target([[10, 12, 34, 70], [60, 8, 90, 60]])]
-    centres = objectives.centres_of(targets, (96, 128), 0.3)
+    centers = criteria.find_centers(targets, (96, 128), 0.3)
     raw = perfect(targets, (96, 128))
-    objective = teach(tiny(), 2, box_weight=3.0)
-    objects, cells = objectives.around(centres, raw.heat.shape, 0.25)
-    middles = centres.cells + centres.offset
+    criterion = teach(tiny(), 2, box_weight=3.0)
+    objects, cells = criteria.cells_around(centers, raw.heat.shape, 0.25)
+    middles = centers.cells + centers.offset
     for person, (x, y) in zip(objects.tolist(), cells.tolist(), strict=True):
         raw.offset[0, :, y, x] = middles[person] - torch.tensor([x, y])
-        raw.sides[0, :, y, x] = centres.sides[person]
-    assert objective._detection(raw, centres, targets)["box"].item() == pytest.approx(0, abs=1e-5)
+        raw.sides[0, :, y, x] = centers.sides[person]
+    assert criterion._detection_losses(raw, centers, targets)["box"].item() == pytest.approx(
+        0, abs=1e-5
+    )
     raw.sides[:] *= 0.5  # IoU and GIoU are a quarter
-    found = objective._detection(raw, centres, targets)["box"].item()
+    found = criterion._detection_losses(raw, centers, targets)["box"].item()
     assert found == pytest.approx(3 * 0.75, abs=1e-4)
 
 
 def test_the_focal_loss_in_plain_arithmetic() -> None:
     logits = torch.tensor([-3.0, 0.0, 2.0, -3.0, 0.0, 2.0])
     wanted = torch.tensor([1.0, 1.0, 1.0, 0.0, 0.6, 0.0])
-    found = objectives.peak_focal(logits, wanted, 2.0, 4.0)
+    found = criteria.peak_focal(logits, wanted, 2.0, 4.0)
     for logit, target_, loss in zip(logits.tolist(), wanted.tolist(), found.tolist(), strict=True):
         chance = 1 / (1 + math.exp(-logit))
         plain = -((1 - chance) ** 2) * math.log(chance)
         if target_ < 1:
             plain = -((1 - target_) ** 4) * chance**2 * math.log(1 - chance)
         assert loss == pytest.approx(plain, rel=1e-5)
-    assert objectives.peak_focal(torch.tensor([-200.0, 200.0]), wanted[:2], 2, 4).isfinite().all()
+    assert criteria.peak_focal(torch.tensor([-200.0, 200.0]), wanted[:2], 2, 4).isfinite().all()
 
 
 def teach(model: Any, identities: int, **settings: Any) -> Any:
-    loss = objectives.Settings(**settings)
-    return objectives.objective(model, loss, objectives.learned(model, loss, identities))
+    return criteria.FairmotCriterion(model, criteria.FairmotLoss(**settings), None, identities)
 
 
-def test_what_is_learned_by_heart_costs_little_and_the_parts_make_the_whole() -> None:
+def test_perfect_outputs_have_little_loss_and_the_parts_add_up() -> None:
     targets = [target([[10, 12, 30, 70], [60, 8, 90, 60]]), target([])]
     model, images = tiny(), torch.rand(2, 3, 96, 128)
-    objective = teach(model, 5)
-    losses = objective(images, targets)
-    assert set(losses) == {"heat", "offset", "sides", "identity", "balance"}
-    centres = objectives.centres_of(targets, (96, 128), 0.3)
+    criterion = teach(model, 5)
+    losses = criterion(images, targets)
+    assert set(losses) == {"heatmap", "offset", "sides", "identity", "uncertainty"}
+    centers = criteria.find_centers(targets, (96, 128), 0.3)
     raw = model.raw(images)
-    parts = objective._detection(raw, centres, targets)
-    detection = parts["heat"] + parts["offset"] + parts["sides"]
-    identity = objective.learned(objective._looks(raw, centres), images, targets)["identity"]
+    parts = criterion._detection_losses(raw, centers, targets)
+    detection = parts["heatmap"] + parts["offset"] + parts["sides"]
+    identity = criterion.auxiliary(criterion._embeddings(raw, centers), images, targets)["identity"]
     one, other = -1.85, -1.05
     whole = math.exp(-one) * detection + math.exp(-other) * identity + one + other
     torch.testing.assert_close(sum(losses.values()), whole / 2)
     known = perfect(targets, (96, 128))
     known.heat[known.heat > 0] = 20
-    learned = objective._detection(known, centres, targets)
+    learned = criterion._detection_losses(known, centers, targets)
     assert max(loss.item() for loss in learned.values()) < 1e-3
 
 
 @pytest.mark.parametrize("box_weight", [0.0, 2.0])
 def test_every_weight_has_a_gradient(box_weight: float) -> None:
     model = tiny().train()
-    objective = teach(model, 3, box_weight=box_weight)
-    losses = objective(torch.rand(2, 3, 64, 64), [target([[4, 4, 30, 60]]), target([])])
+    criterion = teach(model, 3, box_weight=box_weight)
+    losses = criterion(torch.rand(2, 3, 64, 64), [target([[4, 4, 30, 60]]), target([])])
     sum(losses.values()).backward()
-    for owner in (model, objective.learned):
+    for owner in (model, criterion.auxiliary):
         assert all(
             each.grad is not None and each.grad.isfinite().all() for each in owner.parameters()
         )
@@ -330,8 +331,8 @@ def test_every_weight_has_a_gradient(box_weight: float) -> None:
 def test_nobody_at_all_is_no_fault() -> None:
     model = tiny().train()
     for identities in (0, 1, 2):
-        objective = teach(model, identities, box_weight=2.0)
-        losses = objective(torch.rand(1, 3, 64, 64), [target([])])
+        criterion = teach(model, identities, box_weight=2.0)
+        losses = criterion(torch.rand(1, 3, 64, 64), [target([])])
         assert all(loss.isfinite() for loss in losses.values())
         sum(losses.values()).backward()
 
@@ -340,10 +341,10 @@ def test_regions_that_are_ignored_are_not_empty() -> None:
     """Neither there nor in the rest of the picture is the loss another, whatever is said there."""
     person, region = [10, 10, 30, 70], [40.0, 0.0, 90.0, 96.0]
     targets = [target([person, [50, 20, 70, 80]], regions=[region])]
-    centres = objectives.centres_of(targets, (96, 128), 0.3)
-    objective, raw = teach(tiny(), 2), perfect(targets, (96, 128))
+    centers = criteria.find_centers(targets, (96, 128), 0.3)
+    criterion, raw = teach(tiny(), 2), perfect(targets, (96, 128))
     raw.heat.requires_grad_()
-    objective._detection(raw, centres, targets)["heat"].backward()
+    criterion._detection_losses(raw, centers, targets)["heatmap"].backward()
     inside = torch.zeros(24, 32, dtype=torch.bool)
     for y, x in np.ndindex(24, 32):
         inside[y, x] = 40 < 4 * x + 2 < 90
@@ -355,30 +356,33 @@ def test_regions_that_are_ignored_are_not_empty() -> None:
 def test_who_is_not_known_does_not_count() -> None:
     boxes = [[10, 12, 30, 70], [60, 8, 90, 60], [90, 30, 120, 90]]
     model, images = tiny(), torch.rand(1, 3, 96, 128)
-    objective = teach(model, 4)
-    with_strangers = objective(images, [target(boxes, ids=[2, -1, -1])])["identity"]
-    alone = objective(images, [target(boxes[:1], ids=[2])])["identity"]
+    criterion = teach(model, 4)
+    with_strangers = criterion(images, [target(boxes, ids=[2, -1, -1])])["identity"]
+    alone = criterion(images, [target(boxes[:1], ids=[2])])["identity"]
     torch.testing.assert_close(with_strangers, alone)
-    nobody = objective(images, [target(boxes, ids=[-1, -1, -1])])["identity"]
+    nobody = criterion(images, [target(boxes, ids=[-1, -1, -1])])["identity"]
     assert nobody.item() == 0
 
 
 @pytest.mark.parametrize("identities, expected", [(1, 0.0), (2, 0.5)])
 def test_a_task_that_costs_nothing_is_not_weighted(identities: int, expected: float) -> None:
     """Its doubt would fall for ever."""
-    objective = teach(tiny().train(), identities)
-    losses = objective(torch.rand(1, 3, 64, 64), [target([[4, 4, 30, 60]], ids=[-1])])
+    criterion = teach(tiny().train(), identities)
+    losses = criterion(torch.rand(1, 3, 64, 64), [target([[4, 4, 30, 60]], ids=[-1])])
     sum(losses.values()).backward()
-    assert objective.learned.doubts.grad[1].item() == expected
+    assert criterion.auxiliary.log_variances.grad[1].item() == expected
 
 
 def test_identities_are_classes() -> None:
     """Cross entropy of sqrt(2) log(N - 1) times the unit vector, in NumPy."""
-    learned = Learned(
-        3, 6, objectives.Settings(), importlib.import_module("mot.detectors.models.common").WIDE
+    learned = AuxiliaryHeads(
+        3,
+        6,
+        criteria.FairmotLoss(),
+        importlib.import_module("mot.detectors.models.common").TORCHVISION_INPUT,
     )
     vectors = torch.tensor([[3.0, 0, 4], [1, 1, 0]])
-    looks = objectives.Looks(vectors, torch.tensor([0, 1]))
+    looks = criteria.ObjectEmbeddings(vectors, torch.tensor([0, 1]))
     found = learned(looks, torch.zeros(1), [target([[0, 0, 1, 1]] * 2, ids=[5, 0])])["identity"]
     unit = vectors.numpy() / np.linalg.norm(vectors.numpy(), axis=1, keepdims=True)
     weight, bias = (each.detach().numpy() for each in learned.classifier.parameters())
@@ -392,15 +396,15 @@ def test_a_small_one_learns_where_people_are_and_who() -> None:
     pytest.importorskip("timm", reason="timm is not installed")
     images, targets = pictures()
     model = load_model(TINY).model.train()
-    objective = teach(model, 3)
-    weights = [*model.parameters(), *objective.learned.parameters()]
-    optimiser = torch.optim.AdamW(weights, 0.004, weight_decay=0.0)
+    criterion = teach(model, 3)
+    weights = [*model.parameters(), *criterion.auxiliary.parameters()]
+    optimizer = torch.optim.AdamW(weights, 0.004, weight_decay=0.0)
     first = last = math.nan
     for step in range(40):
-        loss = sum(objective(images, targets).values())
-        optimiser.zero_grad()
+        loss = sum(criterion(images, targets).values())
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         first, last = (loss.item(), last) if step == 0 else (first, loss.item())
     assert last < first / 4
     with torch.no_grad():

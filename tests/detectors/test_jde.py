@@ -15,8 +15,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("torchvision")
 
 import safetensors.torch  # noqa: E402
-from support.embedders import mean_colour  # noqa: E402
-from support.training import Nobody, drawing, write_recipe  # noqa: E402
+from support.embedders import mean_color  # noqa: E402
+from support.training import SilentCallback, network_cfg, write_recipe  # noqa: E402
 from torchvision.ops import roi_align  # noqa: E402
 
 from mot.cli import main  # noqa: E402
@@ -25,29 +25,29 @@ from mot.detectors.architectures import (  # noqa: E402
     CfgSettings,
     JdeSettings,
     Yolov3Settings,
+    checkpoint_metadata,
     load_model,
-    metadata_of,
 )
 from mot.detectors.built_in import PersonSettings  # noqa: E402
 from mot.detectors.built_in import load_model as load_person  # noqa: E402
-from mot.detectors.models.common import WIDE  # noqa: E402
+from mot.detectors.models.common import TORCHVISION_INPUT  # noqa: E402
 from mot.detectors.onnx.network import OnnxNetwork  # noqa: E402
 from mot.detectors.torch_network import TorchNetwork  # noqa: E402
 from mot.errors import MotError  # noqa: E402
-from mot.motfile import read_rows_of  # noqa: E402
+from mot.motfile import read_mot_rows  # noqa: E402
 from mot.opencv import cv2  # noqa: E402
 from mot.reid.embedder import OnnxEmbedder  # noqa: E402
 from mot.runtime.checkpoints import save_weights  # noqa: E402
 from mot.runtime.preprocess import InputSpec, normalize  # noqa: E402
 from mot.synthetic import SCENES, World  # noqa: E402
 from mot.training.assigners import SimOta  # noqa: E402
-from mot.training.initial_model import started  # noqa: E402
-from mot.training.logs import BEST, LAST, read_log  # noqa: E402
-from mot.training.objectives import jde as objectives  # noqa: E402
-from mot.training.objectives.teacher import Teacher  # noqa: E402
+from mot.training.criteria.jde import JdeCriterion, JdeLoss  # noqa: E402
+from mot.training.distillation import Teacher  # noqa: E402
+from mot.training.initial_model import load_initial_model  # noqa: E402
 from mot.training.recipe import load_recipe  # noqa: E402
-from mot.training.run import Plan, train  # noqa: E402
+from mot.training.run import TrainingRun, train  # noqa: E402
 from mot.training.targets import Target  # noqa: E402
+from mot.training.train_logger import BEST, LAST, read_log  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -68,7 +68,7 @@ def person() -> Any:
 
 
 def with_person(settings: JdeSettings = DRAWN) -> Any:
-    return started(settings, "person").model.eval()
+    return load_initial_model(settings, "person").model.eval()
 
 
 def run(model: Any, *size: int) -> Any:
@@ -111,7 +111,7 @@ def test_a_region_is_what_its_box_covers_of_the_maps() -> None:
         looks = model.raw(torch.rand(2, 3, 96, 128))[3:]
         boxes = torch.tensor([[[10.0, 8, 50, 90], [90, -30, 200, 60]]]).repeat(2, 1, 1)
         places = torch.tensor([[0, 0], [1, 1], [1, 0]])
-        found = model.embedding.at(boxes, places, looks)
+        found = model.embedding.vectors_of(boxes, places, looks)
         for row, (picture, number) in enumerate(places.tolist()):
             left, top, right, bottom = boxes[picture, number].tolist()
             inside = torch.tensor([[left, max(top, 0.0), min(right, 128.0), bottom]])
@@ -121,18 +121,18 @@ def test_a_region_is_what_its_box_covers_of_the_maps() -> None:
             ]
             wanted = model.embedding.vector(torch.cat(pooled, 1))[0]
             torch.testing.assert_close(found[row], wanted)
-        assert model.embedding.at(boxes, places[:0], looks).shape == (0, 16)
+        assert model.embedding.vectors_of(boxes, places[:0], looks).shape == (0, 16)
 
 
 def test_regions_run_without_torch_and_say_the_same(tmp_path) -> None:
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
-    network = drawing(True)
+    network = network_cfg(True)
     settings = JdeSettings(network=network, dims=8, regions=30, layers=(1, 2), hidden=8)
     model, spec, names, _ = load_model(settings)
     import_module("mot.detectors.export").export(model, spec, names, tmp_path / "net.onnx")
     canvas = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), np.uint8)
-    one = OnnxNetwork(tmp_path / "net.onnx", "cpu").find(canvas, 0.0, np.array([0]))
-    other = TorchNetwork(model, spec, names, "cpu").find(canvas, 0.0, np.array([0]))
+    one = OnnxNetwork(tmp_path / "net.onnx", "cpu").predict(canvas, 0.0, np.array([0]))
+    other = TorchNetwork(model, spec, names, "cpu").predict(canvas, 0.0, np.array([0]))
     for found, wanted in zip(one, other, strict=True):
         assert found.embeddings.shape == (30, 8) and len(found.boxes) == 30
         rows, others = found.scores.argsort(), wanted.scores.argsort()
@@ -148,8 +148,8 @@ def test_layers_that_are_not_there(layers) -> None:
 
 def test_yolov3_with_embeddings_takes_the_weights_of_one_without(tmp_path) -> None:
     plain = load_model(PLAIN).model.eval()
-    save_weights(plain, tmp_path / "plain.safetensors", metadata_of(PLAIN))
-    begun = started(SMALL, str(tmp_path / "plain.safetensors"))
+    save_weights(plain, tmp_path / "plain.safetensors", checkpoint_metadata(PLAIN))
+    begun = load_initial_model(SMALL, str(tmp_path / "plain.safetensors"))
     assert "untrained: embedding" in begun.note
     boxes, scores, _ = run(begun.model.eval(), 1, 3, 64, 96)
     wanted = run(plain, 1, 3, 64, 96)
@@ -173,14 +173,14 @@ def test_each_box_has_the_vector_of_its_cell(settings) -> None:
             row += 1
     assert row == len(vectors)
     places = torch.tensor([[0, 0], [0, row - 1], [0, row // 2]])
-    found = model.embedding.at(model.decode(raw)[0], places, raw[3:])
+    found = model.embedding.vectors_of(model.decode(raw)[0], places, raw[3:])
     unit = found / found.norm(dim=1, keepdim=True)
     torch.testing.assert_close(unit, vectors[places[:, 1]])
 
 
 def test_its_file_is_a_detector_with_its_drawing_in_it(tmp_path, person) -> None:
     model = with_person()
-    save_weights(model, tmp_path / "jde.safetensors", metadata_of(DRAWN))
+    save_weights(model, tmp_path / "jde.safetensors", checkpoint_metadata(DRAWN))
     picture = next(World(SCENES["crowd"], seed=3).moments(1)).frame.image
     detector = build_detector(str(tmp_path / "jde.safetensors"), runtime="torch", conf=0.001)
     (found,) = detector([picture])
@@ -209,22 +209,20 @@ TARGETS = [target([[10, 12, 40, 90], [60, 8, 90, 80]], [1, -1]), target([], [])]
 
 
 def teach(model: Any, **settings: Any) -> Any:
-    loss = objectives.Settings(**settings)
-    learned = objectives.learned(model, loss, 4)
-    return objectives.objective(model, loss, SimOta(radius=1.0), learned)
+    return JdeCriterion(model, JdeLoss(**settings), SimOta(radius=1.0), 4)
 
 
 @pytest.mark.parametrize("settings", [SMALL, replace(SMALL, regions=20)], ids=["cells", "regions"])
 def test_yolov3s_own_losses_and_who_is_who(settings) -> None:
     model, images = load_model(settings).model.train(), torch.rand(2, 3, 96, 128)
-    objective = teach(model)
-    losses = objective(images, TARGETS)
-    assert set(losses) == {"box", "object", "class", "identity", "balance"}
+    criterion = teach(model)
+    losses = criterion(images, TARGETS)
+    assert set(losses) == {"box", "objectness", "class", "identity", "uncertainty"}
     sum(losses.values()).backward()
-    for owner in (model, objective.learned):
+    for owner in (model, criterion.auxiliary):
         gradients = [each.grad for each in owner.parameters()]
         assert all(each is not None and each.isfinite().all() for each in gradients)
-    assert objective.learned.classifier.weight.grad.abs().sum() > 0
+    assert criterion.auxiliary.classifier.weight.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("settings", [DRAWN, REGIONS], ids=["cells", "regions"])
@@ -238,9 +236,9 @@ def test_strangers_teach_nothing_without_a_teacher(settings, boxes) -> None:
     assert all(each is not None and each.abs().sum() == 0 for each in gradients)
 
 
-@pytest.mark.parametrize("spec", [InputSpec(), WIDE, InputSpec(is_rgb=False)])
+@pytest.mark.parametrize("spec", [InputSpec(), TORCHVISION_INPUT, InputSpec(is_rgb=False)])
 def test_a_teacher_sees_the_crops_of_the_batch(tmp_path, spec) -> None:
-    path = mean_colour(tmp_path)
+    path = mean_color(tmp_path)
     pictures = np.random.default_rng(0).integers(0, 256, (3, 64, 80, 3), np.uint8)
     images = torch.from_numpy(normalize(pictures, spec))
     boxes = [[[4, 4, 30, 60], [-20, 10, 20, 90]], [], [[40.4, 3.2, 79, 61]]]
@@ -268,21 +266,21 @@ def test_a_teacher_shows_who_is_like_whom(tmp_path, settings) -> None:
     strangers = [target(boxes, [-1] * 4)]
     model = with_person(settings)
     weights = [*model.embedding.parameters()]
-    objective = teach(model, teacher=str(mean_colour(tmp_path)), crops=3)
-    weights += [*objective.learned.parameters()]
-    optimiser = torch.optim.AdamW(weights, 0.01)
+    criterion = teach(model, teacher=str(mean_color(tmp_path)), teacher_crops=3)
+    weights += [*criterion.auxiliary.parameters()]
+    optimizer = torch.optim.AdamW(weights, 0.01)
     for _ in range(120):
-        losses = objective(images, strangers)
-        optimiser.zero_grad()
+        losses = criterion(images, strangers)
+        optimizer.zero_grad()
         sum(losses.values()).backward()
-        optimiser.step()
-    assert {"teacher", "likeness"} <= losses.keys()
+        optimizer.step()
+    assert {"distillation", "relational"} <= losses.keys()
     with torch.inference_mode():
         raw = model.raw(images)
-        _, assigned, said = objective._boxes.judge(raw[:3], (64, 128), strangers)
-        vectors = model.embedding.at(said.boxes, assigned.places, raw[3:])
+        _, assignment, predictions = criterion.detection_losses(raw[:3], (64, 128), strangers)
+        vectors = model.embedding.vectors_of(predictions.boxes, assignment.positives, raw[3:])
         unit = vectors / vectors.norm(dim=1, keepdim=True)
-    red = assigned.objects % 2 == 0
+    red = assignment.objects % 2 == 0
     like, same = unit @ unit.T, red[:, None] == red
     assert like[same].mean() > like[~same].mean() + 0.2
 
@@ -304,7 +302,8 @@ def jde_recipe(folder: Path, data: Path, kind: str = "", **schedule: Any) -> Pat
     text = path.read_text().partition("[[data.train]]")
     sets = text[2].replace("[[data.val]]", 'identities = "boxes"\n[[data.val]]', 1)
     path.write_text(
-        '[model]\nfamily = "jde"\nnetwork = "person"\nweights = "person"\nonly = "embedding"\n'
+        '[model]\narchitecture = "jde"\nnetwork = "person"\nweights = "person"\n'
+        f'train_only = "embedding"\n'
         f"dims = 8\n{kind}{text[1]}{sets}"
     )
     return path
@@ -341,10 +340,14 @@ def data(tmp_path) -> Path:
 @pytest.mark.parametrize("kind", KINDS, ids=["cells", "regions"])
 def test_what_is_not_trained_stays_to_the_last_bit(tmp_path, data, person, kind) -> None:
     path = jde_recipe(tmp_path, data, kind, epochs=1, batch=2)
-    train(Plan(load_recipe((str(path),)), tmp_path / "run", "cpu"), Nobody(), lambda line: None)
+    train(
+        TrainingRun(load_recipe((str(path),)), tmp_path / "run", "cpu"),
+        SilentCallback(),
+        lambda line: None,
+    )
     log = [each for each in read_log(tmp_path / "run/log.jsonl") if "loss" in each]
     assert len(log) == 2
-    parts = ("box", "object", "class", "identity", "balance")
+    parts = ("box", "objectness", "class", "identity", "uncertainty")
     assert log[0]["loss"] == pytest.approx(sum(log[0][name] for name in parts))
     trained = safetensors.torch.load_file(tmp_path / "run" / BEST)
     for name, array in person.state_dict().items():
@@ -352,19 +355,19 @@ def test_what_is_not_trained_stays_to_the_last_bit(tmp_path, data, person, kind)
     first = safetensors.torch.load_file(tmp_path / "run" / LAST)
     others = [name for name in trained if name.startswith("embedding") and name.endswith("weight")]
     assert others and all(f"model.{name}" in first for name in others)
-    assert {"learned.classifier.weight", "learned.doubts"} <= first.keys()
+    assert {"auxiliary.classifier.weight", "auxiliary.log_variances"} <= first.keys()
 
 
 def test_a_part_that_is_not_there(tmp_path, data) -> None:
     path = jde_recipe(tmp_path, data)
-    recipe = load_recipe((str(path),), ("model.only=embeding",))
-    with pytest.raises(MotError, match=r"model\.only = 'embeding'.*did you mean 'embedding'"):
-        train(Plan(recipe, tmp_path / "run", "cpu"), Nobody(), lambda line: None)
+    recipe = load_recipe((str(path),), ("model.train_only=embeding",))
+    with pytest.raises(MotError, match=r"model\.train_only = 'embeding'.*did you mean 'embedding'"):
+        train(TrainingRun(recipe, tmp_path / "run", "cpu"), SilentCallback(), lambda line: None)
 
 
 def test_a_video_is_tracked_by_what_people_look_like(tmp_path, data) -> None:
     """The detector says it, and no embedder is asked."""
-    save_weights(with_person(), tmp_path / "jde.safetensors", metadata_of(DRAWN))
+    save_weights(with_person(), tmp_path / "jde.safetensors", checkpoint_metadata(DRAWN))
     words = ["track", str(data), "--detector", str(tmp_path / "jde.safetensors"), "--no-video"]
     words += ["--embedder", "none"]
     words += ["--set", "detector.runtime=torch", "--conf", "0.01", "-o", str(tmp_path / "out")]
@@ -373,4 +376,4 @@ def test_a_video_is_tracked_by_what_people_look_like(tmp_path, data) -> None:
         main(words)
     assert end.value.code == 0
     (text,) = (tmp_path / "out").glob("*.txt")
-    assert len(read_rows_of(text)) > 3
+    assert len(read_mot_rows(text)) > 3

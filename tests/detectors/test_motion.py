@@ -134,5 +134,5 @@ def test_tiny_pictures_are_endured(size) -> None:
 
 @pytest.mark.parametrize("image", [None, np.zeros((0, 4, 3), np.uint8), np.zeros((9, 9, 3))])
 def test_what_is_no_picture_is_refused(image) -> None:
-    with pytest.raises(MotError, match="pictures must"):
+    with pytest.raises(MotError, match="images must"):
         MotionDetector()([image])

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.darknet import save_weights
 
 import mot
 from mot.detectors.architectures import (
@@ -24,8 +25,8 @@ from mot.detectors.architectures import (
     SsdSettings,
     Yolov3Settings,
     build,
-    classes_of,
     load_model,
+    resolve_classes,
 )
 from mot.detectors.coco import COCO
 from mot.detectors.network import NetworkDetector
@@ -38,7 +39,6 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("torchvision", reason="torchvision is not installed")
 detection = importlib.import_module("torchvision.models.detection")
 yolov3 = importlib.import_module("mot.detectors.models.yolov3")
-yolov3_darknet = importlib.import_module("mot.detectors.models.yolov3_darknet")
 darknet_torch = importlib.import_module("mot.detectors.darknet.model")
 
 # The numbers that COCO's 80 classes have among torchvision's 91.
@@ -333,7 +333,7 @@ def darknets_cfg(thin: int, classes: int) -> str:
 
 
 def thin_yolov3(classes: int = 80) -> Any:
-    named = classes_of(tuple(str(number) for number in range(classes)))
+    named = resolve_classes(tuple(str(number) for number in range(classes)))
     return yolov3.Yolov3(yolov3.Darknet53(4), 64, yolov3.ANCHORS["coco"], named).eval()
 
 
@@ -346,7 +346,7 @@ def darknets_own(folder: Path, classes: int = 80) -> tuple[Any, Path]:
         if tensor.is_floating_point():
             tensor.normal_(std=0.3) if tensor.ndim > 1 else tensor.uniform_(0.5, 1.5)
             assert "num_batches" not in name
-    darknet_torch.save_weights(network, weights)
+    save_weights(network, weights)
     return network, weights
 
 
@@ -364,7 +364,7 @@ def test_the_native_yolov3_is_as_large_as_the_published_file() -> None:
     weights = importlib.import_module("mot.detectors.darknet.weights")
     with torch.device("meta"):
         model = load_model(Yolov3Settings(names=("coco",), anchors="coco")).model
-    network = yolov3_darknet.network_of(model)
+    network = yolov3.network_of(model)
     shapes = [weights.array_shapes(network, n).values() for n in weights.convolutions(network)]
     numbers = sum(math.prod(shape) for layer in shapes for shape in layer)
     assert 20 + 4 * numbers == 248_007_048
@@ -379,7 +379,7 @@ def test_darknets_weights_of_other_classes_or_backbones(tmp_path) -> None:
     weights = weights.rename(tmp_path / "mine.weights")
     with pytest.raises(MotError, match="backbone darknet53 alone"):
         build(replace(SMALL["yolov3"], weights=str(weights)))
-    with pytest.raises(MotError, match="fit yolov3 alone"):
+    with pytest.raises(MotError, match="only fit yolov3"):
         build(replace(SMALL["ssd"], weights=str(weights)))
 
 
@@ -434,7 +434,7 @@ def test_runs_at_any_size_of_whole_strides(small, family, size) -> None:
 
 
 def test_ssd_has_one_size(small) -> None:
-    with pytest.raises(MotError, match="320x320 alone"):
+    with pytest.raises(MotError, match="only takes 320x320"):
         resolve_input_size((640, 384), small["ssd"].spec)
     assert resolve_input_size((320, 320), small["ssd"].spec) == (320, 320)
 
@@ -551,7 +551,7 @@ def test_fcos_measures_from_each_place(small) -> None:
                 y = down * (96 // math.ceil(96 / stride))
                 box = inside([x - left, y - top, x + right, y + bottom], 128, 96)
                 assert boxes[0, row].tolist() == pytest.approx(box, abs=1e-3)
-                centre = sigmoid(raw.centreness[0, row].item())
+                centre = sigmoid(raw.centerness[0, row].item())
                 chance = math.sqrt(sigmoid(raw.logits[0, row, 0].item()) * centre)
                 assert scores[0, row, 0].item() == pytest.approx(chance, abs=1e-5)
                 row += 1
@@ -562,7 +562,7 @@ def test_fcos_measures_from_each_place(small) -> None:
 def test_people_who_are_told_of_whole_are_not_cut(small, family) -> None:
     """Else they are the same."""
     model, (width, height) = small[family].model, size_for(family)
-    other = load_model(replace(SMALL[family], whole=True))
+    other = load_model(replace(SMALL[family], amodal=True))
     other.model.load_state_dict(model.state_dict())
     pictures = noise(1, 3, height, width)
     cut, scores = run(model, pictures)
@@ -570,7 +570,7 @@ def test_people_who_are_told_of_whole_are_not_cut(small, family) -> None:
     edges = torch.tensor([width, height] * 2)
     assert ((cut >= 0) & (cut <= edges)).all()
     assert ((whole < 0) | (whole > edges)).any()
-    assert other.spec.whole
+    assert other.spec.amodal
     if family == "fasterrcnn":  # which proposes others
         proposals = other.model.raw(pictures).proposals
         assert ((proposals < 0) | (proposals > edges)).any()
@@ -723,7 +723,7 @@ def with_setting(family: str, **settings: Any) -> Any:
     ("settings", "message"),
     [
         (with_setting("retinanet", backbone="resnet19"), "unknown backbone 'resnet19'.*resnet18"),
-        (with_setting("fcos", backbone="vit_tiny_patch16_224"), "has maps of the strides"),
+        (with_setting("fcos", backbone="vit_tiny_patch16_224"), "has maps at the strides"),
         (with_setting("ssd", backbone="resnet50"), "backbone = 'resnet50': known: mob"),
         (with_setting("yolov3", anchors="persons"), "anchors = 'persons': did you mean 'person'"),
         (with_setting("retinanet", variant="v2"), "variant = 'v2': "),

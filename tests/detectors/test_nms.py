@@ -13,22 +13,29 @@ from hypothesis.extra.numpy import arrays
 
 from mot import boxes as geometry
 from mot.detectors import nms as module
-from mot.detectors.nms import KINDS, NmsSettings, Ranked, nms, nms_torch
+from mot.detectors.nms import KINDS, NmsSettings, Ranked, nms
 from mot.types import Detections
 
 quick = settings(deadline=None, max_examples=150)
+
+
+def diou_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N, M) distance IoU of all pairs."""
+    rows, columns = np.repeat(a, len(b), axis=0), np.tile(b, (len(a), 1))
+    return geometry.paired_diou(rows, columns).reshape(len(a), len(b))
+
+
 ALL = NmsSettings(max_detections=10**6, max_candidates=10**6, score_floor=0.0)
 LIMITS = [0.0, 0.2, 0.3, 1 / 3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.9, 1.0]
 
 
 class World:
-    """Candidates: boxes, scores, labels, density."""
+    """Candidates: boxes, scores, labels."""
 
     def __init__(self, xyxy, scores, labels) -> None:
         self.boxes = np.asarray(xyxy, np.float32).reshape(-1, 4)
         self.scores = np.asarray(scores, np.float32)
         self.labels = np.asarray(labels, np.int64)
-        self.density = np.roll(self.scores, 1)
 
     def __repr__(self) -> str:
         return f"World({self.boxes.tolist()}, {self.scores.tolist()}, {self.labels.tolist()})"
@@ -37,7 +44,7 @@ class World:
         return iter((self.boxes, self.scores, self.labels))
 
     def nms(self, wanted: NmsSettings) -> Ranked:
-        return nms(*self, wanted, self.density)
+        return nms(*self, wanted)
 
 
 @st.composite
@@ -109,14 +116,11 @@ def plain_clusters(world: World, wanted: NmsSettings) -> dict[int, list[int]]:
     waiting = by_score(world)
     while waiting:
         best, *waiting = waiting
-        limit = wanted.iou
-        if wanted.kind == "adaptive":
-            limit = max(limit, float(world.density[best]))
         clusters[best] = [
             row
             for row in waiting
             if rivals(world, wanted, best, row)
-            and overlap(world.boxes[best], world.boxes[row]) > limit
+            and overlap(world.boxes[best], world.boxes[row]) > wanted.iou
         ]
         waiting = [row for row in waiting if row not in clusters[best]]
     return clusters
@@ -151,7 +155,7 @@ def assert_same(one: Ranked, other: Ranked) -> None:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
-@pytest.mark.parametrize("kind", ["hard", "adaptive"])
+@pytest.mark.parametrize("kind", ["hard"])
 @pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-6, 0.1, 300.0])
 @given(st.data(), st.sampled_from(LIMITS), st.booleans())
 @settings(quick, max_examples=60)
@@ -164,13 +168,13 @@ def test_greedy_kinds_equal_plain_loops(kind, scale, data, limit, class_aware) -
         np.testing.assert_array_equal(getattr(kept, name), getattr(world, name)[kept.rows])
 
 
-@pytest.mark.parametrize("kind", ["hard", "adaptive", "diou"])
+@pytest.mark.parametrize("kind", ["hard", "diou"])
 @given(crowds(), st.floats(0, 1), st.booleans())
 @quick
 def test_greedy_kinds_equal_plain_loops_in_crowds(kind, world, limit, class_aware) -> None:
     wanted = replace(ALL, kind=kind, iou=limit, class_aware=class_aware)
     if kind == "diou":  # computed in another order than here
-        overlaps = geometry.diou(world.boxes, world.boxes)
+        overlaps = diou_matrix(world.boxes, world.boxes)
         assume(not (np.abs(overlaps - limit) < 1e-5).any())
     assert world.nms(wanted).rows.tolist() == list(plain_clusters(world, wanted))
 
@@ -254,48 +258,6 @@ def test_thousands_equal_torchvision(make, count, limit) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@given(crowds(), st.integers(0, 12))
-@settings(quick, max_examples=40)
-def test_tensors_give_what_arrays_give(kind, world, most) -> None:
-    torch = pytest.importorskip("torch", reason="of tensors")
-    pytest.importorskip("torchvision.ops", reason="of tensors")
-    for wanted in (replace(ALL, kind=kind), NmsSettings(kind, 0.437, max_detections=most)):
-        tensors = [torch.from_numpy(part) for part in (*world, world.density)]
-        tensors.insert(3, wanted)
-        assert_same(nms_torch(*tensors), world.nms(wanted))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("class_aware", [False, True])
-def test_tensors_of_any_kind(kind, class_aware) -> None:
-    torch = pytest.importorskip("torch", reason="of tensors")
-    pytest.importorskip("torchvision.ops", reason="of tensors")
-    world = hostile_world()
-    boxes, scores, labels = (torch.from_numpy(part) for part in world)
-    wanted = NmsSettings(kind, class_aware=class_aware)
-    density = torch.from_numpy(world.density)
-    learned = boxes.clone().requires_grad_()
-    assert_same(nms_torch(learned, scores, labels.int(), wanted, density), world.nms(wanted))
-    assert len(nms_torch(boxes.half(), scores.half(), labels, wanted, density)) > 0
-    nothing = nms_torch(boxes[:0], scores[:0], labels[:0], wanted, density[:0])
-    assert_same(nothing, World([], [], []).nms(wanted))
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("count", [0, 300, 10_000])
-def test_tensors_on_a_gpu(kind, count) -> None:
-    torch = pytest.importorskip("torch", reason="of tensors")
-    if not torch.cuda.is_available():
-        pytest.skip("no GPU")
-    world, wanted = crowd(3, count, people=50), NmsSettings(kind, 0.437)
-    boxes, scores, labels, density = (
-        torch.from_numpy(part).cuda() for part in (*world, world.density)
-    )
-    assert_same(nms_torch(boxes, scores, labels, wanted, density), world.nms(wanted))
-
-
-@pytest.mark.parametrize("kind", KINDS)
 @given(crowds(most=60), st.integers(0, 20), st.integers(1, 9))
 @settings(quick, max_examples=40)
 def test_neither_the_blocks_nor_the_limit_change_who_is_first(kind, world, most, block) -> None:
@@ -303,7 +265,7 @@ def test_neither_the_blocks_nor_the_limit_change_who_is_first(kind, world, most,
     everything = world.nms(wanted)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_BLOCK", block)
-        patch.setattr(module, "_LEAST", block)
+        patch.setattr(module, "_MIN_BLOCK", block)
         patch.setattr(module, "_AHEAD", block * 40)
         assert_same(world.nms(wanted), everything)
         limited = world.nms(replace(wanted, max_detections=most))
@@ -321,7 +283,7 @@ def test_labels_are_as_if_alone_and_scores_fall(kind, world) -> None:
     assert len(set(kept.rows.tolist())) == len(kept)
     for label in (-1, 0, 1):
         own = world.labels == label
-        alone = nms(*(part[own] for part in (*world,)), wanted, world.density[own])
+        alone = nms(*(part[own] for part in (*world,)), wanted)
         mine = kept.labels == label
         assert sorted(np.flatnonzero(own)[alone.rows]) == sorted(kept.rows[mine])
         np.testing.assert_array_equal(np.sort(alone.scores), np.sort(kept.scores[mine]))
@@ -334,7 +296,6 @@ def hostile_world() -> World:
     rows = [*broken[0], box, broken[1][0], [500, 20, 530, 60], broken[1][1], box, box, box]
     scores = [0.9, 0.9, 0.9, 0.8, 0.9, 0.7, 0.9, math.nan, math.inf, -math.inf]
     world = World(rows, scores, np.zeros(10))
-    world.density[:] = 0
     return world
 
 
@@ -363,7 +324,6 @@ def test_of_nothing_comes_nothing(kind) -> None:
 def test_a_thousand_copies(kind, limit) -> None:
     """The first stays; others only where no limit suppresses them, or with lower scores."""
     world = World([[10, 10, 50, 90]] * 1100, [0.5] * 1100, [0] * 1100)
-    world.density[:] = 0
     kept = world.nms(NmsSettings(kind, limit, score_floor=0.4))
     alone = limit < 1 or kind == "soft-gaussian"
     assert kept.rows.tolist() == list(range(1 if alone else 300))
@@ -389,11 +349,8 @@ def test_a_score_at_the_floor_is_kept(kind, floor) -> None:
 
 
 def test_labels_do_not_meet_below_0() -> None:
-    torch = pytest.importorskip("torch", reason="of tensors")
-    pytest.importorskip("torchvision.ops", reason="of tensors")
     world = World([[90, 90, 100, 100], [-11, -11, -1, -1]], [0.9, 0.8], [0, 1])
     assert world.nms(ALL).rows.tolist() == [0, 1]
-    assert nms_torch(*(torch.from_numpy(part) for part in world), ALL).rows.tolist() == [0, 1]
 
 
 def test_one_far_candidate_does_not_blur_the_others() -> None:
@@ -405,13 +362,8 @@ def test_one_far_candidate_does_not_blur_the_others() -> None:
         assert far.nms(wanted).rows[:-1].tolist() == near.nms(wanted).rows.tolist()
 
 
-def test_a_predicted_crowd_keeps_both_people() -> None:
+def test_kinds_differ_for_an_overlapping_pair() -> None:
     pair = World([[0, 0, 40, 100], [10, 0, 50, 100]], [0.9, 0.8], [0, 0])  # IoU 0.6
-    dense, empty = np.array([0.6, 0.1]), np.array([0.1, 0.9])
-    wanted = NmsSettings("adaptive", iou=0.5)
-    assert len(nms(*pair, wanted, dense)) == 2
-    assert len(nms(*pair, wanted, empty)) == 1
-    assert len(nms(*pair, wanted, np.full(2, math.nan))) == 1
     assert len(nms(*pair, NmsSettings(iou=0.5))) == 1
     soft = nms(*pair, NmsSettings("soft-linear", iou=0.5))
     np.testing.assert_allclose(soft.scores, [0.9, 0.8 * 0.4], rtol=1e-6)
@@ -439,22 +391,22 @@ def test_mistakes_are_named() -> None:
         NmsSettings("soft-liner")
     with pytest.raises(ValueError, match="sigma"):
         NmsSettings(sigma=0)
-    with pytest.raises(ValueError, match="needs a density"):
-        nms(*crowd(0, 3), NmsSettings("adaptive"))
+    with pytest.raises(ValueError, match="unknown kind 'adaptive'"):
+        NmsSettings("adaptive")
     boxes, scores, labels = crowd(0, 3)
     for wrong in (
         (boxes[:2], scores, labels),
         (boxes, scores[:1], labels),
         (boxes.T, *(scores,) * 2),
     ):
-        with pytest.raises(ValueError, match="do not belong together"):
+        with pytest.raises(ValueError, match="do not have the same length"):
             nms(*wrong)
 
 
 @given(grid_worlds(), grid_worlds())
 @quick
 def test_distance_iou_equals_the_plain_one(one, other) -> None:
-    result = geometry.diou(one.boxes, other.boxes)
+    result = diou_matrix(one.boxes, other.boxes)
     assert result.dtype == np.float32
     expected = [[diou(a, b) for b in other.boxes] for a in one.boxes]
     np.testing.assert_allclose(result, np.reshape(expected, result.shape), atol=1e-6)
@@ -467,12 +419,12 @@ def test_distance_iou_equals_that_of_torchvision(one, other) -> None:
     ops = pytest.importorskip("torchvision.ops", reason="torchvision is the reference")
     tensors = torch.from_numpy(one.boxes), torch.from_numpy(other.boxes)
     expected = ops.distance_box_iou(*tensors).numpy()
-    np.testing.assert_allclose(geometry.diou(one.boxes, other.boxes), expected, atol=1e-5)
+    np.testing.assert_allclose(diou_matrix(one.boxes, other.boxes), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("paired", "matrix"),
-    [(geometry.paired_iou, geometry.iou), (geometry.paired_diou, geometry.diou)],
+    [(geometry.paired_iou, geometry.iou), (geometry.paired_diou, diou_matrix)],
 )
 @given(crowds())
 @settings(quick, max_examples=40)

@@ -258,7 +258,7 @@ def test_splits_hold_what_they_say(way) -> None:
         [x, y, x + 20, y + 60 * share]
         for (x, y, *_), share in zip(boxes, shares.values(), strict=True)
     ]
-    how = {"visible": seen} if way == "visible parts" else {"told_shares": [*shares.values()]}
+    how = {"visible": seen} if way == "visible parts" else {"visible_fractions": [*shares.values()]}
     told = Annotations.of(boxes, **how)
     world = world_of([(told, Detections.from_boxes(boxes[:2], [0.9, 0.8]))])
     sides = sides_of(world)

@@ -1,4 +1,4 @@
-"""Overlaps, sums and assignments of evaluation equal plain loops, dense arrays and SciPy."""
+"""IoU pairs, overlap sums and assignments equal loops, dense arrays and SciPy."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from scipy.optimize import linear_sum_assignment
 from support.oracles import as_rows
 from trackeval.datasets import MotChallenge2DBox
 
-import mot.evaluation.scene
-import mot.evaluation.sums
-from mot.evaluation.assignment import best_pairs_by_frame, most_in_common, settle, settle_few
-from mot.evaluation.scene import BoxTable, Pairs, SequencePairs, make_scene
-from mot.evaluation.sums import sums_of_result, sums_of_truth
+import mot.evaluation.overlap_sums
+import mot.evaluation.sequence_pairs
+from mot.evaluation.assignment import assign_by_frame, assign_few, maximize_sum, take_certain_pairs
+from mot.evaluation.overlap_sums import gt_overlap_sums, result_overlap_sums
+from mot.evaluation.sequence_pairs import BoxTable, Pairs, SequencePairs, pair_boxes
 
 quick = settings(deadline=None, max_examples=150)
 Matrix = npt.NDArray[np.float64]
@@ -36,99 +36,99 @@ def iou(a: Box, b: Box) -> float:
     return shared / union if min(area, other, union) > EPS else 0.0
 
 
-def overlaps_by_loop(truth: Sequence, result: Sequence) -> dict[tuple[int, int], float]:
-    """By row numbers, of rows (frame, box)."""
+def ious_by_loop(gt: Sequence, result: Sequence) -> dict[tuple[int, int], float]:
+    """IoU by row numbers, of (frame, box) rows."""
     return {
         (i, j): iou(box, other)
         for (i, (frame, box)), (j, (other_frame, other)) in itertools.product(
-            enumerate(truth), enumerate(result)
+            enumerate(gt), enumerate(result)
         )
         if frame == other_frame and iou(box, other) > 0
     }
 
 
-def overlaps_found(scene: SequencePairs) -> dict[tuple[int, int], float]:
-    pairs = scene.pairs
-    rows = scene.truth.rows[pairs.truth].tolist(), scene.result.rows[pairs.result].tolist()
-    assert (np.diff(pairs.truth) >= 0).all()
+def found_ious(seq: SequencePairs) -> dict[tuple[int, int], float]:
+    pairs = seq.pairs
+    rows = seq.gt.rows[pairs.gt].tolist(), seq.result.rows[pairs.result].tolist()
+    assert (np.diff(pairs.gt) >= 0).all()
     assert len(set(zip(*rows, strict=True))) == len(pairs)
     return dict(zip(zip(*rows, strict=True), pairs.iou.tolist(), strict=True))
 
 
-def scene_of_boxes(truth: Sequence, result: Sequence, length: int) -> SequencePairs:
-    tables = [[(f, i, *box, 1, 1) for i, (f, box) in enumerate(rows)] for rows in (truth, result)]
-    return make_scene(as_rows(tables[0]), as_rows(tables[1]), length)
+def pairs_of_boxes(gt: Sequence, result: Sequence, length: int) -> SequencePairs:
+    tables = [[(f, i, *box, 1, 1) for i, (f, box) in enumerate(rows)] for rows in (gt, result)]
+    return pair_boxes(as_rows(tables[0]), as_rows(tables[1]), length)
 
 
 FEW = st.sampled_from([0.0, 1.0, 2.0, -1.0, 0.5, 5.0])
-PLACE = FEW | st.sampled_from([-5e8, 4.99e8, 1e6]) | st.floats(-5e8, 5e8)
+POSITION = FEW | st.sampled_from([-5e8, 4.99e8, 1e6]) | st.floats(-5e8, 5e8)
 SIZE = st.sampled_from([0.0, 1.0, 2.0, 5.0, 1e-9, 5e8]) | st.floats(0, 5e8)
 
 
 def rows_of_boxes(last: int) -> st.SearchStrategy[list[tuple[int, Box]]]:
     frame = st.sampled_from(sorted({1, 2, 3, last - 1, last}))
     near = st.tuples(FEW, FEW, FEW.map(abs), FEW.map(abs))
-    return st.lists(st.tuples(frame, near | st.tuples(PLACE, PLACE, SIZE, SIZE)), max_size=12)
+    return st.lists(st.tuples(frame, near | st.tuples(POSITION, POSITION, SIZE, SIZE)), max_size=12)
 
 
-class TestOverlaps:
+class TestPairs:
     @quick
     @given(rows_of_boxes(4), rows_of_boxes(4), st.sampled_from([1, 2, 5, 1 << 16]))
-    def test_equal_a_double_loop(self, truth, result, block) -> None:
+    def test_equal_a_double_loop(self, gt, result, block) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(mot.evaluation.scene, "_BLOCK", block)
-            scene = scene_of_boxes(truth, result, 4)
-        assert overlaps_found(scene) == overlaps_by_loop(truth, result)
+            patch.setattr(mot.evaluation.sequence_pairs, "_BLOCK", block)
+            seq = pairs_of_boxes(gt, result, 4)
+        assert found_ious(seq) == ious_by_loop(gt, result)
 
     @settings(quick, max_examples=30)
     @given(rows_of_boxes(100_000), rows_of_boxes(100_000))
-    def test_over_many_frames(self, truth, result) -> None:
-        scene = scene_of_boxes(truth, result, 100_000)
-        assert overlaps_found(scene) == overlaps_by_loop(truth, result)
+    def test_over_many_frames(self, gt, result) -> None:
+        seq = pairs_of_boxes(gt, result, 100_000)
+        assert found_ious(seq) == ious_by_loop(gt, result)
 
     @pytest.mark.parametrize("spread", [1, 5, 50])
-    def test_of_many_boxes_equal_trackeval_s(self, spread) -> None:
-        chance = np.random.default_rng(spread)
-        corners = spread * chance.random((2, 400, 2))
+    def test_many_boxes_equal_trackevals(self, spread) -> None:
+        rng = np.random.default_rng(spread)
+        corners = spread * rng.random((2, 400, 2))
         a, b = (np.column_stack([corner, np.ones((400, 2))]) for corner in corners)
-        scene = scene_of_boxes([(1, box) for box in a], [(1, box) for box in b], 1)
+        seq = pairs_of_boxes([(1, box) for box in a], [(1, box) for box in b], 1)
         theirs = MotChallenge2DBox._calculate_box_ious(a, b)
         pairs = zip(*(each.tolist() for each in np.nonzero(theirs)), strict=True)
-        assert overlaps_found(scene) == {pair: theirs[pair] for pair in pairs}
+        assert found_ious(seq) == {pair: theirs[pair] for pair in pairs}
 
-    def test_a_speck_within_a_box_has_no_area(self) -> None:
+    def test_a_box_of_negligible_area_overlaps_nothing(self) -> None:
         """Less than 2.2e-16 square pixels, on either side, as in TrackEval."""
-        box, speck, crumb = (0, 0, 10, 10), (1, 1, 1e-8, 1e-8), (1, 1, 1e-7, 1e-7)
-        rows = [[(1, box)], [(1, speck), (1, crumb)]]
-        assert overlaps_by_loop(*rows).keys() == {(0, 1)}
-        for truth, result in (rows, rows[::-1]):
-            found = overlaps_found(scene_of_boxes(truth, result, 1))
-            assert found == overlaps_by_loop(truth, result) != {}
+        box, tiny, small = (0, 0, 10, 10), (1, 1, 1e-8, 1e-8), (1, 1, 1e-7, 1e-7)
+        rows = [[(1, box)], [(1, tiny), (1, small)]]
+        assert ious_by_loop(*rows).keys() == {(0, 1)}
+        for gt, result in (rows, rows[::-1]):
+            found = found_ious(pairs_of_boxes(gt, result, 1))
+            assert found == ious_by_loop(gt, result) != {}
 
-    def test_boxes_that_touch_share_nothing(self) -> None:
-        truth, beside, below = (0, 0, 10, 10), (10, 0, 10, 10), (0, 10, 10, 10)
-        assert not len(scene_of_boxes([(1, truth)], [(1, beside), (1, below)], 1).pairs)
+    def test_touching_boxes_do_not_overlap(self) -> None:
+        gt, beside, below = (0, 0, 10, 10), (10, 0, 10, 10), (0, 10, 10, 10)
+        assert not len(pairs_of_boxes([(1, gt)], [(1, beside), (1, below)], 1).pairs)
 
 
-def scene_of_overlaps(matrices: Sequence[Matrix], seed: int = 0) -> SequencePairs:
-    """A frame for each matrix of overlaps; all ids are new, pairs in any order within a row."""
-    sides = [_side([matrix.shape[axis] for matrix in matrices]) for axis in (0, 1)]
+def pairs_of_matrices(matrices: Sequence[Matrix], seed: int = 0) -> SequencePairs:
+    """A frame per IoU matrix; all ids are new, pairs in random order within a row."""
+    tables = [_table([matrix.shape[axis] for matrix in matrices]) for axis in (0, 1)]
     frame, row, column = _entries(matrices)
-    truth, result = sides[0].starts[frame] + row, sides[1].starts[frame] + column
+    gt, result = tables[0].starts[frame] + row, tables[1].starts[frame] + column
     values = np.array([matrices[f][r, c] for f, r, c in zip(frame, row, column, strict=True)])
-    order = np.lexsort((np.random.default_rng(seed).random(len(truth)), truth))
-    pairs = Pairs(truth[order], result[order], values.reshape(-1)[order])
-    return SequencePairs(len(matrices), *sides, pairs)
+    order = np.lexsort((np.random.default_rng(seed).random(len(gt)), gt))
+    pairs = Pairs(gt[order], result[order], values.reshape(-1)[order])
+    return SequencePairs(len(matrices), *tables, pairs)
 
 
-def _side(counts: Sequence[int]) -> BoxTable:
-    every = np.arange(sum(counts))
+def _table(counts: Sequence[int]) -> BoxTable:
+    indices = np.arange(sum(counts))
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return BoxTable(np.repeat(np.arange(len(counts)), counts), every, every, starts, every)
+    return BoxTable(np.repeat(np.arange(len(counts)), counts), indices, indices, starts, indices)
 
 
 def _entries(matrices: Sequence[Matrix]) -> npt.NDArray[np.int64]:
-    """(3, E) frame, row and column of what is not zero."""
+    """(3, E) frame, row and column of the nonzero entries."""
     parts = [
         np.stack([np.full(len(row), frame), row, column])
         for frame, matrix in enumerate(matrices)
@@ -143,45 +143,45 @@ EMPTY = [(0, 0), (0, 5), (5, 0)]
 
 
 def sparse(shape: tuple[int, int], density: float, seed: int = 0) -> Matrix:
-    chance = np.random.default_rng([seed, *shape, int(100 * density)])
-    return chance.random(shape) * (chance.random(shape) < density)
+    rng = np.random.default_rng([seed, *shape, int(100 * density)])
+    return rng.random(shape) * (rng.random(shape) < density)
 
 
 class TestSums:
-    """Bit for bit those of each frame's dense matrix."""
+    """Bit-identical to the sums of each frame's dense matrix."""
 
     @pytest.mark.parametrize("density", [0.02, 0.3, 0.8, 1.0])
     @pytest.mark.parametrize("block", [1 << 17, 64])
-    def test_equal_those_of_dense_matrices(self, monkeypatch, density, block) -> None:
-        monkeypatch.setattr(mot.evaluation.sums, "_BLOCK", block)
+    def test_equal_dense_sums(self, monkeypatch, density, block) -> None:
+        monkeypatch.setattr(mot.evaluation.overlap_sums, "_BLOCK", block)
         shapes = [SHAPES[i] for i in np.random.default_rng(1).permutation(len(SHAPES))] + EMPTY
         matrices = [sparse(shape, density, seed) for seed in range(3) for shape in shapes]
         self.compare(matrices)
 
     @pytest.mark.parametrize("shape", SHAPES + EMPTY)
-    def test_of_one_frame(self, shape) -> None:
+    def test_single_frames(self, shape) -> None:
         for seed in range(20):
             self.compare([sparse(shape, 0.7, seed)])
 
     @quick
     @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=6), st.integers(0))
-    def test_of_any_frames(self, shapes, seed) -> None:
+    def test_several_frames(self, shapes, seed) -> None:
         self.compare([np.zeros((0, 0)), *(sparse(shape, 0.6, seed) for shape in shapes)])
 
     @staticmethod
     def compare(matrices: Sequence[Matrix]) -> None:
-        scene = scene_of_overlaps(matrices)
-        of_truth = np.concatenate([matrix.sum(1) for matrix in matrices])
-        of_result = np.concatenate([matrix.sum(0) for matrix in matrices])
-        assert (sums_of_truth(scene) == of_truth).all()
-        assert (sums_of_result(scene) == of_result).all()
+        seq = pairs_of_matrices(matrices)
+        gt_sums = np.concatenate([matrix.sum(1) for matrix in matrices])
+        result_sums = np.concatenate([matrix.sum(0) for matrix in matrices])
+        assert (gt_overlap_sums(seq) == gt_sums).all()
+        assert (result_overlap_sums(seq) == result_sums).all()
 
 
 Choice = frozenset[tuple[int, int]]
 
 
 def best_choices(matrix: Matrix) -> list[Choice]:
-    """Of all ways to pair rows and columns: those with the largest sum, without their zeros."""
+    """All optimal assignments of rows and columns, without pairs of score 0."""
     rows, columns = matrix.shape
     if rows > columns:
         return [frozenset((r, c) for c, r in choice) for choice in best_choices(matrix.T)]
@@ -189,64 +189,64 @@ def best_choices(matrix: Matrix) -> list[Choice]:
     for order in itertools.permutations(range(columns), rows):
         pairs = [(row, column) for row, column in enumerate(order) if matrix[row, column] > 0]
         totals[frozenset(pairs)] = float(sum(matrix[pair] for pair in pairs))
-    most = max(totals.values())
-    return [choice for choice, total in totals.items() if total > most - 1e-12]
+    best = max(totals.values())
+    return [choice for choice, total in totals.items() if total > best - 1e-12]
 
 
-def random_scores(seed: int, most: int) -> Matrix:
-    """Of any kind: eighths with many ties, real numbers, or real numbers with a bonus of 1000."""
-    chance = np.random.default_rng(seed)
-    shape = tuple(chance.integers(1, most + 1, 2))
-    scores = chance.integers(0, 5, shape) / 8 if chance.random() < 0.6 else chance.random(shape)
-    if chance.random() < 0.3:
-        scores += 1000 * (chance.random(shape) < 0.3)
-    return scores * (chance.random(shape) < chance.choice([0.3, 0.7, 1]))
+def random_scores(seed: int, max_size: int) -> Matrix:
+    """Eighths with many ties or real numbers, some with a bonus of 1000."""
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(1, max_size + 1, 2))
+    scores = rng.integers(0, 5, shape) / 8 if rng.random() < 0.6 else rng.random(shape)
+    if rng.random() < 0.3:
+        scores += 1000 * (rng.random(shape) < 0.3)
+    return scores * (rng.random(shape) < rng.choice([0.3, 0.7, 1]))
 
 
-def triplets(matrix: Matrix) -> tuple[npt.NDArray, npt.NDArray, npt.NDArray]:
+def nonzero_entries(matrix: Matrix) -> tuple[npt.NDArray, npt.NDArray, npt.NDArray]:
     rows, columns = np.nonzero(matrix)
     return rows, columns, matrix[rows, columns]
 
 
 class TestAssignment:
-    def test_settled_pairs_are_in_every_best_choice(self) -> None:
+    def test_certain_pairs_are_in_every_optimal_assignment(self) -> None:
         for seed in range(400):
             matrix = random_scores(seed, 5)
-            rows, columns, scores = triplets(matrix)
-            chosen, rest = settle(rows, columns, scores, 1e-9)
+            rows, columns, scores = nonzero_entries(matrix)
+            chosen, rest = take_certain_pairs(rows, columns, scores, 1e-9)
             pairs = list(zip(rows.tolist(), columns.tolist(), strict=True))
-            settled = {pairs[i] for i in np.flatnonzero(chosen)}
+            certain = {pairs[i] for i in np.flatnonzero(chosen)}
             choices = best_choices(matrix)
-            assert all(settled <= choice for choice in choices)
+            assert all(certain <= choice for choice in choices)
             if not len(rest):
-                assert choices == [settled]
+                assert choices == [certain]
             ends = [set(map(str, each)) for each in (rows[chosen], columns[chosen])]
             assert ends[0].isdisjoint(map(str, rows[rest]))
             assert ends[1].isdisjoint(map(str, columns[rest]))
 
-    def test_a_few_pairs(self) -> None:
-        answered = 0
+    def test_assign_few_finds_the_only_optimum(self) -> None:
+        solved = 0
         for seed in range(400):
             matrix = random_scores(seed, 4)
-            rows, columns, scores = (each.tolist() for each in triplets(matrix))
-            best = settle_few(rows, columns, scores)
+            rows, columns, scores = (each.tolist() for each in nonzero_entries(matrix))
+            best = assign_few(rows, columns, scores)
             if best is not None:
-                answered += 1
+                solved += 1
                 assert best_choices(matrix) == [{(rows[i], columns[i]) for i in best}]
-        assert answered > 100
+        assert solved > 100
 
-    def test_each_frame_is_chosen_as_scipy_chooses(self) -> None:
-        """Ties too: the very same pairs."""
+    def test_frames_are_assigned_as_by_scipy(self) -> None:
+        """Including the choice among ties."""
         matrices = [random_scores(seed, 12) for seed in range(300)] + [np.zeros((0, 3))]
-        scene = scene_of_overlaps(matrices)
-        chosen = best_pairs_by_frame(scene, scene.pairs.iou)
-        assert self.pairs_chosen(scene, chosen) == [self.by_scipy(matrix) for matrix in matrices]
+        seq = pairs_of_matrices(matrices)
+        chosen = assign_by_frame(seq, seq.pairs.iou)
+        assert self.pairs_chosen(seq, chosen) == [self.by_scipy(matrix) for matrix in matrices]
 
-    def test_pairs_without_a_score_are_never_chosen(self) -> None:
+    def test_pairs_of_score_0_are_never_chosen(self) -> None:
         matrices = [np.random.default_rng(seed).random((6, 5)) for seed in range(40)]
-        scene = scene_of_overlaps(matrices)
-        scores = np.where(scene.pairs.iou > 0.6, scene.pairs.iou, 0)
-        found = self.pairs_chosen(scene, best_pairs_by_frame(scene, scores))
+        seq = pairs_of_matrices(matrices)
+        scores = np.where(seq.pairs.iou > 0.6, seq.pairs.iou, 0)
+        found = self.pairs_chosen(seq, assign_by_frame(seq, scores))
         assert found == [self.by_scipy(np.where(matrix > 0.6, matrix, 0)) for matrix in matrices]
 
     @staticmethod
@@ -257,24 +257,24 @@ class TestAssignment:
 
     @staticmethod
     def pairs_chosen(
-        scene: SequencePairs, chosen: npt.NDArray[np.bool_]
+        seq: SequencePairs, chosen: npt.NDArray[np.bool_]
     ) -> list[set[tuple[int, int]]]:
-        found: list[set[tuple[int, int]]] = [set() for _ in range(scene.length)]
-        pairs = scene.pairs[chosen]
-        for truth, result in zip(pairs.truth.tolist(), pairs.result.tolist(), strict=True):
-            frame = scene.truth.frames[truth]
-            starts = scene.truth.starts[frame], scene.result.starts[frame]
-            found[frame].add((truth - int(starts[0]), result - int(starts[1])))
+        found: list[set[tuple[int, int]]] = [set() for _ in range(seq.length)]
+        pairs = seq.pairs[chosen]
+        for gt, result in zip(pairs.gt.tolist(), pairs.result.tolist(), strict=True):
+            frame = seq.gt.frames[gt]
+            starts = seq.gt.starts[frame], seq.result.starts[frame]
+            found[frame].add((gt - int(starts[0]), result - int(starts[1])))
         return found
 
     @pytest.mark.parametrize("shape", [(1, 1), (4, 4), (30, 30), (80, 7), (7, 80), (400, 300)])
     @pytest.mark.parametrize("density", [0.005, 0.05, 0.5, 1.0])
-    def test_most_in_common_equals_scipy(self, shape, density) -> None:
-        chance = np.random.default_rng([*shape, int(1000 * density)])
-        for most in (2, 5, 1000):
-            counts = chance.integers(1, most, shape) * (chance.random(shape) < density) * 1.0
-            rows, columns, values = triplets(counts)
-            chosen = most_in_common(rows, columns, values)
+    def test_maximize_sum_equals_scipy(self, shape, density) -> None:
+        rng = np.random.default_rng([*shape, int(1000 * density)])
+        for limit in (2, 5, 1000):
+            counts = rng.integers(1, limit, shape) * (rng.random(shape) < density) * 1.0
+            rows, columns, values = nonzero_entries(counts)
+            chosen = maximize_sum(rows, columns, values)
             best = counts[linear_sum_assignment(counts, maximize=True)].sum()
             assert values[chosen].sum() == best
             assert len(set(rows[chosen])) == len(set(columns[chosen])) == chosen.sum()

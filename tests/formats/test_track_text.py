@@ -1,4 +1,4 @@
-"""Results are read back as they were, and never stand half-written under their name."""
+"""Track text is read back unchanged, and files are written atomically."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from mot.commands.run_record import write_run
 from mot.errors import MotError
-from mot.files import partial_path, write_text, written_beside
+from mot.files import atomic_writer, partial_path, write_text
 from mot.formats.track_text import FORMATS
 from mot.motfile import read_tracks
 from mot.types import Frame, Tracks
@@ -62,11 +62,11 @@ def test_jsonl_is_read_back() -> None:
     (line,) = lines("jsonl").splitlines()
     found = json.loads(line)
     assert (found["frame"], found["time"]) == (7, 0.2)
-    people = found["tracks"]
-    assert [person["id"] for person in people] == TRACKS.ids.tolist()
-    assert [person["label"] for person in people] == TRACKS.labels.tolist()
-    np.testing.assert_allclose([p["box"] for p in people], TRACKS.boxes, atol=0.011)
-    np.testing.assert_allclose([p["score"] for p in people], TRACKS.scores, atol=1e-3)
+    entries = found["tracks"]
+    assert [entry["id"] for entry in entries] == TRACKS.ids.tolist()
+    assert [entry["label"] for entry in entries] == TRACKS.labels.tolist()
+    np.testing.assert_allclose([entry["box"] for entry in entries], TRACKS.boxes, atol=0.011)
+    np.testing.assert_allclose([entry["score"] for entry in entries], TRACKS.scores, atol=1e-3)
 
 
 @pytest.mark.parametrize("time", [0.0, 1 / 30, 1234.567, 36000.04, 1_000_000.04])
@@ -97,46 +97,46 @@ def test_every_format_ends_its_lines(name) -> None:
 
 def test_a_file_appears_when_it_is_complete(tmp_path) -> None:
     path = tmp_path / "new" / "demo.txt"
-    with written_beside(path) as file:
+    with atomic_writer(path) as file:
         file.write("a\n")
         assert not path.exists()
     assert path.read_bytes() == b"a\n"
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_an_error_leaves_the_old_file_and_no_part_of_the_new_one(tmp_path) -> None:
+def test_an_error_keeps_the_old_file_and_removes_the_partial_one(tmp_path) -> None:
     path = tmp_path / "demo.txt"
     write_text(path, "old")
-    with pytest.raises(RuntimeError, match="broke"), written_beside(path) as file:
+    with pytest.raises(RuntimeError, match="broke"), atomic_writer(path) as file:
         file.write("half")
         raise RuntimeError("broke")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_interruption_keeps_the_part_under_another_name(tmp_path) -> None:
+def test_an_interruption_keeps_the_partial_text_file(tmp_path) -> None:
     path = tmp_path / "demo.txt"
-    with pytest.raises(KeyboardInterrupt), written_beside(path) as file:
+    with pytest.raises(KeyboardInterrupt), atomic_writer(path) as file:
         file.write("half")
         raise KeyboardInterrupt
     assert not path.exists()
     assert partial_path(path).read_text() == "half"
 
 
-def test_an_interruption_keeps_no_part_of_what_was_there_at_once(tmp_path, monkeypatch) -> None:
-    """It says nothing of a part either, which would be of no use."""
+def test_an_interruption_removes_partial_files_of_write_text(tmp_path, monkeypatch) -> None:
+    """And does not mention them."""
 
     def interrupted(*paths: Path) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt) as caught:
-        write_text(tmp_path / "demo.txt", "whole")
+        write_text(tmp_path / "demo.txt", "full")
     assert not hasattr(caught.value, "__notes__")
     assert not list(tmp_path.iterdir())
 
 
-def test_where_nothing_can_be_written_is_named(tmp_path) -> None:
+def test_an_unwritable_path_is_reported(tmp_path) -> None:
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "demo.txt"
     with pytest.raises(MotError, match=r"demo\.txt: cannot be written"):
@@ -147,15 +147,15 @@ def record(*names: str) -> dict:
     return {"sources": [{"name": name} for name in names], "settings": {"min_hits": 3}}
 
 
-def test_run_json_keeps_the_records_of_other_results(tmp_path) -> None:
+def test_run_json_keeps_records_of_other_results(tmp_path) -> None:
     for names in (["a"], ["b", "c"], ["a"], ["d"]):
         path = write_run(tmp_path, record(*names))
     found = json.loads(path.read_text())
-    everything = [found, *found["earlier"]]
-    assert [[s["name"] for s in r["sources"]] for r in everything if "versions" in r] == [
-        [s["name"] for s in r["sources"]] for r in everything
+    all_runs = [found, *found["earlier"]]
+    assert [[s["name"] for s in r["sources"]] for r in all_runs if "versions" in r] == [
+        [s["name"] for s in r["sources"]] for r in all_runs
     ]
-    assert sorted(s["name"] for r in everything for s in r["sources"]) == ["a", "b", "c", "d"]
+    assert sorted(s["name"] for r in all_runs for s in r["sources"]) == ["a", "b", "c", "d"]
     assert found["sources"] == [{"name": "d"}]
     assert found["settings"] == {"min_hits": 3}
     assert "numpy" in found["versions"]

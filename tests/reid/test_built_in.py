@@ -1,4 +1,4 @@
-"""The embedder that comes with mot: its file is that of its card, and it tells people apart."""
+"""The built-in embedder: its file matches its model card, and it distinguishes people."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,26 +14,26 @@ import pytest
 import mot
 from mot.cli import main
 from mot.reid import DEFAULT_EMBEDDER
-from mot.reid.evaluation.retrieval import Looks, retrieve, sooner_than
+from mot.reid.evaluation.retrieval import IdentityEmbeddings, exclude_sooner_than, retrieve
 from mot.reid.open import open_embedder
 from mot.synthetic import SCENES, World
-from mot.types import Detections, FloatArray, IntArray, Tracks
+from mot.types import FloatArray, IntArray, Tracker, Tracks
 
 ROOT = Path(mot.__file__).resolve().parent.parent
 WEIGHTS = Path(mot.__file__).resolve().parent / "weights"
 
 
-def test_the_file_is_that_of_the_card() -> None:
+def test_file_matches_the_model_card() -> None:
     card = (ROOT / "docs/embedder.md").read_text("utf-8")
-    told = dict(re.findall(r"`(embedder\.\w+)`[^`]*`([0-9a-f]{64})`", card))
-    (name, digest) = told.popitem()
+    listed = dict(re.findall(r"`(embedder\.\w+)`[^`]*`([0-9a-f]{64})`", card))
+    (name, digest) = listed.popitem()
     content = (WEIGHTS / name).read_bytes()
     assert hashlib.sha256(content).hexdigest() == digest
     assert len(content) < 2e6
 
 
 def crowd() -> tuple[FloatArray, IntArray, IntArray]:
-    """Vectors of those who are mostly in view, who they are, and when."""
+    """Vectors, ids and frames of persons that are mostly visible."""
     embedder = open_embedder(DEFAULT_EMBEDDER)
     vectors, ids, frames = [], [], []
     for number, moment in enumerate(World(SCENES["easy"], seed=5).moments(91)):
@@ -45,29 +46,28 @@ def crowd() -> tuple[FloatArray, IntArray, IntArray]:
     return np.concatenate(vectors), np.concatenate(ids), np.concatenate(frames)
 
 
-def test_it_finds_people_again() -> None:
+def test_it_reidentifies_people() -> None:
     vectors, ids, frames = crowd()
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    looks = Looks(vectors, ids, frames)
-    found = retrieve(looks, looks, sooner_than(30))
-    assert found.within(1) > 0.8
+    embeddings = IdentityEmbeddings(vectors, ids, frames)
+    found = retrieve(embeddings, embeddings, exclude_sooner_than(30))
+    assert found.cmc(1) > 0.8
     distance, share = found.equal_error()
     assert share < 0.15
-    assert 0.1 < distance < 0.6, "about where the limits of the trackers are"
+    assert 0.1 < distance < 0.6, "near the limits of the trackers"
 
 
-class Remembering:
-    """A tracker that follows nobody, and remembers what it was told of looks."""
+class Recorder(Tracker):
+    """A tracker without tracks that records the dimensions of embeddings."""
 
     uses_embeddings = True
-    needs_embeddings = False
 
     def __init__(self) -> None:
-        self.told: list[int | None] = []
+        self.dims: list[int | None] = []
 
-    def update(self, detections: Detections, frame: object) -> Tracks:
-        looks = detections.embeddings
-        self.told += [] if not len(detections) else [None if looks is None else looks.shape[1]]
+    def update(self, detections: Any, image: Any = None, time: float | None = None) -> Tracks:
+        vectors = detections.embeddings
+        self.dims += [] if not len(detections) else [None if vectors is None else vectors.shape[1]]
         return Tracks.empty()
 
     def reset(self) -> None: ...
@@ -88,14 +88,14 @@ def scene(tmp_path: Path) -> Path:
     [
         ({}, False, 257),
         ({"embedder": "none"}, False, None),
-        ({"detections": "det/det.txt"}, False, None),  # no picture has to be looked at
+        ({"detections": "det/det.txt"}, False, None),  # no images are needed
         ({"detections": "det/det.txt"}, True, 257),
     ],
 )
-def test_trackers_get_it_where_they_use_it(scene, monkeypatch, flags, needs, dims, way) -> None:
-    tracker = Remembering()
+def test_trackers_that_use_embeddings_get_it(scene, monkeypatch, flags, needs, dims, way) -> None:
+    tracker = Recorder()
     tracker.needs_embeddings = needs
-    for user in ("mot.commands.track", "mot.pipeline"):
+    for user in ("mot.commands.track", "mot.config"):
         monkeypatch.setattr(f"{user}.build_tracker", lambda *names, **settings: tracker)
     if "detections" in flags:
         flags = {"detections": str(scene / flags["detections"])}
@@ -107,7 +107,7 @@ def test_trackers_get_it_where_they_use_it(scene, monkeypatch, flags, needs, dim
         with pytest.raises(SystemExit) as end:
             main(["track", str(scene / "img1"), *words, *out])
         assert end.value.code == 0
-    assert set(tracker.told) == {dims}
+    assert set(tracker.dims) == {dims}
 
 
 def test_deepsort_runs_without_a_flag(scene, tmp_path) -> None:

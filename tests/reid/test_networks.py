@@ -1,4 +1,4 @@
-"""Embedders' networks: OSNet is the published one; vectors are unit; small stays small."""
+"""Embedder networks: OSNet equals the published one; vectors have unit length; sizes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from onnxruntime import InferenceSession  # noqa: E402
 
 from mot.errors import MotError  # noqa: E402
 from mot.reid.export import export_embedder  # noqa: E402
-from mot.reid.networks import create, load_embedder, metadata_of, told_by  # noqa: E402
-from mot.reid.settings import EmbedderSettings, spec_of  # noqa: E402
+from mot.reid.networks import create_embedder, load_embedder, read_settings, weights_metadata  # noqa: E402
+from mot.reid.settings import EmbedderSettings  # noqa: E402
 from mot.reid.torch_embedder import TorchEmbedder  # noqa: E402
 from mot.runtime.checkpoints import save_weights  # noqa: E402
 
@@ -26,11 +26,11 @@ def size_of(model: torch.nn.Module) -> int:
 
 @pytest.mark.parametrize(("name", "millions"), [("osnet_x0_25", 0.2), ("osnet_x1_0", 2.2)])
 def test_osnets_parameters_are_those_of_the_paper(name, millions) -> None:
-    model = create(EmbedderSettings(name, 128, 256, 512))
+    model = create_embedder(EmbedderSettings(name, 128, 256, 512))
     assert size_of(model) / 1e6 == pytest.approx(millions, abs=0.05)
 
 
-def test_osnet_is_the_published_one(shared: Path) -> None:
+def test_osnet_equals_the_published_one(shared: Path) -> None:
     """Its ONNX file, whose batch norms are folded, gives the same features: the published network
     rectifies them at the end."""
     onnx = pytest.importorskip("onnx")
@@ -38,7 +38,7 @@ def test_osnet_is_the_published_one(shared: Path) -> None:
     path = shared / "data" / "weights" / "osnet_x0_25_msmt17.onnx"
     if not path.is_file():
         pytest.skip(f"{path}: no such file")
-    model = create(EmbedderSettings("osnet_x0_25", 128, 256, 512)).eval()
+    model = create_embedder(EmbedderSettings("osnet_x0_25", 128, 256, 512)).eval()
     fill(model, onnx.load(path), onnx.numpy_helper.to_array)
     crops = torch.rand(1, 3, 256, 128)
     session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -80,9 +80,9 @@ def layer_of(node: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["small", "osnet_x0_25", "mobilenetv2_100", "resnet18"])
-def test_vectors_are_unit_and_the_last_map_is_a_sixteenth(name) -> None:
+def test_unit_vectors_and_stride_16(name) -> None:
     settings = EmbedderSettings(name, 32, 64, 24, stripes=2)
-    model = create(settings).eval()
+    model = create_embedder(settings).eval()
     crops = torch.rand(3, 3, 64, 32)
     with torch.inference_mode():
         assert model.backbone(crops).shape[2:] == (4, 2)
@@ -93,20 +93,20 @@ def test_vectors_are_unit_and_the_last_map_is_a_sixteenth(name) -> None:
 
 
 @pytest.mark.parametrize("name", ["dla34", "resnet18d"])
-def test_halvings_by_pools_are_taken_back_too(name) -> None:
-    model = create(EmbedderSettings(name, 32, 64, 8)).eval()
+def test_pooling_strides_are_removed_too(name) -> None:
+    model = create_embedder(EmbedderSettings(name, 32, 64, 8)).eval()
     with torch.inference_mode():
         assert model.backbone(torch.rand(1, 3, 64, 32)).shape[2:] == (4, 2)
 
 
-def test_whatever_halves_otherwise_stays_as_it_is() -> None:
-    model = create(EmbedderSettings("convnext_atto", 32, 64, 8)).eval()
+def test_other_downsampling_stays() -> None:
+    model = create_embedder(EmbedderSettings("convnext_atto", 32, 64, 8)).eval()
     with torch.inference_mode():
         assert model(torch.rand(1, 3, 64, 32)).shape == (1, 8)
 
 
-def test_stripes_are_averaged_apart() -> None:
-    model = create(EmbedderSettings("small", 32, 64, 8, stripes=4)).eval()
+def test_stripes_are_pooled_separately() -> None:
+    model = create_embedder(EmbedderSettings("small", 32, 64, 8, stripes=4)).eval()
     maps = torch.rand(2, 128, 4, 2)
     model.backbone = torch.nn.Identity()
     wanted = [
@@ -117,22 +117,22 @@ def test_stripes_are_averaged_apart() -> None:
     torch.testing.assert_close(found, model.reduce(torch.tensor(wanted)))
 
 
-def test_the_embedder_that_comes_with_mot_takes_two_megabytes() -> None:
+def test_built_in_embedder_has_two_megabytes() -> None:
     from mot.training.recipe import load_recipe
 
     settings = load_recipe(("reid-person",)).model
     assert isinstance(settings, EmbedderSettings)
-    assert 2 * size_of(create(settings)) < 2e6
+    assert 2 * size_of(create_embedder(settings)) < 2e6
 
 
-def test_in_half_as_many_bytes_it_sees_the_same(tmp_path) -> None:
+def test_packed_weights_give_nearly_the_same_vectors(tmp_path) -> None:
     settings = EmbedderSettings("small", 32, 64, 8, stripes=4)
-    model = create(settings).eval()
+    model = create_embedder(settings).eval()
     sizes, found = [], []
     crops = np.random.default_rng(0).random((3, 3, 64, 32), np.float32)
-    for small in (False, True):
-        path = tmp_path / f"{small}.onnx"
-        export_embedder(model, spec_of(settings), path, small)
+    for packed in (False, True):
+        path = tmp_path / f"{packed}.onnx"
+        export_embedder(model, settings.input_spec, path, packed)
         sizes.append(path.stat().st_size)
         found.append(InferenceSession(path).run(None, {"images": crops})[0])
     assert sizes[1] < 0.51 * sizes[0]
@@ -140,12 +140,12 @@ def test_in_half_as_many_bytes_it_sees_the_same(tmp_path) -> None:
     np.testing.assert_allclose(np.linalg.norm(found[1], axis=1), 1, atol=1e-5)
 
 
-def test_a_file_tells_what_it_holds(tmp_path) -> None:
+def test_weights_file_contains_its_settings(tmp_path) -> None:
     settings = EmbedderSettings("small", 16, 32, 8, 2)
-    model = create(settings).eval()
-    save_weights(model, tmp_path / "e.safetensors", metadata_of(settings))
-    again, told = load_embedder(tmp_path / "e.safetensors")
-    assert told == settings
+    model = create_embedder(settings).eval()
+    save_weights(model, tmp_path / "e.safetensors", weights_metadata(settings))
+    again, read = load_embedder(tmp_path / "e.safetensors")
+    assert read == settings
     crops = torch.rand(2, 3, 32, 16)
     torch.testing.assert_close(again(crops), model(crops))
 
@@ -153,23 +153,23 @@ def test_a_file_tells_what_it_holds(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({}, "no embedder"),
-        ({"architecture": "yolov3", "settings": {}}, "no embedder"),
+        ({}, "not an embedder"),
+        ({"architecture": "yolov3", "settings": {}}, "not an embedder"),
         ({"architecture": "embedder", "settings": {"depth": 5}}, "unknown setting 'depth'"),
         ({"architecture": "embedder", "settings": {"width": 0}}, "width = 0"),
         ({"architecture": "embedder", "settings": {"width": "wide"}}, "width = 'wide'"),
     ],
 )
-def test_files_of_others_are_refused(metadata, message, tmp_path) -> None:
+def test_other_files_are_refused(metadata, message, tmp_path) -> None:
     path = tmp_path / "e.safetensors"
-    save_weights(create(EmbedderSettings("small", 16, 32, 8)), path, metadata)
+    save_weights(create_embedder(EmbedderSettings("small", 16, 32, 8)), path, metadata)
     with pytest.raises(MotError, match=message):
-        told_by(path)
+        read_settings(path)
 
 
-def test_nothing_is_known_of_boxes_beyond_the_picture() -> None:
+def test_vectors_of_boxes_outside_the_image_are_zero() -> None:
     settings = EmbedderSettings("small", 16, 32, 8)
-    embedder = TorchEmbedder(create(settings), spec_of(settings), torch.device("cpu"))
+    embedder = TorchEmbedder(create_embedder(settings), settings.input_spec, torch.device("cpu"))
     image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
     boxes = np.array([[0, 0, 20, 40], [60, 60, 80, 90], [10, 10, 10.2, 30]], np.float32)
     found = embedder(image, boxes)

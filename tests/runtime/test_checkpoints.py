@@ -1,4 +1,4 @@
-"""Checkpoints: of other people's making, of other networks, damaged, and hostile."""
+"""Checkpoints: from other programs, of other networks, damaged, and hostile."""
 
 from __future__ import annotations
 
@@ -16,21 +16,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mot.detectors.architectures import (
+    FileSettings,
+    build,
+    build_file,
+    checkpoint_metadata,
+    load_model,
+    resolve_weights,
+)
+from mot.detectors.models.architecture import (
     FasterrcnnSettings,
     FcosSettings,
-    FileSettings,
     RetinanetSettings,
     SsdSettings,
     Yolov3Settings,
-    as_trained,
-    build,
-    build_file,
-    load_model,
-    metadata_of,
 )
 from mot.errors import MotError
 from mot.runtime.preprocess import InputSpec
-from mot.runtime.safetensors_header import read_metadata
+from mot.runtime.safetensors_metadata import read_metadata
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -44,7 +46,7 @@ TINY = SsdSettings(backbone="mobilenet_v3_large")
 
 
 def net(outputs: int = 4) -> Any:
-    """Names as networks have them; every number is drawn."""
+    """A network with usual tensor names and random values."""
     model = nn.Module()
     model.backbone = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8))
     model.head = nn.Conv2d(8, outputs, 1)
@@ -72,11 +74,11 @@ def refusal(model: Any, path: Path, match: str) -> None:
     assert all(torch.equal(before[name], each) for name, each in model.state_dict().items())
 
 
-# What others wrap their arrays in, and call them.
+# Wrappers and names of other programs.
 
 
 @pytest.mark.parametrize(
-    ("wrap", "told"),
+    ("wrap", "report"),
     [
         (lambda state: state, ""),
         (lambda state: {"state_dict": state, "epoch": 3}, "its state_dict"),
@@ -92,21 +94,21 @@ def refusal(model: Any, path: Path, match: str) -> None:
         ),
     ],
 )
-def test_wrapped_arrays(tmp_path, wrap, told) -> None:
+def test_wrapped_tensors(tmp_path, wrap, report) -> None:
     source, model = net(), net()
     loaded = load_weights(model, saved(tmp_path, wrap(source.state_dict())))
-    assert loaded == (told, (), ())
+    assert loaded == (report, (), ())
     assert same(model, source)
 
 
-def test_arrays_of_sixteen_bits(tmp_path) -> None:
+def test_half_precision_tensors(tmp_path) -> None:
     source, model = net(), net()
     load_weights(model, saved(tmp_path, source.half().state_dict()))
     assert same(model, source.float())
 
 
 def old_names(name: str) -> str:
-    """As torchvision called them before it had Conv2dNormActivation."""
+    """Names of torchvision before it had Conv2dNormActivation."""
     parts = name.split(".")
     if "inner_blocks" in parts or "layer_blocks" in parts or name.startswith("rpn.head.conv."):
         parts.remove("0") if "rpn" in parts else parts.pop(-2)
@@ -128,7 +130,7 @@ def fasterrcnn() -> Any:
 
 
 def another(model: Any) -> dict[str, Any]:
-    """Other numbers for the same network."""
+    """Other values for the same network."""
     torch.manual_seed(7)
     return {
         name: torch.rand(each.shape) if each.is_floating_point() else each
@@ -141,22 +143,22 @@ def holds(model: Any, state: dict[str, Any]) -> bool:
     return all(torch.equal(ours[n], each) for n, each in state.items() if "batches" not in n)
 
 
-@pytest.mark.parametrize("family", ["retinanet", "fasterrcnn"])
-def test_torchvisions_names_of_old(request, tmp_path, family) -> None:
-    model = request.getfixturevalue(family)
+@pytest.mark.parametrize("name", ["retinanet", "fasterrcnn"])
+def test_old_names_of_torchvision(request, tmp_path, name) -> None:
+    model = request.getfixturevalue(name)
     state = another(model)
-    old = {old_names(name): each for name, each in state.items()}
+    old = {old_names(key): each for key, each in state.items()}
     assert len(old) == len(state) and old.keys() != state.keys()
     assert "backbone.fpn.inner_blocks.0.weight" in old
-    first = {"retinanet": "head.regression_head.conv.6", "fasterrcnn": "rpn.head.conv"}[family]
+    first = {"retinanet": "head.regression_head.conv.6", "fasterrcnn": "rpn.head.conv"}[name]
     assert f"{first}.bias" in old
     loaded = load_weights(model, saved(tmp_path, old))
     assert loaded == ("torchvision's old names", (), ())
     assert holds(model, state)
 
 
-def mmdetections(state: dict[str, Any], levels: int) -> dict[str, Any]:
-    """The same arrays as mmdetection calls them."""
+def as_mmdetection(state: dict[str, Any], levels: int) -> dict[str, Any]:
+    """The same tensors under the names of mmdetection."""
     new = {}
     changes = {
         "backbone.body.": "backbone.",
@@ -178,30 +180,30 @@ def mmdetections(state: dict[str, Any], levels: int) -> dict[str, Any]:
         changes[f"head.classification_head.conv.{level}.0."] = f"bbox_head.cls_convs.{level}.conv."
         changes[f"head.regression_head.conv.{level}.0."] = f"bbox_head.reg_convs.{level}.conv."
     for name, array in state.items():
-        start = next(ours for ours in changes if name.startswith(ours))
-        new[changes[start] + name.removeprefix(start)] = array
+        prefix = next(ours for ours in changes if name.startswith(ours))
+        new[changes[prefix] + name.removeprefix(prefix)] = array
     return new
 
 
-def test_mmdetections_retinanet(tmp_path, retinanet) -> None:
+def test_mmdetection_retinanet(tmp_path, retinanet) -> None:
     state = another(retinanet)
-    # Four convolutions in each head, three levels: those of one more are not asked for.
-    content = {"meta": {"CLASSES": ("person",)}, "state_dict": mmdetections(state, 4)}
+    # Four convolutions in each head, three levels: names of a fourth level stay unused.
+    content = {"meta": {"CLASSES": ("person",)}, "state_dict": as_mmdetection(state, 4)}
     loaded = load_weights(retinanet, saved(tmp_path, content))
     assert loaded == ("its state_dict, mmdetection's names", (), ())
     assert holds(retinanet, state)
 
 
-def test_mmdetections_p7_comes_from_p6_as_it_is(retinanet) -> None:
+def test_mmdetection_p7_has_no_relu_before_it(retinanet) -> None:
     maps = retinanet.eval().backbone(torch.rand(1, 3, 64, 64))
     expected = retinanet.backbone.fpn.extra_blocks.p7(maps["p6"])
     assert torch.equal(maps["p7"], expected)
     assert len(retinanet.anchors((64, 64))) == 5
 
 
-def test_mmdetections_faster_rcnn_has_its_background_last(tmp_path, fasterrcnn) -> None:
+def test_mmdetection_fasterrcnn_has_the_background_last(tmp_path, fasterrcnn) -> None:
     state = another(fasterrcnn)
-    theirs = mmdetections(state, 4)
+    theirs = as_mmdetection(state, 4)
     torch.manual_seed(0)
     theirs["roi_head.bbox_head.fc_cls.weight"] = scores = torch.rand(3, 1024)
     theirs["roi_head.bbox_head.fc_cls.bias"] = torch.rand(3)
@@ -220,36 +222,36 @@ def test_mmdetections_faster_rcnn_has_its_background_last(tmp_path, fasterrcnn) 
 
 def test_another_number_of_classes(tmp_path) -> None:
     path = saved(tmp_path, net(7).state_dict())
-    refusal(net(), path, r"head.weight is 7x8x1x1, the network's 4x8x1x1 and 1 other: give")
+    refusal(net(), path, r"head.weight is 7x8x1x1, in the network 4x8x1x1 and 1 other: give")
 
 
 def test_another_architecture(tmp_path, retinanet) -> None:
     path = saved(tmp_path, net().state_dict())
     refusal(retinanet, path, r"has no \S+conv1.weight \(64x3x7x7\) and \d+ others: .*another arch")
-    with pytest.raises(MotError, match="nothing in it fits"):
+    with pytest.raises(MotError, match="no tensor fits"):
         load_weights(retinanet, path, partial=True)
 
 
-def test_arrays_without_a_place(tmp_path) -> None:
+def test_tensors_that_the_network_lacks(tmp_path) -> None:
     state = {**net().state_dict(), "neck.weight": torch.zeros(2, 3)}
-    refusal(net(), saved(tmp_path, state), r"neck.weight \(2x3\) has no place")
+    refusal(net(), saved(tmp_path, state), r"neck.weight \(2x3\): not in the network")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_numbers_that_are_none(tmp_path, value) -> None:
+def test_values_that_are_not_finite(tmp_path, value) -> None:
     source = net()
     source.state_dict()["backbone.0.weight"][1, 2, 0, 0] = value
     path = saved(tmp_path, source.state_dict())
-    refusal(net(), path, r"backbone.0.weight \(8x3x3x3\) holds NaN or infinite numbers: .*damaged")
+    refusal(net(), path, r"backbone.0.weight \(8x3x3x3\) has NaN or infinite values: .*damaged")
 
 
 def test_negative_variances(tmp_path) -> None:
     source = net()
     source.state_dict()["backbone.1.running_var"].neg_()
-    refusal(net(), saved(tmp_path, source.state_dict()), r"running_var \(8\) holds negative")
+    refusal(net(), saved(tmp_path, source.state_dict()), r"running_var \(8\) has negative")
 
 
-def test_partial_loading_tells_the_rest(tmp_path) -> None:
+def test_partial_loading_reports_the_rest(tmp_path) -> None:
     source, model, before = net(7), net(), net()
     before.load_state_dict(model.state_dict())
     state = {**source.state_dict(), "extra": torch.zeros(3)}
@@ -262,11 +264,11 @@ def test_partial_loading_tells_the_rest(tmp_path) -> None:
     assert torch.equal(model.backbone[0].weight, source.backbone[0].weight)
     assert torch.equal(model.head.weight, before.head.weight)
     assert model.backbone[1].bias.isfinite().all()
-    assert str(loaded).startswith("left as it was, untrained: backbone.1.bias, ")
-    assert " and 1 more; left out: " in str(loaded) and "\n" not in str(loaded)
+    assert str(loaded).startswith("not loaded, still untrained: backbone.1.bias, ")
+    assert " and 1 more; not used: " in str(loaded) and "\n" not in str(loaded)
 
 
-# Files that are no weights.
+# Files that are not weights.
 
 
 class Poison:
@@ -282,30 +284,30 @@ class Command:
         return os.system, ("false",)
 
 
-def test_the_plainest_attack_is_named(tmp_path) -> None:
+def test_os_command_in_a_pickle_is_named(tmp_path) -> None:
     path = saved(tmp_path, {"state_dict": net().state_dict(), "evil": Command()})
-    refusal(net(), path, r"holds \w+\.system, and so may run code: only arrays are read")
+    refusal(net(), path, r"holds \w+\.system, which may run code: only tensors are read")
 
 
 @pytest.mark.parametrize("name", ["evil.pth", "evil.pt", "evil.bin", "evil.ckpt"])
 @pytest.mark.parametrize("partial", [False, True])
 @pytest.mark.parametrize("write", [torch.save, lambda c, p: p.write_bytes(pickle.dumps(c))])
-def test_a_poisoned_file_runs_nothing(tmp_path, name, partial, write) -> None:
+def test_poisoned_file_runs_no_code(tmp_path, name, partial, write) -> None:
     trap, path = tmp_path / "trap", tmp_path / name
     for content in ({"state_dict": net().state_dict(), "evil": Poison(trap)}, Poison(trap)):
         write(content, path)
-        with pytest.raises(MotError, match=r"may run code|cannot be read as weights") as caught:
+        with pytest.raises(MotError, match=r"may run code|not readable as weights") as caught:
             load_weights(net(), path, partial)
         assert "\n" not in str(caught.value)
     assert not trap.exists()
-    open_it = pickle.loads(pickle.dumps(Poison(trap)))  # that the poison works
+    open_it = pickle.loads(pickle.dumps(Poison(trap)))  # the poison works if it is unpickled
     open_it.close()
     assert trap.exists()
 
 
-def test_a_poisoned_file_is_named_as_such(tmp_path) -> None:
+def test_poisoned_file_is_named(tmp_path) -> None:
     path = saved(tmp_path, {"state_dict": net().state_dict(), "evil": Poison(tmp_path / "trap")})
-    refusal(net(), path, r"holds \S*open, and so may run code: only arrays are read")
+    refusal(net(), path, r"holds \S*open, which may run code: only tensors are read")
 
 
 @pytest.mark.parametrize("name", ["net.pth", "net.safetensors"])
@@ -318,12 +320,12 @@ def test_truncated_files(tmp_path, name, share) -> None:
         save_weights(net(), path, {})
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    refusal(net(), path, "cannot be read as weights: truncated|holds no arrays")
+    refusal(net(), path, "not readable as weights: truncated|has no named tensors")
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.binary(max_size=200), st.sampled_from([".pth", ".safetensors"]))
-def test_rubbish(tmp_path_factory, content, suffix) -> None:
+def test_random_bytes(tmp_path_factory, content, suffix) -> None:
     path = tmp_path_factory.mktemp("rubbish") / f"net{suffix}"
     path.write_bytes(content)
     with pytest.raises(MotError) as caught:
@@ -334,21 +336,21 @@ def test_rubbish(tmp_path_factory, content, suffix) -> None:
 @pytest.mark.parametrize(
     "content", [{}, [], "text", {"state_dict": {}}, {"epoch": 3}, torch.ones(3)]
 )
-def test_files_without_arrays_by_name(tmp_path, content) -> None:
-    refusal(net(), saved(tmp_path, content), "holds no arrays by name|another architecture")
+def test_files_without_named_tensors(tmp_path, content) -> None:
+    refusal(net(), saved(tmp_path, content), "has no named tensors|another architecture")
 
 
-def test_files_that_are_not_there(tmp_path) -> None:
+def test_missing_files(tmp_path) -> None:
     refusal(net(), tmp_path / "net.pth", "no such file")
     (tmp_path / "folder.pth").mkdir()
     refusal(net(), tmp_path / "folder.pth", "no such file")
-    refusal(net(), tmp_path / "yolov3.weights", "fit yolov3 alone")
+    refusal(net(), tmp_path / "yolov3.weights", "only fit yolov3")
 
 
 # Our own files.
 
 
-def test_what_is_saved_comes_back(tmp_path) -> None:
+def test_saved_weights_are_loaded_unchanged(tmp_path) -> None:
     source, model, path = net(), net(), tmp_path / "new" / "net.safetensors"
     save_weights(source, path, {"architecture": "net", "names": ["person"]})
     assert read_metadata(path) == {"architecture": "net", "names": ["person"]}
@@ -357,7 +359,7 @@ def test_what_is_saved_comes_back(tmp_path) -> None:
     assert [each.name for each in path.parent.iterdir()] == ["net.safetensors"]
 
 
-def test_arrays_that_share_their_memory_are_saved(tmp_path) -> None:
+def test_tensors_that_share_memory_are_saved(tmp_path) -> None:
     model = net()
     model.twin = model.head
     model.turned = nn.Linear(3, 4)
@@ -368,7 +370,7 @@ def test_arrays_that_share_their_memory_are_saved(tmp_path) -> None:
     )
 
 
-def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch) -> None:
+def test_failed_write_leaves_no_file(tmp_path, monkeypatch) -> None:
     path = tmp_path / "net.safetensors"
     path.mkdir()
     with pytest.raises(MotError, match="cannot be written"):
@@ -376,12 +378,12 @@ def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch) -> 
     assert [each.name for each in tmp_path.iterdir()] == ["net.safetensors"]
 
 
-def test_a_file_of_others_tells_nothing(tmp_path) -> None:
+def test_file_of_another_program_has_no_metadata(tmp_path) -> None:
     path = tmp_path / "net.safetensors"
     safetensors.save_file(net().state_dict(), path)
     assert read_metadata(path) == {}
     load_weights(net(), path)
-    with pytest.raises(MotError, match=r"tells no architecture: --detector NAME --weights"):
+    with pytest.raises(MotError, match=r"names no architecture: --detector NAME --weights"):
         build_file(FileSettings(model=str(path)))
 
 
@@ -390,9 +392,9 @@ def tiny() -> Any:
     return load_model(TINY).model
 
 
-def test_a_file_alone_tells_its_detector(tmp_path, tiny) -> None:
+def test_metadata_of_a_file_selects_the_detector(tmp_path, tiny) -> None:
     path = tmp_path / "people.safetensors"
-    save_weights(tiny, path, metadata_of(TINY))
+    save_weights(tiny, path, checkpoint_metadata(TINY))
     for detector in (
         build_file(FileSettings(model=str(path), conf=0.125, max_det=7, runtime="torch")),
         build(SsdSettings(weights=str(path), conf=0.125, max_det=7, runtime="torch")),
@@ -407,15 +409,15 @@ def test_a_file_alone_tells_its_detector(tmp_path, tiny) -> None:
         build(Yolov3Settings(weights=str(path)))
 
 
-def test_the_size_of_the_training_is_the_files_unless_another_is_given(tmp_path) -> None:
+def test_input_size_is_that_of_the_training_unless_given(tmp_path) -> None:
     trained = RetinanetSettings(
         width=960, height=544, names=("a", "b"), anchors="coco", conf=0.9, variant="mmdetection"
     )
     path = tmp_path / "net.safetensors"
-    save_weights(net(), path, metadata_of(trained))
-    read, _ = as_trained(RetinanetSettings(weights=str(path)))
+    save_weights(net(), path, checkpoint_metadata(trained))
+    read, _ = resolve_weights(RetinanetSettings(weights=str(path)))
     assert asdict(read) == asdict(trained) | {"weights": str(path), "conf": 0.25}
-    read, _ = as_trained(RetinanetSettings(weights=str(path), width=640))
+    read, _ = resolve_weights(RetinanetSettings(weights=str(path), width=640))
     assert (read.width, read.height) == (640, 0)
 
 
@@ -428,8 +430,8 @@ def with_header(path: Path, metadata: str) -> Path:
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ("[" * 100_000, "does not begin as .safetensors files do"),
-        ("[1, 2]", "does not begin as"),
+        ("[" * 100_000, "not a .safetensors file"),
+        ("[1, 2]", "not a .safetensors file"),
         ('{"architecture": "fcos", "settings": 3}', "its settings are no table"),
         ('{"architecture": "fcos", "settings": {"backbones": "x"}}', "unknown setting 'backbones'"),
         ('{"architecture": "fcos", "settings": {"weights": "x"}}', "unknown setting 'weights'"),
@@ -437,7 +439,7 @@ def with_header(path: Path, metadata: str) -> Path:
         ('{"architecture": "fcos", "settings": {"width": -3}}', "its width = -3 must be like 0"),
         ('{"architecture": "fcos", "settings": {"width": true}}', "its width = True must be"),
         ('{"architecture": "fcos", "settings": {"names": [[1]]}}', "names = .*give different"),
-        ('{"architecture": "../fcos", "settings": {}}', "tells no architecture"),
+        ('{"architecture": "../fcos", "settings": {}}', "names no architecture"),
     ],
 )
 def test_hostile_metadata(tmp_path, metadata, message) -> None:
@@ -450,16 +452,16 @@ def test_hostile_metadata(tmp_path, metadata, message) -> None:
 @pytest.mark.parametrize(
     "start", [b"", b"abc", struct.pack("<Q", 1 << 62), b"\2" + bytes(7) + b"{"]
 )
-def test_headers_that_are_none(tmp_path, start) -> None:
+def test_files_without_a_valid_header(tmp_path, start) -> None:
     path = tmp_path / "net.safetensors"
     path.write_bytes(start)
-    with pytest.raises(MotError, match=r"does not begin as \.safetensors files do"):
+    with pytest.raises(MotError, match=r"not a \.safetensors file: truncated or"):
         read_metadata(path)
     with pytest.raises(MotError, match="no such file"):
         read_metadata(tmp_path / "other.safetensors")
 
 
-def test_names_are_told_when_they_were_changed(tmp_path, capsys) -> None:
+def test_changed_names_are_reported(tmp_path, capsys) -> None:
     settings = FcosSettings(backbone="mobilenet_v2")
     model = load_model(settings).model
     path = saved(tmp_path, {"state_dict": model.state_dict()})
@@ -467,39 +469,40 @@ def test_names_are_told_when_they_were_changed(tmp_path, capsys) -> None:
     assert capsys.readouterr().err == f"mot: {path}: read with its state_dict\n"
 
 
-def test_what_does_not_fit_is_told_once_and_the_rest_is_read(tmp_path, tiny, capsys) -> None:
+def test_unfit_tensors_are_reported_once_and_the_others_loaded(tmp_path, tiny, capsys) -> None:
     other = SsdSettings(backbone="mobilenet_v3_large", names=("person", "car"))
     path = saved(tmp_path, tiny.state_dict())
     with pytest.raises(MotError, match="give the names"):
         load_model(replace(other, weights=str(path)))
     read = load_model(replace(other, weights=str(path), partial=True)).model
-    told = capsys.readouterr().err
-    assert told.startswith(f"mot: {path}: left as it was, untrained: head.") and "left out" in told
-    assert told.count("\n") == 1
+    captured = capsys.readouterr().err
+    assert captured.startswith(f"mot: {path}: not loaded, still untrained: head.")
+    assert "not used" in captured and captured.count("\n") == 1
     first, second = (next(each.parameters()) for each in (read, tiny))
     assert torch.equal(first, second)
 
 
-class Marked:
-    """In place of a kept network."""
+class EmptyNetwork:
+    """Stands in for a cached network."""
 
-    spec, names = InputSpec((320, 320), is_fixed=True, stride=1), ("person",)
+    spec, names, workers = InputSpec((320, 320), is_fixed=True, stride=1), ("person",), 1
 
     def __init__(self, path: Path, device: str) -> None:
         assert path.exists()
 
 
-def written_as_a_mark(path: Path, *given: Any) -> bool:
+def write_empty_file(path: Path, *given: Any) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     return True
 
 
-def test_partial_weights_are_kept_apart_and_warned_of(tmp_path, tiny, capsys, monkeypatch) -> None:
-    """What is kept of a run that was allowed to leave some untrained is not taken for the whole."""
+def test_partial_weights_are_cached_apart_with_a_warning(
+    tmp_path, tiny, capsys, monkeypatch
+) -> None:
     monkeypatch.setenv("MOT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("mot.detectors.select._keep", written_as_a_mark)
-    monkeypatch.setattr("mot.detectors.select.OnnxNetwork", Marked)
+    monkeypatch.setattr("mot.detectors.select._export", write_empty_file)
+    monkeypatch.setattr("mot.detectors.select.OnnxNetwork", EmptyNetwork)
     path, opened = saved(tmp_path, tiny.state_dict()), set()
     for partial in (False, True, True):
         settings = replace(TINY, weights=str(path), partial=partial, device="cpu")

@@ -14,23 +14,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mot.detectors.network import (
-    Candidates,
     DetectorSettings,
     NetworkDetector,
-    OutOfMemory,
+    RawDetections,
     choose_classes,
 )
-from mot.detectors.tiles import TiledDetector, Tiling, parse_tiling, places_of
+from mot.detectors.tiles import TiledDetector, Tiling, parse_tiling, windows_of
 from mot.errors import MachineError, MotError
 from mot.opencv import cv2
+from mot.runtime.devices import OutOfMemory
 from mot.runtime.preprocess import (
     InputSpec,
     Letterbox,
     as_bgr,
     make_batch,
-    resolve_input_size,
+    make_letterbox,
     normalize,
-    place,
+    resolve_input_size,
 )
 from mot.types import Detections, Detector, Image
 
@@ -76,19 +76,19 @@ class Painted:
         self.batches: list[tuple[int, ...]] = []
         self.asked: list[tuple[float, list[int]]] = []
 
-    def find(self, canvas: Image, least: float, labels: np.ndarray) -> list[Candidates]:
+    def predict(self, canvas: Image, min_score: float, labels: np.ndarray) -> list[RawDetections]:
         self.batches.append(canvas.shape)
-        self.asked.append((least, labels.tolist()))
+        self.asked.append((min_score, labels.tolist()))
         if len(canvas) > self.room:
             raise OutOfMemory
         return [self._candidates(image, labels) for image in canvas]
 
-    def _candidates(self, image: Image, labels: np.ndarray) -> Candidates:
+    def _candidates(self, image: Image, labels: np.ndarray) -> RawDetections:
         found, seen = seen_in(image)
         chosen = np.isin(seen, labels)
         looks = np.stack([found[:, 0], seen], axis=1).astype(np.float32)
         scores = np.full(int(chosen.sum()), self.score, np.float32)
-        return Candidates(found[chosen], scores, seen[chosen], looks[chosen])
+        return RawDetections(found[chosen], scores, seen[chosen], looks[chosen])
 
 
 class RawImage(Painted):
@@ -99,9 +99,9 @@ class RawImage(Painted):
         xyxy = np.asarray(xyxy, np.float32).reshape(-1, 4)
         labels = np.ones(len(xyxy), np.int64) if labels is None else np.asarray(labels, np.int64)
         looks = np.arange(len(xyxy), dtype=np.float32)[:, None]
-        self.told = Candidates(xyxy, np.asarray(scores, np.float32), labels, looks)
+        self.told = RawDetections(xyxy, np.asarray(scores, np.float32), labels, looks)
 
-    def _candidates(self, image: Image, labels: np.ndarray) -> Candidates:
+    def _candidates(self, image: Image, labels: np.ndarray) -> RawDetections:
         return self.told
 
 
@@ -212,7 +212,7 @@ def test_each_pixel_of_the_input_shows_what_the_inverse_map_says(size, target, k
 @quick
 @given(st.tuples(sides, sides), st.tuples(sides, sides))
 def test_a_picture_is_in_the_middle_and_as_large_as_fits(size, target) -> None:
-    placed = place(size, InputSpec(), target)
+    placed = make_letterbox(size, InputSpec(), target)
     inner = [side * scale for side, scale in zip(size, placed.scale, strict=True)]
     assert max(got - whole for got, whole in zip(inner, target, strict=True)) <= 1e-9
     assert min(abs(whole - got) for got, whole in zip(inner, target, strict=True)) <= 0.5
@@ -227,7 +227,7 @@ def test_a_picture_is_in_the_middle_and_as_large_as_fits(size, target) -> None:
 @quick
 @given(st.tuples(sides, sides), st.tuples(sides, sides), st.booleans(), st.integers(0, 10**6))
 def test_boxes_come_back(size, target, keeps_aspect, seed) -> None:
-    placed = place(size, InputSpec(keeps_aspect=keeps_aspect), target)
+    placed = make_letterbox(size, InputSpec(keeps_aspect=keeps_aspect), target)
     corners = np.sort(np.random.default_rng(seed).random((5, 2, 2)), axis=1)
     wanted = (corners * size).reshape(-1, 4).astype(np.float32)
     there = wanted * np.array(placed.scale * 2) + np.array(placed.offset * 2)
@@ -237,7 +237,7 @@ def test_boxes_come_back(size, target, keeps_aspect, seed) -> None:
 
 
 def test_boxes_are_cut_to_the_picture() -> None:
-    placed = place((100, 50), InputSpec(), (200, 200))
+    placed = make_letterbox((100, 50), InputSpec(), (200, 200))
     assert placed == Letterbox((100, 50), (2.0, 2.0), (0.0, 50.0))
     found = placed.restore(np.array([[-9, -9, 999, 999], [0, 0, 200, 40]], np.float32))
     assert found.tolist() == [[0, 0, 100, 50], [0, 0, 100, 0]]
@@ -293,14 +293,14 @@ def test_the_size_to_run_at(wanted, size) -> None:
 
 
 def test_a_size_that_no_memory_holds_is_refused() -> None:
-    with pytest.raises(MotError, match=r"^--imgsz 100000x100000: is too large: .*--tiles$"):
+    with pytest.raises(MotError, match=r"^--imgsz 100000x100000: too large: .*--tiles$"):
         resolve_input_size((100_000, 100_000), InputSpec())
 
 
 def test_a_fixed_size_is_the_only_one() -> None:
     spec = InputSpec(size=(416, 256), is_fixed=True)
     assert resolve_input_size((400, 250), spec) == resolve_input_size(None, spec) == (416, 256)
-    with pytest.raises(MotError, match=r"^--imgsz 832x512: this network takes 416x256 alone$"):
+    with pytest.raises(MotError, match=r"^--imgsz 832x512: this network only takes 416x256$"):
         resolve_input_size(832, spec)
 
 
@@ -461,7 +461,7 @@ def test_what_lies_in_the_margin_is_dropped_and_the_rest_cut() -> None:
 def test_people_who_are_told_of_whole_go_on_beyond_the_edges() -> None:
     inside, above, both = [10, 50, 30, 100], [10, 0, 30, 39], [50, 10, 170, 70]
     network = RawImage(
-        [inside, above, both], [0.9, 0.8, 0.7], spec=InputSpec((160, 160), whole=True)
+        [inside, above, both], [0.9, 0.8, 0.7], spec=InputSpec((160, 160), amodal=True)
     )
     (found,) = detector_of(network)([noise(80, 160, 3)])
     assert found.boxes.tolist() == [[10, 10, 30, 60], [50, -30, 170, 30]]
@@ -469,7 +469,7 @@ def test_people_who_are_told_of_whole_go_on_beyond_the_edges() -> None:
 
 def test_whole_people_who_are_out_of_all_bounds_are_left_out() -> None:
     person, nobody = [10, 50, 30, 100], [-9e8, 0, 9e8, 99]
-    network = RawImage([person, nobody], [0.8, 0.9], spec=InputSpec((160, 160), whole=True))
+    network = RawImage([person, nobody], [0.8, 0.9], spec=InputSpec((160, 160), amodal=True))
     (found,) = detector_of(network)([noise(480, 640, 3)])
     assert found.boxes.tolist() == [[40, 120, 120, 320]]
     assert found.embeddings.tolist() == [[0.0]]
@@ -530,11 +530,11 @@ def test_a_torch_model_sees_what_its_spec_says(torch, torch_network) -> None:
     canvas = noise(32, 64, 3)[None]
     model = told_model(torch, np.zeros((0, 4), np.float32), np.zeros((0, 3), np.float32))
     network = torch_network.TorchNetwork(model, spec, NAMES, "cpu")
-    (found,) = network.find(canvas, 0.5, np.array([1]))
+    (found,) = network.predict(canvas, 0.5, np.array([1]))
     np.testing.assert_allclose(model.seen.numpy(), normalize(canvas, spec), atol=1e-5)
     assert found.boxes.shape == (0, 4) and found.embeddings is None
     half = torch_network.TorchNetwork(model, spec, NAMES, "cpu", half=True)
-    half.find(canvas, 0.5, np.array([1]))
+    half.predict(canvas, 0.5, np.array([1]))
     assert model.seen.dtype == torch.bfloat16
 
 
@@ -548,7 +548,7 @@ def test_a_torch_models_candidates_are_those_that_score(torch, torch_network) ->
         told_model(torch, boxes, scores, looks), InputSpec((64, 32)), NAMES, "cpu"
     )
     labels = np.array([1, 2])
-    for found in network.find(np.zeros((2, 32, 64, 3), np.uint8), 0.5, labels):
+    for found in network.predict(np.zeros((2, 32, 64, 3), np.uint8), 0.5, labels):
         assert (found.scores >= 0.5).all()
         pairs = zip(found.embeddings.argmax(1).tolist(), found.labels.tolist(), strict=True)
         assert list(pairs) == [(0, 1), (0, 2), (3, 2)]
@@ -775,7 +775,7 @@ def test_tiles_of_pixels_cover_the_picture_and_overlap(width, height, across, do
 
 
 def expect_cover(tiling: Tiling, width: int, height: int) -> list[list[tuple[int, int]]]:
-    places = list(places_of(tiling, width, height)) or [(0, 0, width, height)]
+    places = list(windows_of(tiling, width, height)) or [(0, 0, width, height)]
     across = sorted({(left, right) for left, _, right, _ in places})
     down = sorted({(top, bottom) for _, top, _, bottom in places})
     assert len(set(places)) == len(across) * len(down)

@@ -1,22 +1,21 @@
-"""Helpers of several tests: appearance."""
+"""Plain formulas of the distances that trackers compute."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from support.tracking import (
-    unit,
-)
+from support.tracking import unit
 
 Array = npt.NDArray[np.float64]
 
 
-def cosines(looks: Array, embeddings: Array) -> Array:
-    return np.array([[1 - a @ b for b in unit(embeddings)] for a in unit(looks)])
+def cosines(tracks: Array, detections: Array) -> Array:
+    """(N, M) cosine distances of embeddings."""
+    return np.array([[1 - a @ b for b in unit(detections)] for a in unit(tracks)])
 
 
 def mahalanobis(state: Array, model: object, found: object) -> Array:
-    """By matrices; measurements deviate by 1/20 of the height, the aspect by 0.1."""
+    """(N, M) squared distances; measurements deviate by 1/20 of the height, the aspect by 0.1."""
     measured = model.from_xyxy(found.boxes.astype(np.float64))
     distance = np.empty((state.shape[2], len(measured)))
     for row, track in enumerate(np.moveaxis(state, 2, 0)):

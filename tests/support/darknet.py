@@ -1,16 +1,19 @@
-"""Helpers of several tests: darknet."""
+"""Darknet networks for tests: `.cfg` texts, and Darknet in plain NumPy with random weights."""
 
 from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mot.detectors.darknet.cfg import Network, parse_cfg
+from mot.detectors.darknet.weights import Header, convolutions
 
+DEFAULT_HEADER = Header()
 REAL = ["yolo-fastest-1.1_body", "yolo-fastest-1.1-xl", "MobileNetV2-YOLOv3-Nano-coco"]
 
 
@@ -73,7 +76,7 @@ def efficient(size: int = 64) -> str:
 
 
 def scaled(size: int = 64) -> str:
-    """The heads of Scaled-YOLOv4, and whatever the others do without."""
+    """The heads of Scaled-YOLOv4, and layers that the other networks lack."""
     text = net(size) + conv(8, 3, 2, "mish") + conv(12, 3, 1, "relu6", "groups=4\ndilation=2\n")
     text += shortcut("-2") + conv(6, 5, 1, "relu") + shortcut("-2,0", "leaky")
     text += "[convolutional]\nfilters=8\nsize=4\nstride_x=2\nstride_y=2\npadding=1\n\n"
@@ -141,7 +144,7 @@ class PlainDarknet:
             self.outputs.append(x)
         return self
 
-    def draw(self, low: float, high: float, *shape: int) -> np.ndarray:
+    def random(self, low: float, high: float, *shape: int) -> np.ndarray:
         numbers = self.rng.uniform(low, high, shape).astype(np.float32)
         self.file += numbers.tobytes()
         return numbers.astype(np.float64)
@@ -155,14 +158,14 @@ class PlainDarknet:
         filters, size, groups = (int(part.get(key, 1)) for key in ("filters", "size", "groups"))
         across, gap = int(part.get("stride_x", part.get("stride", 1))), int(part.get("dilation", 1))
         pad = (size // 2 if int(part.get("pad", 0)) else int(part.get("padding", 0))) * gap
-        bias = self.draw(-0.5, 0.5, filters)
+        bias = self.random(-0.5, 0.5, filters)
         normalize = int(part.get("batch_normalize", 0))
         if normalize:
-            scale, mean = self.draw(0.5, 1.5, filters), self.draw(-0.5, 0.5, filters)
-            variance = self.draw(0.5, 1.5, filters)
+            scale, mean = self.random(0.5, 1.5, filters), self.random(-0.5, 0.5, filters)
+            variance = self.random(0.5, 1.5, filters)
         each = len(x) // groups
         reach = 1 / math.sqrt(each * size * size)
-        weights = self.draw(-reach, reach, filters, each, size, size)
+        weights = self.random(-reach, reach, filters, each, size, size)
         x = np.pad(x, ((0, 0), (pad, pad), (pad, pad)))
         extent = gap * (size - 1) + 1
         high, wide = ((side - extent) // across + 1 for side in x.shape[1:])
@@ -226,8 +229,8 @@ class PlainDarknet:
             self.detect(part, cells[anchor, :, row, column], (column, row, wide, high), sizes)
         return x
 
-    def detect(self, part: dict[str, str], cell: Any, place: Any, anchor: list[float]) -> None:
-        column, row, wide, high = place
+    def detect(self, part: dict[str, str], cell: Any, position: Any, anchor: list[float]) -> None:
+        column, row, wide, high = position
         _, tall, broad = self.image.shape
         (x, y, w, h), rest = cell[:4], cell[4:]
         if part.get("new_coords") == "1":
@@ -244,3 +247,27 @@ class PlainDarknet:
 
 def images(*shape: int, seed: int = 1) -> np.ndarray:
     return np.random.default_rng(seed).random(shape, dtype=np.float32)
+
+
+def pack_header(header: Header) -> bytes:
+    seen = "Q" if header.is_long else "I"
+    return struct.pack(f"<3i{seen}", header.major, header.minor, header.revision, header.seen)
+
+
+def write_weights(path: Path, header: Header, layers: Mapping[int, Mapping[str, Any]]) -> None:
+    """Writes a `.weights` file; the arrays of a layer must be in the order of the file."""
+    arrays = [array for index in sorted(layers) for array in layers[index].values()]
+    content = [np.ascontiguousarray(array, "<f4").tobytes() for array in arrays]
+    path.write_bytes(pack_header(header) + b"".join(content))
+
+
+def save_weights(model: Any, path: Path, header: Header = DEFAULT_HEADER) -> None:
+    """Writes the `.weights` file of a `DarknetModel`."""
+    layers = {
+        index: {
+            name: tensor.detach().float().cpu().numpy()
+            for name, tensor in model.tensors(index).items()
+        }
+        for index in convolutions(model.network)
+    }
+    write_weights(path, header, layers)

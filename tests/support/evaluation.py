@@ -1,4 +1,4 @@
-"""Helpers of several tests: evaluation."""
+"""Sequences and results to evaluate."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from support.oracles import (
 )
 
 from mot.config import build_tracker
-from mot.motfile import MotRows, read_detections, read_rows_of, read_sequence
+from mot.motfile import MotRows, read_detections, read_mot_rows, read_sequence
 from mot.types import Detections, Frame
 
 
-def world(truth: object, result: object, length: int) -> World:
-    """From rows of frame, id, left, top, width, height and, of the truth, a flag and a class."""
-    tables = [[(*row, *(1, 1)[len(row) - 6 :]) for row in rows] for rows in (truth, result)]
+def world(gt: object, result: object, length: int) -> World:
+    """From rows of frame, id, left, top, width, height and, for gt, optional flag and class."""
+    tables = [[(*row, *(1, 1)[len(row) - 6 :]) for row in rows] for rows in (gt, result)]
     return World(as_rows(tables[0]), as_rows(tables[1]), length)
 
 
-TRACKED_BY = ["sort", "bytetrack", "best"]
+TRACKERS = ["sort", "bytetrack", "best"]
 
 
 @cache
-def tracked(folder: Path, detected_by: str, tracked_by: str, length: int) -> MotRows:
-    tracker = build_tracker(tracked_by)
-    detections = read_detections(folder / f"det/{detected_by}.txt")
+def tracked(folder: Path, detector: str, tracker_name: str, length: int) -> MotRows:
+    tracker = build_tracker(tracker_name)
+    detections = read_detections(folder / f"det/{detector}.txt")
     rows = [np.zeros((0, 8))]
     for number in range(1, length + 1):
         tracks = tracker.update(
@@ -41,37 +41,37 @@ def tracked(folder: Path, detected_by: str, tracked_by: str, length: int) -> Mot
     return as_rows(np.concatenate(rows))
 
 
-def beginning(rows: MotRows, length: int) -> MotRows:
+def first_frames(rows: MotRows, length: int) -> MotRows:
     table = as_table(rows)
     return as_rows(table[table[:, 0] <= length])
 
 
 def real(folder: Path, length: int | None = None) -> tuple[MotRows, int]:
-    """The ground truth of a sequence, or of its first frames."""
+    """Ground truth and length of a sequence or of its first `length` frames."""
     sequence = read_sequence(folder)
     length = min(length or sequence.length, sequence.length)
     assert sequence.ground_truth
-    return beginning(read_rows_of(sequence.ground_truth), length), length
+    return first_frames(read_mot_rows(sequence.ground_truth), length), length
 
 
-def noisy(truth: MotRows) -> MotRows:
-    """Boxes off by some pixels, one in ten missing, one in fifty with a new id."""
-    chance = np.random.default_rng(0)
-    table = as_table(truth)
-    table[:, 2:6] += chance.normal(0, 4, (len(table), 4)).round(1)
+def noisy(gt: MotRows) -> MotRows:
+    """Boxes shifted by some pixels, 10 % missing, 2 % with a new id."""
+    rng = np.random.default_rng(0)
+    table = as_table(gt)
+    table[:, 2:6] += rng.normal(0, 4, (len(table), 4)).round(1)
     table[:, 4:6] = np.maximum(table[:, 4:6], 1)
-    new = chance.random(len(table)) < 0.02
+    new = rng.random(len(table)) < 0.02
     table[new, 1] = 1000 + np.arange(new.sum())
-    return as_rows(table[chance.random(len(table)) < 0.9])
+    return as_rows(table[rng.random(len(table)) < 0.9])
 
 
-def shifted(truth: MotRows) -> MotRows:
-    return as_rows(as_table(truth) + [0, 0, 20, 0, 0, 0, 0, 0])
+def shifted(gt: MotRows) -> MotRows:
+    return as_rows(as_table(gt) + [0, 0, 20, 0, 0, 0, 0, 0])
 
 
-MADE_UP = {
-    "the truth": lambda truth: truth,
+MADE_RESULTS = {
+    "ground truth": lambda gt: gt,
     "noise": noisy,
     "shifted": shifted,
-    "nothing": lambda truth: as_rows([]),
+    "nothing": lambda gt: as_rows([]),
 }

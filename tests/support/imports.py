@@ -15,7 +15,7 @@ sys.meta_path.insert(0, Block())
 """
 
 
-TORCH = ["torch", "torchvision", "timm", "safetensors"]
+TORCH = ["torch", "torchvision", "timm"]
 
 
 def run_without(blocked: list[str], code: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""Independent packages that score tracking, behind one shape: our rows in, numbers out."""
+"""Independent tracking scorers (TrackEval, motmetrics) behind one interface."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from trackeval.datasets import BDD100K, MotChallenge2DBox
 
 from mot.evaluation.clear import ClearCounts
 from mot.evaluation.hota import HotaCounts
-from mot.evaluation.scene import SequencePairs
 from mot.evaluation.score import Score
+from mot.evaluation.sequence_pairs import SequencePairs
 from mot.motfile import MotRows
 
-Families = dict[str, dict[str, Any]]  # TrackEval's numbers by metric family
+Families = dict[str, dict[str, Any]]  # TrackEval's metrics by family
 Array = npt.NDArray[np.float64]
 
 CLOSE = 1e-9
-OURS = {  # what is called otherwise in TrackEval
+OURS = {  # TrackEval's name -> ours, where they differ
     "CLR_TP": "TP",
     "CLR_FN": "FN",
     "CLR_FP": "FP",
@@ -45,7 +45,7 @@ COUNTED: dict[str, Callable[[HotaCounts], Array]] = {
     "HOTA_FN": lambda hota: hota.fn,
     "HOTA_FP": lambda hota: hota.fp,
 }
-# motmetrics' names of what it defines as TrackEval does, where both match alike
+# motmetrics' name -> ours, for metrics defined as in TrackEval if both match alike
 MOTMETRICS = {
     "num_detections": "TP",
     "num_misses": "FN",
@@ -66,7 +66,7 @@ MOTMETRICS = {
     "idp": "IDP",
     "motp": "MOTP",
 }
-# Class numbers of BDD100K; `score(..., bdd100k)` takes them from the class column.
+# Class numbers of BDD100K; the protocol bdd100k reads them from the class column.
 BDD_CLASSES = {
     1: "pedestrian",
     2: "rider",
@@ -92,21 +92,26 @@ SUPER_CLASSES = {
 class World:
     """One sequence: ground truth, result, and its length in frames."""
 
-    truth: MotRows
+    gt: MotRows
     result: MotRows
     length: int
 
     def __repr__(self) -> str:
-        return f"World({as_text(self.truth)!r}, {as_text(self.result)!r}, {self.length})"
+        return f"World({as_text(self.gt)!r}, {as_text(self.result)!r}, {self.length})"
 
 
 def as_rows(table: npt.ArrayLike) -> MotRows:
     """From (N, 8) numbers: frame, id, left, top, width, height, score or flag, class."""
     table = np.asarray(table, np.float64).reshape(-1, 8)
-    whole = table.astype(np.int64)
+    integers = table.astype(np.int64)
     unknown = np.full(len(table), -1.0)
     return MotRows(
-        whole[:, 0], whole[:, 1], table[:, 2:6].copy(), table[:, 6].copy(), whole[:, 7], unknown
+        integers[:, 0],
+        integers[:, 1],
+        table[:, 2:6].copy(),
+        table[:, 6].copy(),
+        integers[:, 7],
+        unknown,
     )
 
 
@@ -130,7 +135,7 @@ def _metrics() -> list[Any]:
 def trackeval_in_memory(
     worlds: Sequence[World], benchmark: str = "MOT17", preprocess: bool = True
 ) -> tuple[list[Families], Families]:
-    """Each world's numbers, and those of all together."""
+    """The metrics of each world, and those of all combined."""
     dataset = _mot_dataset(benchmark, preprocess)
     found = [_evaluate(dataset, world) for world in worlds]
     return found, _combined("combine_sequences", dict(enumerate(found)))
@@ -138,7 +143,7 @@ def trackeval_in_memory(
 
 @functools.cache
 def _mot_dataset(benchmark: str, preprocess: bool) -> MotChallenge2DBox:
-    """TrackEval's own, of one sequence with empty files; its rows are put in by `_evaluate`."""
+    """TrackEval's dataset of one sequence with empty files; `_evaluate` inserts the rows."""
     with tempfile.TemporaryDirectory() as home:
         for name in ("a/gt/gt.txt", "ours/data/a.txt"):
             (Path(home) / name).parent.mkdir(parents=True)
@@ -152,10 +157,10 @@ def _evaluate(dataset: MotChallenge2DBox, world: World) -> Families:
     dataset.seq_lengths = {"a": world.length}
 
     def rows_of_file(file: str, **_: object) -> tuple[dict[str, list[list[float]]], dict]:
-        is_truth = file.endswith("gt.txt")
-        rows = world.truth if is_truth else world.result
+        is_gt = file.endswith("gt.txt")
+        rows = world.gt if is_gt else world.result
         table = as_table(rows)
-        if not is_truth:
+        if not is_gt:
             table[:, 7] = -1
         return {str(frame): table[index].tolist() for frame, index in rows.by_frame()}, {}
 
@@ -173,10 +178,10 @@ def _combined(how: str, parts: dict[Any, Families]) -> Families:
 
 
 def trackeval_of_files(home: Path, worlds: dict[str, World], benchmark: str) -> dict[str, Families]:
-    """The whole way: files written under `home`, scored by TrackEval's own evaluator."""
+    """Files written under `home`, scored by TrackEval's evaluator."""
     for name, world in worlds.items():
         (home / name / "gt").mkdir(parents=True)
-        (home / name / "gt/gt.txt").write_text(as_text(world.truth))
+        (home / name / "gt/gt.txt").write_text(as_text(world.gt))
         results = home / f"ours/data/{name}.txt"
         results.parent.mkdir(parents=True, exist_ok=True)
         table = as_table(world.result)
@@ -185,39 +190,39 @@ def trackeval_of_files(home: Path, worlds: dict[str, World], benchmark: str) -> 
     config = {"GT_FOLDER": str(home), "TRACKERS_FOLDER": str(home), "TRACKERS_TO_EVAL": ["ours"]}
     config |= {"SEQ_INFO": {name: world.length for name, world in worlds.items()}}
     config |= {"SKIP_SPLIT_FOL": True, "BENCHMARK": benchmark, "PRINT_CONFIG": False}
-    found = _evaluator_s(MotChallenge2DBox(config))["MotChallenge2DBox"]["ours"]
+    found = _run_evaluator(MotChallenge2DBox(config))["MotChallenge2DBox"]["ours"]
     return {name: classes["pedestrian"] for name, classes in found.items()}
 
 
 def trackeval_of_bdd(worlds: Sequence[World]) -> dict[str, dict[str, Families]]:
     """By sequence ("000", "001", ..., "COMBINED_SEQ") and class, or combination of classes."""
     with tempfile.TemporaryDirectory() as folder:
-        truths, trackers = Path(folder) / "gt", Path(folder) / "trackers"
+        gts, trackers = Path(folder) / "gt", Path(folder) / "trackers"
         results = trackers / "ours/data"
-        truths.mkdir()
+        gts.mkdir()
         results.mkdir(parents=True)
         for index, world in enumerate(worlds):
             name = f"{index:03}.json"
-            (truths / name).write_text(json.dumps(_bdd_frames(world.truth, world.length, True)))
+            (gts / name).write_text(json.dumps(_bdd_frames(world.gt, world.length, True)))
             (results / name).write_text(json.dumps(_bdd_frames(world.result, world.length, False)))
-        config = {"GT_FOLDER": str(truths), "TRACKERS_FOLDER": str(trackers)}
-        found = _evaluator_s(BDD100K(config | {"PRINT_CONFIG": False}))
+        config = {"GT_FOLDER": str(gts), "TRACKERS_FOLDER": str(trackers)}
+        found = _run_evaluator(BDD100K(config | {"PRINT_CONFIG": False}))
     return found["BDD100K"]["ours"]
 
 
-def _bdd_frames(rows: MotRows, length: int, is_truth: bool) -> list[dict[str, Any]]:
+def _bdd_frames(rows: MotRows, length: int, is_gt: bool) -> list[dict[str, Any]]:
     """Rows with flag 0 are crowds."""
     frames: list[dict[str, Any]] = [{"index": index, "labels": []} for index in range(length)]
     for frame, number, x, y, w, h, flag, kind in as_table(rows).tolist():
         label: dict[str, Any] = {"id": str(int(number)), "category": BDD_CLASSES[int(kind)]}
         label["box2d"] = {"x1": x, "y1": y, "x2": x + w, "y2": y + h}
-        if is_truth:
+        if is_gt:
             label["attributes"] = {"Crowd": int(flag) == 0}
         frames[int(frame) - 1]["labels"].append(label)
     return frames
 
 
-def _evaluator_s(dataset: Any) -> dict[str, Any]:
+def _run_evaluator(dataset: Any) -> dict[str, Any]:
     quiet = {"USE_PARALLEL": False, "PRINT_RESULTS": False, "PRINT_CONFIG": False}
     quiet |= {"TIME_PROGRESS": False, "OUTPUT_SUMMARY": False, "OUTPUT_DETAILED": False}
     quiet |= {"PLOT_CURVES": False, "BREAK_ON_ERROR": True, "LOG_ON_ERROR": None}
@@ -227,21 +232,21 @@ def _evaluator_s(dataset: Any) -> dict[str, Any]:
 
 
 def assert_equal(ours: Score, theirs: Families, combined: bool = False) -> None:
-    """Every number of every family, and no name on one side alone."""
+    """Every metric of every family is equal, and no name is missing on either side."""
     numbers = ours.combined() if combined else ours.of_sequence()
     curves = ours.hota.curves()
-    unseen = set(numbers)
+    unchecked = set(numbers)
     for name, value in ((name, value) for part in theirs.values() for name, value in part.items()):
         if name in COUNTED:
             np.testing.assert_array_equal(COUNTED[name](ours.hota), value, name)
         elif name in NOT_SHOWN:
             assert abs(NOT_SHOWN[name](ours.clear) - value) <= CLOSE, name
         else:
-            unseen.remove(OURS.get(name, name))
+            unchecked.remove(OURS.get(name, name))
             assert_close(name, numbers[OURS.get(name, name)], value)
             if np.ndim(value):
                 np.testing.assert_allclose(curves[name], value, 0, CLOSE, err_msg=name)
-    assert unseen <= {"Frames"}, unseen  # which TrackEval does not add up
+    assert unchecked <= {"Frames"}, unchecked  # which TrackEval does not combine
 
 
 def assert_close(name: str, ours: float, theirs: Array | float) -> None:
@@ -249,26 +254,26 @@ def assert_close(name: str, ours: float, theirs: Array | float) -> None:
     assert abs(ours - mean) <= CLOSE, f"{name}: {ours!r}, TrackEval's: {mean!r}"
 
 
-def motmetrics_of(scene: SequencePairs) -> dict[str, float]:
-    """All of motmetrics' numbers of a prepared scene, by its own names."""
+def motmetrics_of(seq: SequencePairs) -> dict[str, float]:
+    """All motmetrics metrics of a sequence, by motmetrics' names."""
     import motmetrics
 
     accumulator = motmetrics.MOTAccumulator(auto_id=True)
-    for frame in range(scene.length):
+    for frame in range(seq.length):
         ids = [
-            side.ids[side.starts[frame] : side.starts[frame + 1]]
-            for side in (scene.truth, scene.result)
+            table.ids[table.starts[frame] : table.starts[frame + 1]]
+            for table in (seq.gt, seq.result)
         ]
-        accumulator.update(*ids, _distances(scene, frame))
+        accumulator.update(*ids, _distances(seq, frame))
     metrics = motmetrics.metrics.create()
     return metrics.compute(accumulator, metrics=list(MOTMETRICS), return_dataframe=False)
 
 
-def _distances(scene: SequencePairs, frame: int) -> Array:
-    """1 - overlap; motmetrics pairs nothing that is NaN."""
-    here = np.flatnonzero(scene.pair_frames == frame)
-    truth = scene.pairs.truth[here] - scene.truth.starts[frame]
-    result = scene.pairs.result[here] - scene.result.starts[frame]
-    overlaps = np.zeros((scene.truth.per_frame[frame], scene.result.per_frame[frame]))
-    overlaps[truth, result] = scene.pairs.iou[here]
+def _distances(seq: SequencePairs, frame: int) -> Array:
+    """(gt boxes, result boxes) 1 - IoU; NaN, which motmetrics never matches, below 0.5."""
+    here = np.flatnonzero(seq.pair_frames == frame)
+    gt = seq.pairs.gt[here] - seq.gt.starts[frame]
+    result = seq.pairs.result[here] - seq.result.starts[frame]
+    overlaps = np.zeros((seq.gt.boxes_per_frame[frame], seq.result.boxes_per_frame[frame]))
+    overlaps[gt, result] = seq.pairs.iou[here]
     return np.where(overlaps >= 0.5, 1 - overlaps, np.nan)

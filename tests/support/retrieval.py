@@ -1,4 +1,4 @@
-"""Helpers of several tests: retrieval."""
+"""Retrieval in plain Python, for tests."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mot.reid.evaluation.retrieval import JUNK, Looks
+from mot.datasets.market import JUNK
+from mot.reid.evaluation.retrieval import IdentityEmbeddings
 
-# Whether a person (id, place) looking for others does not look at one of them.
+# Whether a query (id, view) excludes an entry (id, view) of the gallery.
 Rule = Callable[[tuple[int, int], tuple[int, int]], bool]
 
 
@@ -26,20 +27,22 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
     return 1 - float(one.astype(float) @ other.astype(float)) / length if length else 1.0
 
 
-def one_by_one(queries: Looks, gallery: Looks, left_out: Rule) -> list[tuple[float, int]]:
-    """The average precision and the rank of each query; nan and 0 where nothing is right."""
-    people = list(zip(gallery.ids.tolist(), gallery.places.tolist(), strict=True))
+def one_by_one(
+    queries: IdentityEmbeddings, gallery: IdentityEmbeddings, excludes: Rule
+) -> list[tuple[float, int]]:
+    """Average precision and rank of each query; NaN and 0 without a correct match."""
+    entries = list(zip(gallery.ids.tolist(), gallery.views.tolist(), strict=True))
     answers = []
-    for number, place, vector in zip(queries.ids, queries.places, queries.vectors, strict=True):
-        query = int(number), int(place)
+    for number, view, vector in zip(queries.ids, queries.views, queries.vectors, strict=True):
+        query = int(number), int(view)
         ranking = sorted(
             (distance(vector, gallery.vectors[row]), other[0] == query[0] and query[0] > 0)
-            for row, other in enumerate(people)
-            if JUNK not in (query[0], other[0]) and not left_out(query, other)
+            for row, other in enumerate(entries)
+            if JUNK not in (query[0], other[0]) and not excludes(query, other)
         )
         found, precisions, first = 0, [], 0
-        for rank, (_, is_right) in enumerate(ranking, 1):
-            if is_right:
+        for rank, (_, is_correct) in enumerate(ranking, 1):
+            if is_correct:
                 found += 1
                 first = first or rank
                 precisions.append(found / rank)

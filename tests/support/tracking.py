@@ -1,4 +1,4 @@
-"""Helpers of several tests: tracking."""
+"""Streams of detections for trackers, and what to compare of their results."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from mot.types import Detections, Frame, Tracker, Tracks
 Array = npt.NDArray[np.float64]
 
 
-PERSON = np.array([100.0, 100, 140, 200])
-
-
+BOX = np.array([100.0, 100, 140, 200])
 NOTHING = Detections.empty()
 
 
@@ -29,25 +27,25 @@ def unit(vectors: npt.ArrayLike) -> Array:
     return array / np.linalg.norm(array, axis=-1, keepdims=True)
 
 
-LOOKS = unit(np.random.default_rng(0).normal(size=(1000, 16)))  # of different people
+EMBEDDINGS = unit(np.random.default_rng(0).normal(size=(1000, 16)))  # of different identities
 
 
-def people(
+def detect(
     xyxy: npt.ArrayLike,
-    who: npt.ArrayLike | None = None,
+    identities: npt.ArrayLike | None = None,
     scores: npt.ArrayLike | None = None,
     labels: npt.ArrayLike | None = None,
 ) -> Detections:
-    """Detections with what they look like; `who` are rows of `LOOKS`."""
+    """Detections with the embeddings of these identities (rows of `EMBEDDINGS`)."""
     array = np.asarray(xyxy, np.float32).reshape(-1, 4)
-    looks = LOOKS[np.arange(len(array)) if who is None else np.asarray(who)]
-    return Detections.from_boxes(array, scores, labels, looks)
+    embeddings = EMBEDDINGS[np.arange(len(array)) if identities is None else np.asarray(identities)]
+    return Detections.from_boxes(array, scores, labels, embeddings)
 
 
-def walk(count: int, speed: float = 2.0, box: Array = PERSON, who: int = 0) -> list[Detections]:
-    """One person at a constant speed, seen without error."""
+def walk(count: int, speed: float = 2.0, box: Array = BOX, identity: int = 0) -> list[Detections]:
+    """One object at a constant speed, detected without error."""
     step = np.array([speed, 0, speed, 0])
-    return [people(np.asarray(box) + index * step, [who]) for index in range(count)]
+    return [detect(np.asarray(box) + index * step, [identity]) for index in range(count)]
 
 
 @cache
@@ -70,31 +68,31 @@ def run(
     return [tracker.update(*pair) for pair in zip(stream, clock or frames(), strict=False)]
 
 
-def text_of(results: Iterable[Tracks]) -> list[tuple]:
+def as_lists(results: Iterable[Tracks]) -> list[tuple]:
     columns = ("ids", "boxes", "scores", "labels", "detections")
     return [tuple(getattr(tracks, name).tolist() for name in columns) for tracks in results]
 
 
-def names_beside(paper, tracker, stream) -> tuple[dict[int, int], int]:
-    """Our id of each track of a plain reference, and how many boxes were reported.
+def match_reference_ids(reference, tracker, stream) -> tuple[dict[int, int], int]:
+    """The id of each track of a reference implementation, and the number of reported boxes.
 
-    Both report the same detections in every frame, with the same boxes and one name each.
+    Asserts that both report the same detections and boxes in every frame, and that the ids agree.
     """
-    ours_of: dict[int, int] = {}
+    our_ids: dict[int, int] = {}
     reported = 0
     for detections, frame in stream:
-        expected = {track.row: track for track in paper.update(detections)}
+        expected = {track.row: track for track in reference.update(detections)}
         found = tracker.update(detections, frame)
         assert sorted(found.detections) == sorted(expected)
         for number, row, box in zip(found.ids, found.detections, found.boxes, strict=True):
             np.testing.assert_allclose(box, expected[row].box, atol=1e-3)
-            assert ours_of.setdefault(expected[row].name, number) == number
+            assert our_ids.setdefault(expected[row].id, number) == number
         reported += len(found)
-    return ours_of, reported
+    return our_ids, reported
 
 
-def owners(results: Iterable[Tracks]) -> list[dict[int, int]]:
-    """Of each frame: the detection's row to the id that it got."""
+def ids_by_row(results: Iterable[Tracks]) -> list[dict[int, int]]:
+    """For each frame, the track id of each row of its detections."""
     return [
         {row: number for row, number in zip(t.detections.tolist(), t.ids.tolist(), strict=True)}
         for t in results
@@ -102,20 +100,20 @@ def owners(results: Iterable[Tracks]) -> list[dict[int, int]]:
 
 
 def all_ids(results: Iterable[Tracks]) -> list[int]:
-    """In order of their first appearance."""
+    """All track ids in order of first report."""
     return list(dict.fromkeys(number for tracks in results for number in tracks.ids.tolist()))
 
 
-def switches(results: Iterable[Tracks], truth: Iterable[Moment]) -> int:
-    """How often somebody's id changes."""
+def count_id_switches(results: Iterable[Tracks], truth: Iterable[Moment]) -> int:
+    """How often the track id of an identity changes."""
     last: dict[int, int] = {}
     count = 0
-    for found, moment in zip(owners(results), truth, strict=True):
+    for found, moment in zip(ids_by_row(results), truth, strict=True):
         for row, number in found.items():
-            person = int(moment.identities[row]) if row >= 0 else 0
-            if person:
-                count += last.get(person, number) != number
-                last[person] = number
+            identity = int(moment.identities[row]) if row >= 0 else 0
+            if identity:
+                count += last.get(identity, number) != number
+                last[identity] = number
     return count
 
 
@@ -127,12 +125,12 @@ HOSTILE = {
     "outside": [[-900, -900, -800, -700], [9e4, 9e4, 9.1e4, 9.2e4]],
     "huge": [[-1e6, -1e6, 1e6, 1e6]],
     "as far as boxes may lie": [[0, 0, 1e9, 1e9]],
-    "all": [PERSON, PERSON, [50, 50, 50, 50], [-900, -900, -800, -700], [0, 0, 1e5, 1e5]],
+    "all": [BOX, BOX, [50, 50, 50, 50], [-900, -900, -800, -700], [0, 0, 1e5, 1e5]],
 }
 
 
 def shifted(stream: list[Detections], shifts: Array) -> list[Detections]:
-    """(T, 2) whole pixels."""
+    """The stream seen by a moving camera; `shifts` are (T, 2) integer pixels."""
     moved = [d.boxes + np.tile(shift, 2) for d, shift in zip(stream, shifts, strict=True)]
     return [
         replace(d, boxes=xyxy.astype(np.float32)) for d, xyxy in zip(stream, moved, strict=True)

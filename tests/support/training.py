@@ -1,4 +1,4 @@
-"""Helpers of several tests: training."""
+"""Small recipes and callbacks for tests of training."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("safetensors")
 
-# Three strides, no batch norm: two processes then see what one sees of the double batch.
-DRAWING = """
+# Three strides. Without batch norm two processes compute what one does with the double batch.
+_NET = """
 [net]
 width=64
 height=64
@@ -33,34 +33,33 @@ def conv(
     return text.replace("]\n", "]\nbatch_normalize=1\n", 1) if norm else text
 
 
-def drawing(norm: bool) -> str:
+def network_cfg(norm: bool) -> str:
     layers = [conv(8, stride=2, norm=norm), conv(16, stride=2, norm=norm)]
     layers += [conv(24, stride=2, norm=norm), conv(24, norm=norm)]
     layers += [conv(18, size=1, kind="linear"), YOLO.format(mask="0,1,2")]
-    return DRAWING.format(layers="\n".join(layers))
+    return _NET.format(layers="\n".join(layers))
 
 
 def write_recipe(path: Path, data: Path, norm: bool = True, **schedule: Any) -> Path:
     cfg = path.with_suffix(".cfg")
-    cfg.write_text(drawing(norm))
+    cfg.write_text(network_cfg(norm))
     settings = {"epochs": 3, "batch": 4, "lr": 0.01, "warmup": 2, "workers": 0, "ema": 0.9}
-    settings |= {"optimiser": "adamw", "save": 2, **schedule}
+    settings |= {"optimizer": "adamw", "save_interval": 2, **schedule}
     lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
     source = f'annotations = "{data}/boxes.json"\nimages = "{data}"\n'
     path.write_text(
-        f'[model]\nfamily = "cfg"\nnetwork = "{cfg}"\n'
+        f'[model]\narchitecture = "cfg"\nnetwork = "{cfg}"\n'
         f"[[data.train]]\n{source}[[data.val]]\n{source}"
         "[augment]\nmosaic = 0.0\n[schedule]\nsizes = ['64x64']\n" + "\n".join(lines)
     )
     return path
 
 
-class Nobody:
-    def begin(self, steps: int, done: int) -> None:
-        self.steps = steps
+class SilentCallback:
+    def begin(self, steps: int, done: int) -> None: ...
 
-    def step(self, progress: Any, told: Any) -> None: ...
+    def step(self, progress: Any, losses: Any) -> None: ...
 
-    def epoch(self, progress: Any, measured: Any) -> None: ...
+    def epoch(self, progress: Any, metrics: Any) -> None: ...
 
     def end(self) -> None: ...

@@ -13,14 +13,14 @@ from support.appearance import (
     mahalanobis,
 )
 from support.tracking import (
-    LOOKS,
-    PERSON,
+    BOX,
+    EMBEDDINGS,
     all_ids,
+    count_id_switches,
+    detect,
     frames,
     moments,
-    people,
     run,
-    switches,
     unit,
     world,
 )
@@ -43,14 +43,20 @@ def states_and_costs(name: str) -> tuple[Array, Array, Array, object, list]:
     tracker.update(stream[-1], clock[-1][1])
     trace = tracker.trace[-1]
     found = stream[-1][trace.rows]
-    return before._table.state, before._table.extra["looks"], tracker._model, found, trace.stages
+    return (
+        before._table.state,
+        before._table.extra["embedding"],
+        tracker._model,
+        found,
+        trace.stages,
+    )
 
 
 @pytest.mark.parametrize("name", ["strongsort", "fairmot"])
 def test_appearance_and_motion_are_fused_by_lambda(name) -> None:
-    state, looks, model, found, stages = states_and_costs(name)
+    state, embeddings, model, found, stages = states_and_costs(name)
     motion = mahalanobis(state, model, found)
-    expected = 0.98 * cosines(looks, found.embeddings) + 0.02 * motion
+    expected = 0.98 * cosines(embeddings, found.embeddings) + 0.02 * motion
     expected[motion > 9.4877] = np.inf
     assert stages[0].name == "appearance"
     assert stages[0].limit == 0.4
@@ -59,9 +65,9 @@ def test_appearance_and_motion_are_fused_by_lambda(name) -> None:
 
 
 def test_botsort_takes_the_lesser_distance_within_both_gates() -> None:
-    state, looks, model, found, stages = states_and_costs("botsort")
+    state, embeddings, model, found, stages = states_and_costs("botsort")
     overlap = boxes.iou(model.to_xyxy(state[0].T), found.boxes)
-    cosine = cosines(looks, found.embeddings) / 2
+    cosine = cosines(embeddings, found.embeddings) / 2
     expected = 1 - overlap * found.scores
     for pair in np.ndindex(expected.shape):
         if 1 - overlap[pair] <= 0.5 and cosine[pair] <= 0.25:
@@ -74,14 +80,14 @@ def test_botsort_takes_the_lesser_distance_within_both_gates() -> None:
 
 @pytest.mark.parametrize("name", ["best", "botsort", "fairmot", "strongsort"])
 def test_looks_are_a_moving_average(name) -> None:
-    views = unit(LOOKS[0] + 0.2 * np.random.default_rng(1).normal(size=(15, 16)))
+    views = unit(EMBEDDINGS[0] + 0.2 * np.random.default_rng(1).normal(size=(15, 16)))
     views[7] = 0  # unknown
     tracker = build_tracker(name)
-    run(tracker, [replace(people(PERSON), embeddings=view[None]) for view in views])
+    run(tracker, [replace(detect(BOX), embeddings=view[None]) for view in views])
     average = views[0]
     for view in views[1:]:
         average = unit(0.9 * average + 0.1 * view) if view.any() else average
-    np.testing.assert_allclose(tracker._table.extra["looks"], average[None], atol=1e-5)
+    np.testing.assert_allclose(tracker._table.extra["embedding"], average[None], atol=1e-5)
 
 
 def test_unit_vectors_and_their_distances() -> None:
@@ -105,9 +111,11 @@ def crossing_switches() -> dict[str, int]:
         stream = [moment.detections for moment in truth]
         bare = [replace(d, embeddings=None) for d in stream]
         for name in ("best", "botsort", "deepsort", "fairmot", "strongsort"):
-            counts[name] = counts.get(name, 0) + switches(run(name, stream), truth)
+            counts[name] = counts.get(name, 0) + count_id_switches(run(name, stream), truth)
         for name in ("best", "boosttrack", "botsort", "bytetrack", "cbiou", "ocsort", "sort"):
-            counts[f"{name}*"] = counts.get(f"{name}*", 0) + switches(run(name, bare), truth)
+            counts[f"{name}*"] = counts.get(f"{name}*", 0) + count_id_switches(
+                run(name, bare), truth
+            )
     return counts
 
 
@@ -127,4 +135,4 @@ def test_botsort_follows_a_crowd_without_embeddings() -> None:
     bare = [replace(moment.detections, embeddings=None) for moment in truth]
     results = run("botsort", bare)
     assert len(all_ids(results)) < 60
-    assert switches(results, truth) < switches(run("sort", bare), truth)
+    assert count_id_switches(results, truth) < count_id_switches(run("sort", bare), truth)

@@ -7,20 +7,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.tracking import (
+    BOX,
     NOTHING,
-    PERSON,
     all_ids,
+    as_lists,
+    count_id_switches,
+    detect,
+    ids_by_row,
     moments,
-    owners,
-    people,
     run,
     shifted,
-    switches,
-    text_of,
     world,
 )
 
-from mot.trackers.best import Best, BestSettings, _least_of_others
+from mot.trackers.best import Best, BestSettings, _min_of_others
 from mot.trackers.table import CONFIRMED, LOST
 from mot.types import Detections
 
@@ -33,7 +33,7 @@ def street(count: int, length: int = 60) -> list:
     corner = np.stack(np.divmod(np.arange(count), 4), axis=1) * 150.0
     speed = rng.integers(-2, 3, (count, 2))
     return [
-        replace(people(np.concatenate([at, np.add(at, [40, 100])], axis=1)), embeddings=None)
+        replace(detect(np.concatenate([at, np.add(at, [40, 100])], axis=1)), embeddings=None)
         for at in (corner + index * speed / 2 for index in range(length))
     ]
 
@@ -47,26 +47,28 @@ def jitter(length: int, reach: int) -> np.ndarray:
 def test_a_shaken_camera_changes_no_id(reach) -> None:
     stream = street(12)
     shaken = run(Best(), shifted(stream, jitter(60, reach)))
-    assert owners(shaken) == owners(run(Best(), stream))
+    assert ids_by_row(shaken) == ids_by_row(run(Best(), stream))
 
 
 def test_a_crowd_under_a_shaken_camera_keeps_its_ids() -> None:
     truth = moments("crowd", 1, 100)
     shaken = shifted([replace(d, embeddings=None) for d in world(1, 100)], jitter(100, 6))
-    seeing, blind = (switches(run(Best(s), shaken), truth) for s in (BestSettings(), BLIND))
+    seeing, blind = (
+        count_id_switches(run(Best(s), shaken), truth) for s in (BestSettings(), BLIND)
+    )
     assert seeing < blind
 
 
 @pytest.mark.parametrize(("count", "same"), [(3, True), (12, False)])
 def test_a_few_do_not_say_how_the_camera_moved(count, same) -> None:
     shaken = shifted(street(count), jitter(60, 4))
-    assert (text_of(run(Best(), shaken)) == text_of(run(Best(BLIND), shaken))) == same
+    assert (as_lists(run(Best(), shaken)) == as_lists(run(Best(BLIND), shaken))) == same
 
 
 def test_one_who_moves_against_all_others_moves_nobody() -> None:
     """The median does not see one in five."""
     still = street(1, 30)[0].boxes + np.outer(150 * np.arange(5), [1, 0, 1, 0])
-    stream = [people(still + np.outer([0, 0, 0, 0, 1], [0, t, 0, t])) for t in range(30)]
+    stream = [detect(still + np.outer([0, 0, 0, 0, 1], [0, t, 0, t])) for t in range(30)]
     for tracks in run(Best(), stream)[1:]:
         np.testing.assert_allclose(tracks.boxes[:4], still[:4], atol=1e-3)
 
@@ -80,27 +82,27 @@ def alike(stream: list, seed: int = 4) -> list:
 def test_who_was_away_is_known_again_by_looks() -> None:
     """Two seconds behind a wall, and out 80 pixels from where the last speed would lead."""
     before, after = (
-        [each] * 20 for each in (people(PERSON, who=[3]), people(PERSON + 80, who=[3]))
+        [each] * 20 for each in (detect(BOX, identities=[3]), detect(BOX + 80, identities=[3]))
     )
     stream = [*before, *[NOTHING] * 60, *after]
     assert all_ids(run(Best(), stream)) == [1]
-    stranger = [people(PERSON + 80, who=[5])] * 20
+    stranger = [detect(BOX + 80, identities=[5])] * 20
     assert all_ids(run(Best(), [*stream[:80], *stranger])) == [1, 2]
     bare = [replace(each, embeddings=None) for each in stream]
     assert all_ids(run(Best(), bare)) == [1, 2]
 
 
-def test_what_hides_somebody_is_not_remembered_as_his_looks() -> None:
+def test_what_hides_somebody_is_not_update_embeddinged_as_his_looks() -> None:
     """Somebody in red stops before one in blue: of what is seen there the most is red."""
     blue, red = np.eye(2)
-    behind, before = PERSON, PERSON + [0, 0, 0, 5]
+    behind, before = BOX, BOX + [0, 0, 0, 5]
     mixed = (blue + 3 * red) / 10**0.5
     alone = Detections.from_boxes([behind], embeddings=blue[None])
     for beside, remembered in ((before, blue), (before + 300, mixed)):
         both = Detections.from_boxes([behind, beside], embeddings=np.array([mixed, red]))
         tracker = Best()
         run(tracker, [alone] * 10 + [both] * 40)
-        assert tracker._table.extra["looks"][0] @ remembered > 0.99
+        assert tracker._table.extra["embedding"][0] @ remembered > 0.99
 
 
 @pytest.mark.parametrize(
@@ -115,9 +117,9 @@ def test_what_hides_somebody_is_not_remembered_as_his_looks() -> None:
 )
 def test_who_is_lost_must_be_the_likelier_by_far(phases, lost_one, taken) -> None:
     tracker = Best()
-    run(tracker, [people([PERSON, PERSON + 200], who=[1, 2])] * 3)
+    run(tracker, [detect([BOX, BOX + 200], identities=[1, 2])] * 3)
     tracker._table.phases[:] = phases
-    left = tracker._unmistaken(np.array([[0.10], [lost_one]]))
+    left = tracker._reject_ambiguous(np.array([[0.10], [lost_one]]))
     assert np.isfinite(left[:, 0]).nonzero()[0].tolist() == taken
 
 
@@ -128,7 +130,7 @@ def test_looks_that_tell_nothing_do_little_harm(seed) -> None:
     bare = [replace(d, embeddings=None) for d in stream]
     trusting = BestSettings(appearance_margin=0.0)
     counts = [
-        switches(run(Best(s), d), truth)
+        count_id_switches(run(Best(s), d), truth)
         for s, d in ((None, bare), (None, alike(stream)), (trusting, alike(stream)))
     ]
     assert counts[1] < 1.5 * counts[0] + 3
@@ -144,11 +146,13 @@ def test_the_least_of_the_others(shape, axis) -> None:
     for place in np.ndindex(shape):
         line = cost[:, place[1]] if axis == 0 else cost[place[0]]
         expected[place] = np.delete(line, place[axis]).min(initial=np.inf)
-    np.testing.assert_array_equal(_least_of_others(cost, axis), expected)
+    np.testing.assert_array_equal(_min_of_others(cost, axis), expected)
 
 
 def test_embeddings_are_used_where_they_are_given() -> None:
     truth = moments("crossing", 2, 150)
     stream = [moment.detections for moment in truth]
     bare = [replace(d, embeddings=None) for d in stream]
-    assert switches(run(Best(), stream), truth) < switches(run(Best(), bare), truth)
+    assert count_id_switches(run(Best(), stream), truth) < count_id_switches(
+        run(Best(), bare), truth
+    )

@@ -1,4 +1,4 @@
-"""ByteTrack equals the paper, written here in matrices and loops."""
+"""ByteTrack equals the paper, written here with filterpy's filter and lap's assignment."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from support.tracking import (
+    BOX,
     NOTHING,
-    PERSON,
     all_ids,
+    detect,
     frames,
-    names_beside,
-    people,
+    match_reference_ids,
     run,
     walk,
     world,
@@ -34,7 +34,7 @@ HIGH, LOW, NEW, BUFFER = 0.6, 0.1, 0.7, 30
 
 
 def measure(box: Array) -> Array:
-    """Centre, aspect and height."""
+    """Center, aspect and height."""
     w, h = box[2] - box[0], box[3] - box[1]
     return np.array([box[0] + w / 2, box[1] + h / 2, w / h, h])
 
@@ -46,10 +46,10 @@ def overlap(a: Array, b: Array) -> float:
 
 
 @dataclass(eq=False)
-class PaperTrack:
+class ReferenceTrack:
     filter: filterpy.kalman.KalmanFilter
-    name: int
-    born: int
+    id: int
+    start: int
     row: int
     seen: int  # frame of the last detection
     confirmed: bool
@@ -77,37 +77,37 @@ class PaperTrack:
         self.row, self.seen, self.confirmed, self.lost = row, frame, True, False
 
 
-class Paper:
-    """Confirmed and lost tracks with high scores, followed ones with low scores, new ones last."""
+class Reference:
+    """Stages: confirmed and lost tracks with high scores, confirmed with low scores, then new."""
 
     def __init__(self) -> None:
-        self.tracks: list[PaperTrack] = []
+        self.tracks: list[ReferenceTrack] = []
         self.frame = 0
-        self.names = itertools.count()
+        self.ids = itertools.count()
 
-    def update(self, detections: Detections) -> list[PaperTrack]:
+    def update(self, detections: Detections) -> list[ReferenceTrack]:
         self.frame += 1
         self.seen, self.scores = detections.boxes.astype(np.float64), detections.scores
         high = [*np.flatnonzero(self.scores > HIGH)]
         low = [*np.flatnonzero((self.scores > LOW) & (self.scores <= HIGH))]
-        known = [track for track in self.tracks if track.confirmed]
+        confirmed = [track for track in self.tracks if track.confirmed]
         new = [track for track in self.tracks if not track.confirmed]
-        followed = [track for track in known if not track.lost]
+        followed = [track for track in confirmed if not track.lost]
         for track in self.tracks:
             track.predict()
-        left = self.assign(known, high, 0.9, fused=True)
+        left = self.assign(confirmed, high, 0.9, fused=True)
         self.assign([track for track in followed if track.row < 0], low, 0.5, fused=False)
         left = self.assign(new, left, 0.7, fused=True)
         for track in followed:
             track.lost = track.row < 0
         self.remove()
-        self.tracks += [self.born(row) for row in left if self.scores[row] >= NEW]
+        self.tracks += [self.spawn(row) for row in left if self.scores[row] >= NEW]
         return [track for track in self.tracks if track.confirmed and track.row >= 0]
 
     def assign(
-        self, tracks: list[PaperTrack], rows: list[int], limit: float, fused: bool
+        self, tracks: list[ReferenceTrack], rows: list[int], limit: float, fused: bool
     ) -> list[int]:
-        """The rows that are left."""
+        """The unmatched rows."""
         if not tracks or not rows:
             return rows
         similarity = np.array([[overlap(t.box, self.seen[row]) for row in rows] for t in tracks])
@@ -120,9 +120,9 @@ class Paper:
         return [row for row in rows if row not in {row for _, row in taken}]
 
     def remove(self) -> None:
-        """New ones not seen again, those lost for too long, and of two in one place the younger.
+        """Remove unconfirmed tracks without a match, expired tracks, and the younger of duplicates.
 
-        As our tracker, a lost one is compared with the detection of the other.
+        Like our tracker, it compares a lost track with the detection of the other track.
         """
         self.tracks = [
             track
@@ -131,14 +131,14 @@ class Paper:
         ]
         lost = [track for track in self.tracks if track.lost]
         found = [track for track in self.tracks if track.row >= 0]
-        double = [
-            two if one.seen - one.born > two.seen - two.born else one
+        duplicates = [
+            two if one.seen - one.start > two.seen - two.start else one
             for one, two in itertools.product(lost, found)
             if overlap(one.box, self.seen[two.row]) > 0.85
         ]
-        self.tracks = [track for track in self.tracks if track not in double]
+        self.tracks = [track for track in self.tracks if track not in duplicates]
 
-    def born(self, row: int) -> PaperTrack:
+    def spawn(self, row: int) -> ReferenceTrack:
         height = self.seen[row][3] - self.seen[row][1]
         place, speed = height / 10, height / 16
         kalman = filterpy.kalman.KalmanFilter(dim_x=8, dim_z=4)
@@ -146,26 +146,26 @@ class Paper:
         kalman.P = np.diag(np.square([place, place, 1e-2, place, speed, speed, 1e-5, speed]))
         kalman.x = np.concatenate([measure(self.seen[row]), np.zeros(4)])[:, None]
         first = self.frame == 1
-        return PaperTrack(kalman, next(self.names), self.frame, row, self.frame, first)
+        return ReferenceTrack(kalman, next(self.ids), self.frame, row, self.frame, first)
 
 
 @pytest.mark.parametrize(("scene", "seed"), [("crowd", 1), ("crossing", 2), ("camera", 3)])
 def test_equals_the_paper(scene, seed) -> None:
     stream = zip(world(seed, 150, scene), frames(), strict=False)
-    ours_of, reported = names_beside(Paper(), ByteTrack(), stream)
+    our_ids, reported = match_reference_ids(Reference(), ByteTrack(), stream)
     assert reported > 1000
-    assert len(set(ours_of.values())) == len(ours_of)
+    assert len(set(our_ids.values())) == len(our_ids)
 
 
 @pytest.mark.parametrize(("score", "ids"), [(0.3, [1]), (0.05, [1, 2])])
-def test_low_scores_keep_a_track_alive_and_begin_none(score, ids) -> None:
-    """Faint for longer than the buffer."""
-    faint = [people(d.boxes, scores=[score]) for d in walk(60)]
-    stream = [*walk(10), *faint[10:50], *walk(60)[50:]]
+def test_low_scores_extend_a_track_but_start_none(score, ids) -> None:
+    """The score is low for longer than the buffer."""
+    low = [detect(d.boxes, scores=[score]) for d in walk(60)]
+    stream = [*walk(10), *low[10:50], *walk(60)[50:]]
     results = run(ByteTrack(), stream)
     assert all_ids(results) == ids
     assert {len(t) for t in results[10:50]} == {int(score > LOW)}
-    assert all_ids(run(ByteTrack(), faint)) == []
+    assert all_ids(run(ByteTrack(), low)) == []
 
 
 @pytest.mark.parametrize(("missed", "ids"), [(30, [1]), (31, [1, 2])])
@@ -183,9 +183,9 @@ def test_the_buffer_is_in_seconds() -> None:
 
 
 @pytest.mark.parametrize(("limit", "last"), [(0.85, [1, 3]), (1.0, [1, 2])])
-def test_of_two_tracks_in_one_place_the_younger_is_removed(limit, last) -> None:
-    """Where one stands a second one comes, and is missed: it does not live on beside the first."""
-    one, two = people(PERSON), people([PERSON, PERSON + 1])
+def test_the_younger_of_two_duplicates_is_removed(limit, last) -> None:
+    """A second track overlaps the first and is lost: it is removed as a duplicate."""
+    one, two = detect(BOX), detect([BOX, BOX + 1])
     tracker = ByteTrack(ByteTrackSettings(duplicate_iou=limit))
     results = run(tracker, [*[one] * 10, *[two] * 10, *[one] * 5, *[two] * 3])
     assert results[19].ids.tolist() == [1, 2]
@@ -193,13 +193,13 @@ def test_of_two_tracks_in_one_place_the_younger_is_removed(limit, last) -> None:
     assert results[-1].ids.tolist() == last
 
 
-def test_a_detection_must_be_sure_to_begin_a_track() -> None:
-    unsure = [people(d.boxes, scores=[0.65]) for d in walk(10)]
-    assert all_ids(run(ByteTrack(), unsure)) == []
-    assert all_ids(run(ByteTrack(), [*walk(3), *unsure[3:]])) == [1]
+def test_a_track_starts_from_a_high_score_only() -> None:
+    medium = [detect(d.boxes, scores=[0.65]) for d in walk(10)]
+    assert all_ids(run(ByteTrack(), medium)) == []
+    assert all_ids(run(ByteTrack(), [*walk(3), *medium[3:]])) == [1]
 
 
-def test_a_track_seen_once_is_reported_when_it_is_seen_again() -> None:
+def test_a_track_is_reported_from_its_second_detection() -> None:
     results = run(ByteTrack(), [NOTHING, *walk(4)])
     assert [len(tracks) for tracks in results] == [0, 0, 1, 1, 1]
     assert all_ids(run(ByteTrack(), [NOTHING, *walk(1), NOTHING, *walk(1)])) == []

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.tracking import LOOKS, NOTHING, PERSON, all_ids, owners, people, run, unit, walk
+from support.tracking import BOX, EMBEDDINGS, NOTHING, all_ids, detect, ids_by_row, run, unit, walk
 
 from mot.config import build_tracker
 from mot.errors import MotError
@@ -16,23 +16,23 @@ from mot.trackers.sort import Sort
 from mot.trackers.strongsort import StrongSort
 from mot.types import Detections
 
-NEEDY = ("deepsort", "fairmot", "strongsort")
-LOOKING = ("best", "botsort", *NEEDY)
+NEEDING_EMBEDDINGS = ("deepsort", "fairmot", "strongsort")
+USING_EMBEDDINGS = ("best", "botsort", *NEEDING_EMBEDDINGS)
 
 
-def looking(detections: Detections, looks: object) -> Detections:
-    return replace(detections, embeddings=np.atleast_2d(np.asarray(looks, np.float32)))
+def with_embeddings(detections: Detections, embeddings: object) -> Detections:
+    return replace(detections, embeddings=np.atleast_2d(np.asarray(embeddings, np.float32)))
 
 
 @pytest.mark.parametrize("budget", [5, 100])
 def test_the_gallery_distance_equals_brute_force(budget) -> None:
     """To the nearest of the last `budget` vectors of each of three who stand apart."""
     rng = np.random.default_rng(1)
-    three = people(PERSON + np.outer([0, 300, 600], [1, 0, 1, 0]))
-    views = unit(LOOKS[:3] + 0.3 * rng.normal(size=(12, 3, 16)))
+    three = detect(BOX + np.outer([0, 300, 600], [1, 0, 1, 0]))
+    views = unit(EMBEDDINGS[:3] + 0.3 * rng.normal(size=(12, 3, 16)))
     tracker = DeepSort(DeepSortSettings(budget=budget))
-    results = run(tracker, [looking(three, view) for view in views])
-    assert owners(results)[-1] == {0: 1, 1: 2, 2: 3}
+    results = run(tracker, [with_embeddings(three, view) for view in views])
+    assert ids_by_row(results)[-1] == {0: 1, 1: 2, 2: 3}
     queries = unit(rng.normal(size=(7, 16)))
     expected = [
         [min(1 - query @ view[person] for view in views[-budget:]) for query in queries]
@@ -46,39 +46,39 @@ def test_the_gallery_distance_equals_brute_force(budget) -> None:
 def test_the_cascade_lets_the_one_seen_last_choose_first(make, chosen) -> None:
     """A detection like the one lost for longer, and enough like the other, between the two."""
     one, other = np.eye(16)[0], unit(np.eye(16)[0] + 0.5 * np.eye(16)[1])
-    places = PERSON + np.outer([0, 4], [1, 0, 1, 0])
-    both = looking(people(places), [one, other])
-    alone = looking(people(places[1]), other)
-    last = looking(people(places.mean(axis=0)), one)
+    places = BOX + np.outer([0, 4], [1, 0, 1, 0])
+    both = with_embeddings(detect(places), [one, other])
+    alone = with_embeddings(detect(places[1]), other)
+    last = with_embeddings(detect(places.mean(axis=0)), one)
     results = run(make(), [*[both] * 6, *[alone] * 3, last])
-    assert owners(results[5:6]) == [{0: 1, 1: 2}]
-    assert owners(results)[-1][0] == chosen
+    assert ids_by_row(results[5:6]) == [{0: 1, 1: 2}]
+    assert ids_by_row(results)[-1][0] == chosen
 
 
-@pytest.mark.parametrize("tracker", NEEDY)
+@pytest.mark.parametrize("tracker", NEEDING_EMBEDDINGS)
 @pytest.mark.parametrize(("away", "ids"), [(4, [1]), (300, [1, 2])])
 def test_the_gate_keeps_the_far_away_apart(tracker, away, ids) -> None:
-    there = people(PERSON + np.array([away, 0, away, 0]))
-    assert all_ids(run(tracker, [*[people(PERSON)] * 10, *[there] * 10])) == ids
+    there = detect(BOX + np.array([away, 0, away, 0]))
+    assert all_ids(run(tracker, [*[detect(BOX)] * 10, *[there] * 10])) == ids
 
 
-@pytest.mark.parametrize("tracker", NEEDY)
+@pytest.mark.parametrize("tracker", NEEDING_EMBEDDINGS)
 def test_who_was_hidden_is_found_again_by_looks(tracker) -> None:
     """Behind a post, where another comes out at the same moment."""
-    hidden = [*walk(20, who=0), *[NOTHING] * 15]
-    out = [people(d.boxes + np.float32(12), [0]) for d in walk(60)[35:]]
-    stranger = [people(d.boxes, [1]) for d in walk(60)[35:]]
+    hidden = [*walk(20, identity=0), *[NOTHING] * 15]
+    out = [detect(d.boxes + np.float32(12), [0]) for d in walk(60)[35:]]
+    stranger = [detect(d.boxes, [1]) for d in walk(60)[35:]]
     stream = hidden + [
-        people(np.concatenate([a.boxes, b.boxes]), [1, 0])
+        detect(np.concatenate([a.boxes, b.boxes]), [1, 0])
         for a, b in zip(stranger, out, strict=True)
     ]
-    found = owners(run(tracker, stream))
+    found = ids_by_row(run(tracker, stream))
     assert found[-1][1] == found[15][0] == 1
     assert found[-1][0] != 1
-    assert 1 not in owners(run(Sort(), stream))[-1].values()
+    assert 1 not in ids_by_row(run(Sort(), stream))[-1].values()
 
 
-@pytest.mark.parametrize("tracker", NEEDY)
+@pytest.mark.parametrize("tracker", NEEDING_EMBEDDINGS)
 def test_a_tracker_that_needs_embeddings_says_so(tracker) -> None:
     bare = [replace(d, embeddings=None) for d in walk(3)]
     with pytest.raises(MotError, match="needs the embeddings of the detections"):
@@ -86,14 +86,14 @@ def test_a_tracker_that_needs_embeddings_says_so(tracker) -> None:
     assert all_ids(run(tracker, [NOTHING] * 3)) == []
 
 
-@pytest.mark.parametrize("tracker", LOOKING)
+@pytest.mark.parametrize("tracker", USING_EMBEDDINGS)
 def test_embeddings_of_another_width_are_refused(tracker) -> None:
-    narrow = looking(walk(1)[0], LOOKS[0, :8])
+    narrow = with_embeddings(walk(1)[0], EMBEDDINGS[0, :8])
     with pytest.raises(MotError, match="embeddings of 8 numbers after some of 16"):
         run(tracker, [*walk(3), narrow])
 
 
-@pytest.mark.parametrize("tracker", LOOKING)
+@pytest.mark.parametrize("tracker", USING_EMBEDDINGS)
 def test_an_empty_frame_may_have_embeddings_of_any_width(tracker) -> None:
     nobody = [Detections.from_boxes([], embeddings=np.zeros((0, width))) for width in (0, 16)]
     for first in nobody:
@@ -104,20 +104,20 @@ def test_an_empty_frame_may_have_embeddings_of_any_width(tracker) -> None:
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_looks_that_are_not_finite_are_refused_at_birth(bad) -> None:
     with pytest.raises(ValueError, match="row 0 is not finite"):
-        looking(walk(1)[0], np.full(16, bad))
+        with_embeddings(walk(1)[0], np.full(16, bad))
 
 
-@pytest.mark.parametrize("tracker", LOOKING)
+@pytest.mark.parametrize("tracker", USING_EMBEDDINGS)
 @pytest.mark.parametrize("length", [1e-15, 1e15, 1e30])
 def test_the_length_of_looks_does_not_matter(tracker, length) -> None:
-    stream = [looking(d, d.embeddings * length) for d in walk(10)]
+    stream = [with_embeddings(d, d.embeddings * length) for d in walk(10)]
     assert all_ids(run(tracker, stream)) == [1]
 
 
-@pytest.mark.parametrize("tracker", LOOKING)
+@pytest.mark.parametrize("tracker", USING_EMBEDDINGS)
 def test_a_detection_of_unknown_looks_is_followed_and_spoils_nothing(tracker) -> None:
     """Zeros: known by its place alone; who was hidden is then still found by the looks."""
-    unknown = [looking(d, np.zeros(16)) for d in walk(60)]
+    unknown = [with_embeddings(d, np.zeros(16)) for d in walk(60)]
     stream = [*walk(10), *unknown[10:20], *walk(30)[20:]]
     assert all_ids(run(tracker, stream)) == [1]
     assert all_ids(run(tracker, unknown[:20])) == [1]
@@ -126,11 +126,11 @@ def test_a_detection_of_unknown_looks_is_followed_and_spoils_nothing(tracker) ->
 
 def test_the_gallery_holds_no_unknown_looks() -> None:
     tracker = DeepSort()
-    run(tracker, [*walk(5), *[looking(d, np.zeros(16)) for d in walk(8)[5:]]])
+    run(tracker, [*walk(5), *[with_embeddings(d, np.zeros(16)) for d in walk(8)[5:]]])
     assert tracker._table.extra["seen"].tolist() == [5]
 
 
-@pytest.mark.parametrize("tracker", [name for name in TRACKERS if name not in NEEDY])
+@pytest.mark.parametrize("tracker", [name for name in TRACKERS if name not in NEEDING_EMBEDDINGS])
 def test_the_others_do_without_embeddings(tracker) -> None:
     assert all_ids(run(tracker, [replace(d, embeddings=None) for d in walk(12)])) == [1]
 
@@ -144,11 +144,11 @@ def test_embeddings_may_come_and_go(tracker) -> None:
 
 @pytest.mark.parametrize("tracker", TRACKERS)
 def test_a_tracker_says_whether_it_uses_embeddings(tracker) -> None:
-    assert build_tracker(tracker).uses_embeddings == (tracker in LOOKING)
+    assert build_tracker(tracker).uses_embeddings == (tracker in USING_EMBEDDINGS)
 
 
 @pytest.mark.parametrize(("missed", "ids"), [(30, [1]), (31, [1, 2])])
 @pytest.mark.parametrize("tracker", ["deepsort", "strongsort"])
 def test_a_track_lives_thirty_frames_without_a_detection(tracker, missed, ids) -> None:
-    stream = [*[people(PERSON)] * 10, *[NOTHING] * missed, *[people(PERSON)] * 10]
+    stream = [*[detect(BOX)] * 10, *[NOTHING] * missed, *[detect(BOX)] * 10]
     assert all_ids(run(tracker, stream)) == ids

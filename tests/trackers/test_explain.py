@@ -9,26 +9,26 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from support.appearance import cosines, mahalanobis
-from support.tracking import LOOKS, NOTHING, frames, people, run, unit, world
+from support.tracking import EMBEDDINGS, NOTHING, detect, frames, run, unit, world
 
 from mot.config import build_tracker
 from mot.trackers import TRACKERS
 from mot.trackers.appearance import AppearanceTracker
-from mot.trackers.base import Tracker
-from mot.trackers.explain import Basis, row_of, verdicts
-from mot.trackers.stages import Parts, Stages, Trace
+from mot.trackers.base import BaseTracker
+from mot.trackers.explain import Basis, explain_stages, find_detection
+from mot.trackers.stages import CostTerms, Stages, Trace
 from mot.types import Tracks
 
 Array = npt.NDArray[np.float64]
 INF = float("inf")
-LOOKING = ("best", "botsort", "deepsort", "fairmot", "strongsort")
+USING_EMBEDDINGS = ("best", "botsort", "deepsort", "fairmot", "strongsort")
 STILL = np.eye(2, 3)  # the camera's motion; with it `best` does not guess one
 
 
 # The parts of a cost
 
 
-def traced(name: str, count: int = 30) -> tuple[Tracker, Trace, object]:
+def traced(name: str, count: int = 30) -> tuple[BaseTracker, Trace, object]:
     """The tracker as it predicts a frame of a crowd, its trace, and the detections in order."""
     tracker = build_tracker(name)
     clock = [replace(frame, motion=STILL) for _, frame in zip(range(count), frames(), strict=False)]
@@ -55,61 +55,61 @@ def test_overlaps_are_those_with_the_predicted_boxes(name) -> None:
     before, trace, found = traced(name)
     predicted = before._model.to_xyxy(before._table.state[0].T)
     expected = [[1 - plain_iou(one, other) for other in found.boxes] for one in predicted]
-    np.testing.assert_allclose(trace.parts.overlap, expected, atol=1e-4)
-    assert (trace.parts.overlap < 0.5).sum() > 5
+    np.testing.assert_allclose(trace.terms.overlap, expected, atol=1e-4)
+    assert (trace.terms.overlap < 0.5).sum() > 5
 
 
 def test_a_method_without_a_filter_overlaps_with_its_own_prediction() -> None:
     """A person at a constant speed is where C-BIoU expects them, wherever the filter is."""
     tracker = build_tracker("cbiou")
-    stream = [people([100 + 9 * i, 100, 140 + 9 * i, 200]) for i in range(4)]
+    stream = [detect([100 + 9 * i, 100, 140 + 9 * i, 200]) for i in range(4)]
     run(tracker, stream[:-1])
     tracker.trace = []
     tracker.update(stream[-1], [*zip(range(4), frames(), strict=False)][-1][1])
-    np.testing.assert_allclose(tracker.trace[0].parts.overlap, 0, atol=1e-6)
+    np.testing.assert_allclose(tracker.trace[0].terms.overlap, 0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", LOOKING)
+@pytest.mark.parametrize("name", USING_EMBEDDINGS)
 def test_looks_are_cosine_distances_to_the_memory(name) -> None:
     """Of two people who stand still and are seen in every frame."""
-    noise = np.random.default_rng(2).normal(size=(9, 2, LOOKS.shape[1]))
-    vectors = unit(LOOKS[:2] + 0.15 * noise)
+    noise = np.random.default_rng(2).normal(size=(9, 2, EMBEDDINGS.shape[1]))
+    vectors = unit(EMBEDDINGS[:2] + 0.15 * noise)
     places = [[100, 100, 140, 200], [400, 100, 440, 200]]
-    stream = [replace(people(places), embeddings=frame) for frame in vectors]
+    stream = [replace(detect(places), embeddings=frame) for frame in vectors]
     tracker = build_tracker(name)
     run(tracker, stream[:-1])
     tracker.trace = []
     tracker.update(stream[-1], [*zip(range(9), frames(), strict=False)][-1][1])
     trace = tracker.trace[0]
     expected = np.empty((2, 2))
-    for who in (0, 1):
-        memory = vectors[:-1, who]
+    for identities in (0, 1):
+        memory = vectors[:-1, identities]
         average = memory[0]
         for vector in memory[1:]:
             average = unit(0.9 * average + 0.1 * vector)
         known = memory if name == "deepsort" else [average]
-        expected[who] = [min(1 - v @ new for v in known) for new in vectors[-1]]
-    np.testing.assert_allclose(trace.parts.looks, expected[:, trace.rows], atol=1e-5)
+        expected[identities] = [min(1 - v @ new for v in known) for new in vectors[-1]]
+    np.testing.assert_allclose(trace.terms.appearance, expected[:, trace.rows], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["deepsort", "fairmot", "strongsort"])
 def test_motion_is_the_squared_mahalanobis_distance(name) -> None:
     before, trace, found = traced(name)
     expected = mahalanobis(before._table.state, before._model, found)
-    np.testing.assert_allclose(trace.parts.motion, expected, rtol=1e-4)
+    np.testing.assert_allclose(trace.terms.motion, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["best", "botsort", "fairmot", "strongsort"])
 def test_looks_of_a_crowd(name) -> None:
     before, trace, found = traced(name)
-    expected = cosines(before._table.extra["looks"], found.embeddings)
-    np.testing.assert_allclose(trace.parts.looks, expected, atol=1e-5)
+    expected = cosines(before._table.extra["embedding"], found.embeddings)
+    np.testing.assert_allclose(trace.terms.appearance, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", TRACKERS)
 def test_nothing_is_computed_when_no_trace_is_asked_for(name, monkeypatch) -> None:
-    monkeypatch.setattr(Tracker, "_parts", None)
-    monkeypatch.setattr(AppearanceTracker, "_parts", None)
+    monkeypatch.setattr(BaseTracker, "_cost_terms", None)
+    monkeypatch.setattr(AppearanceTracker, "_cost_terms", None)
     assert len(run(name, world(1, 5))) == 5
 
 
@@ -118,7 +118,7 @@ def test_without_embeddings_there_are_no_looks() -> None:
     stream = [replace(each, embeddings=None) for each in world(1, 5)]
     tracker.trace = []
     run(tracker, stream)
-    assert all(trace.parts.looks is None for trace in tracker.trace)
+    assert all(trace.terms.appearance is None for trace in tracker.trace)
 
 
 def test_an_empty_frame_has_parts_too() -> None:
@@ -127,7 +127,7 @@ def test_an_empty_frame_has_parts_too() -> None:
         run(tracker, world(1, 5))
         tracker.trace = []
         tracker.update(NOTHING, [*zip(range(6), frames(), strict=False)][-1][1])
-        parts = tracker.trace[0].parts
+        parts = tracker.trace[0].terms
         assert parts.overlap.shape == (len(tracker.trace[0].ids), 0)
 
 
@@ -137,15 +137,15 @@ def test_an_empty_frame_has_parts_too() -> None:
 def judged(stage: str, cost: float, parts: dict[str, float], **shares: float) -> Basis:
     """One track and one detection."""
     whole = {name: np.array([[number]]) for name, number in parts.items()}
-    trace = Trace(np.array([1]), np.array([0]), [], Parts(**whole, **shares))
+    trace = Trace(np.array([1]), np.array([0]), [], CostTerms(**whole, **shares))
     Stages(1, 1, trace.stages).match(stage, np.array([[cost]]), 0.9)
-    (verdict,) = verdicts(trace, 0)
+    (verdict,) = explain_stages(trace, 0)
     basis = verdict.candidates[0].basis
     assert basis
     return basis
 
 
-NEAR = {"overlap": 0.4, "looks": 0.3, "motion": 2.0}
+NEAR = {"overlap": 0.4, "appearance": 0.3, "motion": 2.0}
 
 
 @pytest.mark.parametrize(
@@ -155,10 +155,10 @@ NEAR = {"overlap": 0.4, "looks": 0.3, "motion": 2.0}
         (0.4, NEAR, {}, "overlap"),
         (0.98 * 0.3 + 0.02 * 2, NEAR, {"appearance_weight": 0.98}, "0.98 appearance + 0.02 motion"),
         (0.4, NEAR, {"appearance_weight": 0.98}, "overlap"),
-        (0.15, {"overlap": 0.4, "looks": 0.3}, {"appearance_weight": 0.5}, "0.5 appearance"),
+        (0.15, {"overlap": 0.4, "appearance": 0.3}, {"appearance_weight": 0.5}, "0.5 appearance"),
         (0.45, NEAR, {"appearance_share": 0.5}, "overlap + 0.5 appearance"),
         (0.4, NEAR, {"appearance_share": 0.5}, "overlap"),
-        (0.2, {"overlap": 0.4, "looks": INF}, {}, "overlap"),
+        (0.2, {"overlap": 0.4, "appearance": INF}, {}, "overlap"),
         (0.2, {"overlap": 0.4}, {}, "overlap"),
     ],
 )
@@ -169,24 +169,24 @@ def test_what_a_cost_is_made_of(cost, parts, shares, rule) -> None:
 @pytest.mark.parametrize(
     ("stage", "parts", "rule"),
     [
-        ("appearance", {"overlap": INF, "looks": 0.1, "motion": 99.0}, "another class"),
-        ("appearance", {"overlap": 0.4, "looks": 0.1, "motion": 9.5}, "motion over 9.5"),
-        ("appearance", {"overlap": 0.4, "looks": INF, "motion": 1.0}, "no looks remembered"),
+        ("appearance", {"overlap": INF, "appearance": 0.1, "motion": 99.0}, "another class"),
+        ("appearance", {"overlap": 0.4, "appearance": 0.1, "motion": 9.5}, "motion over 9.5"),
+        ("appearance", {"overlap": 0.4, "appearance": INF, "motion": 1.0}, "no embedding"),
         (
             "appearance",
-            {"overlap": 0.4, "looks": 0.1, "motion": 1.0},
-            "another one is nearly as like",
+            {"overlap": 0.4, "appearance": 0.1, "motion": 1.0},
+            "another match is nearly as good",
         ),
-        ("high scores", {"overlap": 1.0, "looks": 0.1, "motion": 99.0}, "no overlap"),
+        ("high scores", {"overlap": 1.0, "appearance": 0.1, "motion": 99.0}, "no overlap"),
         ("high scores", {"overlap": 0.8}, "too little overlap"),
     ],
 )
 def test_what_ruled_a_pair_out(stage, parts, rule) -> None:
     basis = judged(stage, INF, parts)
     assert basis.rule == rule
-    assert (basis.overlap, basis.looks, basis.motion) == (
+    assert (basis.overlap, basis.appearance, basis.motion) == (
         parts["overlap"],
-        parts.get("looks"),
+        parts.get("appearance"),
         parts.get("motion"),
     )
 
@@ -197,13 +197,13 @@ def test_the_rule_of_every_cost_of_a_crowd_is_true() -> None:
     for name, weight in weights.items():
         _, trace, _ = traced(name)
         for track in range(len(trace.ids)):
-            for verdict in verdicts(trace, track, most=99):
+            for verdict in explain_stages(trace, track, max_candidates=99):
                 for candidate in verdict.candidates:
                     basis, cost = candidate.basis, candidate.cost
                     if "appearance" in basis.rule.split(" + ")[0]:
                         motion = (1 - weight) * (basis.motion or 0)
-                        assert cost == pytest.approx(weight * basis.looks + motion, abs=1e-4)
-                    elif cost == INF and basis.rule != "another one is nearly as like":
+                        assert cost == pytest.approx(weight * basis.appearance + motion, abs=1e-4)
+                    elif cost == INF and basis.rule != "another match is nearly as good":
                         assert basis.overlap == 1 or basis.motion > 9.4877
                     rules.add(basis.rule)
     assert rules >= {
@@ -217,13 +217,13 @@ def test_the_rule_of_every_cost_of_a_crowd_is_true() -> None:
 
 
 def test_ruled_out_ones_that_look_alike_come_first() -> None:
-    looks = np.array([[0.5, 0.1, 0.3, 0.4]])
+    embeddings = np.array([[0.5, 0.1, 0.3, 0.4]])
     cost = np.array([[INF, INF, 0.3, INF]])
-    trace = Trace(np.array([1]), np.arange(4), [], Parts(np.ones((1, 4)), looks))
+    trace = Trace(np.array([1]), np.arange(4), [], CostTerms(np.ones((1, 4)), embeddings))
     Stages(1, 4, trace.stages).match("stage", cost, 0.9)
-    (verdict,) = verdicts(trace, 0, most=3)
+    (verdict,) = explain_stages(trace, 0, max_candidates=3)
     assert [candidate.row for candidate in verdict.candidates] == [2, 1, 3]
-    assert verdict.hidden == 1
+    assert verdict.omitted == 1
 
 
 def test_the_detection_that_a_track_got() -> None:
@@ -231,4 +231,10 @@ def test_the_detection_that_a_track_got() -> None:
     Stages(2, 2, trace.stages).match("stage", np.array([[INF, 0.1], [INF, INF]]), 0.9)
     box, one = np.zeros((4, 4)), np.ones(4)
     tracks = Tracks(np.array([4, 5, 6, 9]), box, one, one, np.array([8, -1, 7, -1]))
-    assert [row_of(trace, tracks, number) for number in (4, 5, 6, 9, 3)] == [8, None, 7, None, None]
+    assert [find_detection(trace, tracks, number) for number in (4, 5, 6, 9, 3)] == [
+        8,
+        None,
+        7,
+        None,
+        None,
+    ]

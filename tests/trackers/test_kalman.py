@@ -111,8 +111,8 @@ class Walk:
         self.cxcywh[:, :2] += self.velocity
         self.cxcywh[:, 2:] *= np.exp(self.rng.normal(0, 0.01, (TRACKS, 2)))
         seen = self.cxcywh + self.rng.normal(0, 1, self.cxcywh.shape)
-        centre, half = seen[:, :2], seen[:, 2:] / 2
-        return self.model.from_xyxy(np.concatenate([centre - half, centre + half], axis=1)).T
+        center, half = seen[:, :2], seen[:, 2:] / 2
+        return self.model.from_xyxy(np.concatenate([center - half, center + half], axis=1)).T
 
 
 def start(model: BoxModel, noise: Callable[[Array], Noise], seed: int = 0):

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from support.tracking import NOTHING, PERSON, all_ids, frames, owners, people, run, walk
+from support.tracking import BOX, NOTHING, all_ids, detect, frames, ids_by_row, run, walk
 
 from mot import boxes
 from mot.trackers.ocsort import OcSort, OcSortSettings
@@ -33,7 +33,7 @@ def test_a_track_found_again_is_filtered_along_the_straight_path(missed) -> None
     before = [d.boxes[0].astype(float) for d in walk(10, speed=3)]
     again = before[-1] + [missed * 2 + 4, 3, missed * 2 + 8, 9]
     tracker = OcSort()
-    run(tracker, [*walk(10, speed=3), *[NOTHING] * missed, people(again)])
+    run(tracker, [*walk(10, speed=3), *[NOTHING] * missed, detect(again)])
     ends = boxes.xyxy_to_cxcywh(np.array([before[-1], again]))
     share = np.linspace(0, 1, missed + 2)[1:, None]
     path = boxes.cxcywh_to_xyxy(ends[0] + share * (ends[1] - ends[0]))
@@ -55,8 +55,8 @@ def test_momentum_prefers_to_go_on(way, inertia, chosen) -> None:
     expected = stream[-1].boxes[0] + np.array([2, 0, 2, 0]) * way
     ahead, behind = (expected + np.array([x, 0, x, 0]) * way for x in (10, -9))
     tracker = OcSort(OcSortSettings(inertia=inertia))
-    results = run(tracker, [*stream, people([ahead, behind])])
-    assert owners(results)[-1] == {chosen: 1}
+    results = run(tracker, [*stream, detect([ahead, behind])])
+    assert ids_by_row(results)[-1] == {chosen: 1}
 
 
 def test_who_comes_back_to_the_last_place_is_recovered() -> None:
@@ -71,7 +71,7 @@ def test_who_comes_back_to_the_last_place_is_recovered() -> None:
 @pytest.mark.parametrize(("use", "ids"), [(True, [1]), (False, [1, 2])])
 def test_low_scores_are_used_when_asked_for(use, ids) -> None:
     """Faint for longer than the buffer."""
-    faint = [people(d.boxes, scores=[0.3]) for d in walk(60)]
+    faint = [detect(d.boxes, scores=[0.3]) for d in walk(60)]
     stream = [*walk(10), *faint[10:50], *walk(60)[50:]]
     assert all_ids(run(OcSort(OcSortSettings(use_low_scores=use)), stream)) == ids
 
@@ -84,7 +84,7 @@ def test_a_lost_track_keeps_its_id_within_the_buffer(missed, ids) -> None:
 
 
 def test_the_observed_boxes_are_reported() -> None:
-    for tracks in run(OcSort(), [people(PERSON), people(PERSON + 3), people(PERSON - 2)]):
+    for tracks in run(OcSort(), [detect(BOX), detect(BOX + 3), detect(BOX - 2)]):
         assert (tracks.boxes % 1 == 0).all()
 
 

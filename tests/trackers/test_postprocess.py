@@ -7,17 +7,17 @@ from dataclasses import fields
 import numpy as np
 import numpy.typing as npt
 import pytest
-from support.tracking import frames, run, text_of, world
+from support.tracking import as_lists, frames, run, world
 
 from mot.trackers.postprocess import (
     STEPS,
     Trajectories,
-    collect,
     drop_short,
     interpolate,
     merge,
     smooth,
-    spread,
+    to_frames,
+    to_trajectories,
 )
 
 Array = npt.NDArray[np.float64]
@@ -44,23 +44,25 @@ def columns(result: Trajectories) -> list[list]:
 
 
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("result", [collect([]), path(3, [5])], ids=["nothing", "one box"])
+@pytest.mark.parametrize("result", [to_trajectories([]), path(3, [5])], ids=["nothing", "one box"])
 def test_little_is_ordinary(step, result) -> None:
     mended = STEPS[step](result, {})
-    expected = collect([]) if step == "short" else result
+    expected = to_trajectories([]) if step == "short" else result
     assert columns(mended) == columns(expected)
-    assert len(spread(mended)) == len(set(mended.frames.tolist()))
+    assert len(to_frames(mended)) == len(set(mended.frames.tolist()))
 
 
 def test_collect_and_spread_are_inverse() -> None:
     results = run("deepsort", world())
-    table = collect((frame.index, tracks) for frame, tracks in zip(frames(), results, strict=False))
+    table = to_trajectories(
+        (frame.index, tracks) for frame, tracks in zip(frames(), results, strict=False)
+    )
     order = np.lexsort((table.frames, table.ids))
     assert order.tolist() == [*range(len(order))]
-    again = spread(table)
+    again = to_frames(table)
     for index, tracks in enumerate(results, 1):
         if len(tracks):
-            assert text_of([again[index]]) == text_of([tracks[np.argsort(tracks.ids)]])
+            assert as_lists([again[index]]) == as_lists([tracks[np.argsort(tracks.ids)]])
         else:
             assert index not in again
 

@@ -1,4 +1,4 @@
-"""The assigners equal plain loops written from the papers, and torchvision's where it has them."""
+"""Assigners equal reference loops written from the papers, and torchvision where it has them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,20 @@ box_iou = importlib.import_module("torchvision.ops").box_iou
 Matcher = importlib.import_module("torchvision.models.detection._utils").Matcher
 FCOS = importlib.import_module("torchvision.models.detection.fcos").FCOS
 assigners = importlib.import_module("mot.training.assigners")
-anchors = importlib.import_module("mot.training.assigners.anchors")
+overlap = importlib.import_module("mot.training.assigners.overlap")
 core = importlib.import_module("mot.training.assigners.core")
 targets = importlib.import_module("mot.training.targets")
 worlds = importlib.import_module("support.assigner_worlds")
 
 ASSIGNERS, BACKGROUND, IGNORED = assigners.ASSIGNERS, targets.BACKGROUND, targets.IGNORED
-MaxIou, BestPrior, Centre = assigners.MaxIou, assigners.BestPrior, assigners.Centre
+MaxIou, BestPrior, Center = assigners.MaxIou, assigners.BestPrior, assigners.Center
 Atss, SimOta, Ota = assigners.Atss, assigners.SimOta, assigners.Ota
-World, crowd, quiet, square_grid = worlds.World, worlds.crowd, worlds.quiet, worlds.square_grid
+World, crowd, without_regions, square_grid = (
+    worlds.World,
+    worlds.crowd,
+    worlds.without_regions,
+    worlds.square_grid,
+)
 small_worlds = worlds.small_worlds
 quick = settings(deadline=None, max_examples=60)
 every_assigner = pytest.mark.parametrize("name", ASSIGNERS)
@@ -42,14 +47,14 @@ SEEDS = range(8)
 
 @given(small_worlds(), st.sampled_from([(0.5, 0.4), (0.5, 0.5), (1 / 3, 0.25), (0.7, 0.3)]))
 @quick
-def test_max_iou_is_a_plain_loop(world, limits):
+def test_max_iou_equals_the_reference(world, limits):
     objects = world.objects.tolist()
     expected = plain.max_iou(world.grid, objects, *limits)
     assert world.rows(MaxIou(*limits, low_quality=False)) == expected
-    for place, row in plain.peaks(world.grid, objects).items():
-        expected[place] = row
+    for anchor, row in plain.peaks(world.grid, objects).items():
+        expected[anchor] = row
     found = world.rows(MaxIou(*limits))
-    overlaps = box_iou(world.objects, world.places.boxes)
+    overlaps = box_iou(world.objects, world.anchors.boxes)
     if set(range(len(objects))) - set(expected) & set(overlaps.amax(1).nonzero()[:, 0].tolist()):
         changed = [p for p in range(len(found)) if found[p] != expected[p]]
         assert all(overlaps[found[p], p] > 0 for p in changed)
@@ -59,30 +64,30 @@ def test_max_iou_is_a_plain_loop(world, limits):
 
 @given(small_worlds())
 @quick
-def test_as_many_objects_as_can_have_a_place(world):
+def test_max_iou_gives_anchors_to_as_many_objects_as_possible(world):
     rows = world.rows(MaxIou(0.7, 0.3))
-    overlaps = box_iou(world.objects, world.places.boxes)
+    overlaps = box_iou(world.objects, world.anchors.boxes)
     most = maximum_bipartite_matching(csr_array((overlaps > 0).int().numpy()), "column")
     assert len(set(rows) - {BACKGROUND, IGNORED}) == (most >= 0).sum()
-    assert all(overlaps[row, place] > 0 for place, row in enumerate(rows) if row >= 0)
+    assert all(overlaps[row, anchor] > 0 for anchor, row in enumerate(rows) if row >= 0)
 
 
 @given(small_worlds())
 @quick
-def test_own_places_overlap_as_much_as_can_be(world):
-    overlaps = box_iou(world.objects, world.places.boxes).double()
-    objects, places = anchors._own_places(world.places.boxes, world.objects)
-    assert len(set(objects.tolist())) == len(set(places.tolist())) == len(objects)
+def test_one_to_one_matching_maximizes_the_iou(world):
+    overlaps = box_iou(world.objects, world.anchors.boxes).double()
+    objects, anchors = overlap._match_one_to_one(world.anchors.boxes, world.objects)
+    assert len(set(objects.tolist())) == len(set(anchors.tolist())) == len(objects)
     gain = np.where(overlaps > 0, 100 + overlaps.numpy(), 0)
     best = gain[linear_sum_assignment(gain, maximize=True)].sum()
-    assert gain[objects, places].sum() == pytest.approx(best)
+    assert gain[objects, anchors].sum() == pytest.approx(best)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("low_quality", [False, True])
-def test_max_iou_is_torchvisions_matcher(seed, low_quality):
-    world = quiet(crowd(seed, 5, sides=(0.7, 1.0, 1.5), spread=0.15))
-    expected = Matcher(0.5, 0.4, low_quality)(box_iou(world.objects, world.places.boxes))
+def test_max_iou_equals_torchvisions_matcher(seed, low_quality):
+    world = without_regions(crowd(seed, 5, sides=(0.7, 1.0, 1.5), scatter=0.15))
+    expected = Matcher(0.5, 0.4, low_quality)(box_iou(world.objects, world.anchors.boxes))
     found = torch.tensor(world.rows(MaxIou(low_quality=low_quality)))
     without = set(range(5)) - set(expected.tolist())
     if low_quality and without:
@@ -93,14 +98,14 @@ def test_max_iou_is_torchvisions_matcher(seed, low_quality):
         assert found.tolist() == expected.tolist()
 
 
-def test_torchvisions_matcher_leaves_objects_without_and_ours_does_not():
-    world = quiet(crowd(3, 60, spread=0.12))
-    theirs = Matcher(0.5, 0.4, True)(box_iou(world.objects, world.places.boxes))
+def test_max_iou_gives_every_object_an_anchor_unlike_torchvision():
+    world = without_regions(crowd(3, 60, scatter=0.12))
+    theirs = Matcher(0.5, 0.4, True)(box_iou(world.objects, world.anchors.boxes))
     assert len(set(theirs.tolist()) - {-1, -2}) < 50
     assert set(range(60)) <= set(world.rows(MaxIou()))
 
 
-def test_max_iou_gives_nothing_to_whom_no_place_overlaps():
+def test_max_iou_skips_objects_that_overlap_no_anchor():
     world = World(square_grid(), [(1000, 1000, 1010, 1010), (10, 10, 30, 30)])
     assert set(world.rows(MaxIou())) == {BACKGROUND, IGNORED, 1}
 
@@ -114,53 +119,53 @@ def test_max_iou_refuses_thresholds_that_cross():
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_best_prior_is_a_plain_loop(seed):
-    world = quiet(crowd(seed, 25, sides=(0.5, 1.0, 2.0), spread=0.3))
-    objects, own = world.objects.tolist(), world.places.boxes.tolist()
-    expected = plain.best_prior(world.grid, objects, world.said.boxes)
+def test_best_prior_equals_the_reference(seed):
+    world = without_regions(crowd(seed, 25, sides=(0.5, 1.0, 2.0), scatter=0.3))
+    objects, own = world.objects.tolist(), world.anchors.boxes.tolist()
+    expected = plain.best_prior(world.grid, objects, world.plain_predictions.boxes)
     assert world.rows(BestPrior()) == expected
-    world.guess = None
+    world.predictions = None
     assert world.rows(BestPrior()) == plain.best_prior(world.grid, objects, own)
     assert IGNORED in expected
 
 
-def test_best_prior_takes_the_cell_and_the_shape():
+def test_best_prior_chooses_by_cell_and_shape():
     world = World(square_grid((0.5, 1.0)), [(20, 20, 44, 44)])
     rows = world.rows(BestPrior())
-    (place,) = (place for place, row in enumerate(rows) if row == 0)
-    assert world.places.boxes[place].tolist() == [24, 24, 48, 48]  # the cell from 32 to 40
+    (anchor,) = (anchor for anchor, row in enumerate(rows) if row == 0)
+    assert world.anchors.boxes[anchor].tolist() == [24, 24, 48, 48]  # the cell from 32 to 40
 
 
-def test_best_prior_ignores_what_is_as_good_as_the_best():
+def test_best_prior_ignores_other_anchors_of_high_iou():
     world = World(square_grid(), [(25, 25, 49, 49)])
-    rows = world.rows(BestPrior(spare=0.3))
+    rows = world.rows(BestPrior(ignore_iou=0.3))
     assert rows.count(0) == 1
-    overlaps = box_iou(world.objects, world.places.boxes)[0]
+    overlaps = box_iou(world.objects, world.anchors.boxes)[0]
     assert [row == BACKGROUND for row in rows] == (overlaps <= 0.3).tolist()
 
 
-# Centre
+# Center
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_centre_is_a_plain_loop_and_torchvisions(seed):
-    world = quiet(crowd(seed, 30, sides=(1 / 3,), largest=400))
-    rows = world.rows(Centre())
-    assert rows == plain.centre(world.grid, world.objects.tolist())
+def test_center_equals_the_reference_and_torchvision(seed):
+    world = without_regions(crowd(seed, 30, sides=(1 / 3,), max_height=400))
+    rows = world.rows(Center())
+    assert rows == plain.fcos(world.grid, world.objects.tolist())
     network = SimpleNamespace(
         center_sampling_radius=1.5, head=SimpleNamespace(compute_loss=lambda *each: each[-1])
     )
     truth = [{"boxes": world.objects, "labels": world.labels}]
-    (theirs,) = FCOS.compute_loss(network, truth, {}, [world.places.boxes], world.places.counts)
+    (theirs,) = FCOS.compute_loss(network, truth, {}, [world.anchors.boxes], world.anchors.counts)
     assert rows == theirs.tolist()
     assert len(set(rows)) > 10
 
 
-def test_centre_needs_no_order_of_levels():
-    world = quiet(crowd(1, sides=(1 / 3,)))
+def test_center_works_for_any_order_of_levels():
+    world = without_regions(crowd(1, sides=(1 / 3,)))
     turned = World(plain.Grid(world.grid.levels[::-1]), world.objects.tolist())
-    parts = torch.tensor(turned.rows(Centre())).split(turned.places.counts)
-    assert torch.cat(parts[::-1]).tolist() == world.rows(Centre())
+    parts = torch.tensor(turned.rows(Center())).split(turned.anchors.counts)
+    assert torch.cat(parts[::-1]).tolist() == world.rows(Center())
 
 
 # Atss
@@ -168,8 +173,8 @@ def test_centre_needs_no_order_of_levels():
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("top_k", [2, 9, 1000])
-def test_atss_is_a_plain_loop(seed, top_k):
-    world = quiet(crowd(seed))
+def test_atss_equals_the_reference(seed, top_k):
+    world = without_regions(crowd(seed))
     rows = world.rows(Atss(top_k))
     assert rows == plain.atss(world.grid, world.objects.tolist(), top_k)
     assert set(rows) > {BACKGROUND}
@@ -180,22 +185,22 @@ def test_atss_is_a_plain_loop(seed, top_k):
 
 @every_assigner
 @pytest.mark.parametrize("seed", SEEDS)
-def test_regions_are_never_background(name, seed):
+def test_ignored_regions_are_never_background(name, seed):
     world = crowd(seed)
     with_regions, regions = world.rows(ASSIGNERS[name]()), world.regions.tolist()
-    boxes, without = world.places.boxes.tolist(), quiet(world).rows(ASSIGNERS[name]())
-    assert with_regions == plain.spared(without, boxes, regions)
+    boxes, without = world.anchors.boxes.tolist(), without_regions(world).rows(ASSIGNERS[name]())
+    assert with_regions == plain.apply_ignored(without, boxes, regions)
     assert with_regions != without
     assert [row >= 0 for row in with_regions] == [row >= 0 for row in without]
 
 
 @every_assigner
-def test_regions_can_spare_what_is_guessed(name):
+def test_ignored_regions_can_apply_to_predicted_boxes(name):
     world = crowd(2)
-    found = world.rows(ASSIGNERS[name](spares_guesses=True))
+    found = world.rows(ASSIGNERS[name](ignore_by_prediction=True))
     regions = world.regions.tolist()
-    expected = plain.spared(
-        quiet(world).rows(ASSIGNERS[name]()), world.guess.boxes.tolist(), regions
+    expected = plain.apply_ignored(
+        without_regions(world).rows(ASSIGNERS[name]()), world.predictions.boxes.tolist(), regions
     )
     assert found == expected
 
@@ -204,12 +209,12 @@ def test_regions_can_spare_what_is_guessed(name):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_order_of_objects_does_not_matter(name, seed):
     world = crowd(seed, 15)
-    rounding = torch.rand(world.places.boxes.shape, generator=torch.Generator().manual_seed(seed))
-    world.places = world.places._replace(boxes=world.places.boxes + rounding)  # nothing ties
+    rounding = torch.rand(world.anchors.boxes.shape, generator=torch.Generator().manual_seed(seed))
+    world.anchors = world.anchors._replace(boxes=world.anchors.boxes + rounding)  # nothing ties
     rows = world.rows(ASSIGNERS[name]())
     order = torch.randperm(15, generator=torch.Generator().manual_seed(seed))
     world.objects, world.labels = world.objects[order], world.labels[order]
-    names = [*order.tolist(), IGNORED, BACKGROUND]  # by the rows from behind
+    names = [*order.tolist(), IGNORED, BACKGROUND]  # by row; negative rows count from the end
     assert [names[row] for row in world.rows(ASSIGNERS[name]())] == rows
 
 
@@ -223,46 +228,46 @@ def test_blocks_do_not_matter(name, monkeypatch):
 
 
 def test_blocks_hold_few_pairs():
-    objects, places = torch.empty(300, 4), torch.empty(50_000, 4)
-    sizes = [block.stop - block.start for block in core.blocks(objects, places)]
+    objects, anchors = torch.empty(300, 4), torch.empty(50_000, 4)
+    sizes = [block.stop - block.start for block in core.blocks(objects, anchors)]
     assert max(sizes) * 50_000 <= core._CPU_PAIRS
     assert sum(sizes) >= 300
 
 
 @every_assigner
-def test_without_objects_all_is_background(name):
+def test_without_objects_all_anchors_are_background(name):
     world = crowd(0)
     world.objects, world.labels = world.objects[:0], world.labels[:0]
     rows = world.rows(ASSIGNERS[name]())
-    assert rows == plain.spared(
-        [BACKGROUND] * len(rows), world.places.boxes.tolist(), world.regions.tolist()
+    assert rows == plain.apply_ignored(
+        [BACKGROUND] * len(rows), world.anchors.boxes.tolist(), world.regions.tolist()
     )
     assert IGNORED in rows
 
 
 @every_assigner
 @pytest.mark.parametrize("count", [0, 5])
-def test_without_places_nothing_is_said(name, count):
+def test_without_anchors_the_result_is_empty(name, count):
     world = crowd(0, 5)
     none = torch.zeros(0, 4)
-    world.places = targets.Anchors(none, (0, 0), (8, 16))
-    world.guess = targets.Predictions(torch.zeros(0, 2), none)
+    world.anchors = targets.Anchors(none, (0, 0), (8, 16))
+    world.predictions = targets.Predictions(torch.zeros(0, 2), none)
     world.objects, world.labels = world.objects[:count], world.labels[:count]
-    found = ASSIGNERS[name]()(world.places, world.target, world.guess)
+    found = ASSIGNERS[name]()(world.anchors, world.target, world.predictions)
     assert (found.shape, found.dtype) == ((0,), torch.int64)
 
 
 @every_assigner
-def test_a_single_place_and_a_level_without_any(name):
+def test_a_single_anchor_and_an_empty_level(name):
     grid = plain.Grid([plain.Level(8, [(0.0, 0.0, 8.0, 8.0)]), plain.Level(16, [])])
-    said = plain.Said([[0.5]], [(1.0, 1.0, 7.0, 7.0)])
-    world = World(grid, [(0.0, 0.0, 7.0, 8.0), (100.0, 0.0, 101.0, 2.0)], said=said)
+    predictions = plain.Predictions([[0.5]], [(1.0, 1.0, 7.0, 7.0)])
+    world = World(grid, [(0.0, 0.0, 7.0, 8.0), (100.0, 0.0, 101.0, 2.0)], predictions=predictions)
     assert world.rows(ASSIGNERS[name]()) == [0]
 
 
 @every_assigner
-def test_objects_out_of_the_picture_take_nothing(name):
-    world = quiet(crowd(0, 6))
+def test_objects_outside_of_the_image_get_no_anchor(name):
+    world = without_regions(crowd(0, 6))
     alone = world.rows(ASSIGNERS[name]())
     world.objects = torch.cat([world.objects, world.objects + 5000])
     world.labels = world.labels.repeat(2)
@@ -270,8 +275,8 @@ def test_objects_out_of_the_picture_take_nothing(name):
 
 
 @every_assigner
-def test_of_objects_that_are_the_same_one_is_found(name):
-    world = quiet(crowd(5, 4, sides=(1.0, 1 / 3)))
+def test_identical_objects_get_anchors(name):
+    world = without_regions(crowd(5, 4, sides=(1.0, 1 / 3)))
     alone = world.rows(ASSIGNERS[name]())
     world.objects, world.labels = world.objects.repeat(3, 1), world.labels.repeat(3)
     found = world.rows(ASSIGNERS[name]())
@@ -280,22 +285,24 @@ def test_of_objects_that_are_the_same_one_is_found(name):
 
 
 @every_assigner
-def test_nothing_has_a_gradient(name):
+def test_inputs_are_not_changed(name):
     world = crowd(0)
-    world.guess.boxes.requires_grad_()
-    world.guess.scores.requires_grad_()
-    before = [each.clone() for each in (*world.target, *world.guess, world.places.boxes)]
+    world.predictions.boxes.requires_grad_()
+    world.predictions.scores.requires_grad_()
+    before = [each.clone() for each in (*world.target, *world.predictions, world.anchors.boxes)]
     world.rows(ASSIGNERS[name]())
-    after = (*world.target, *world.guess, world.places.boxes)
+    after = (*world.target, *world.predictions, world.anchors.boxes)
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 @every_assigner
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is there")
-def test_a_gpu_says_the_same(name):
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU available")
+def test_a_gpu_gives_the_same_result(name):
     world = crowd(6, 15)
     rows = world.rows(ASSIGNERS[name]())
-    places = world.places._replace(boxes=world.places.boxes.cuda())
-    target, guess = (type(each)(*(x.cuda() for x in each)) for each in (world.target, world.guess))
-    assert ASSIGNERS[name]()(places, target, guess).tolist() == rows
+    anchors = world.anchors._replace(boxes=world.anchors.boxes.cuda())
+    target, predictions = (
+        type(each)(*(x.cuda() for x in each)) for each in (world.target, world.predictions)
+    )
+    assert ASSIGNERS[name]()(anchors, target, predictions).tolist() == rows

@@ -134,7 +134,7 @@ def test_boxes_that_stay_whole_are_those_of_the_whole_picture(name: str) -> None
     """A crop of a picture shows where the picture lies: so do two corners of a box."""
     image, annotations = world()
     wanted = replace(MOVES[name], min_visible=0.0, min_side=0.0)
-    augment = Augment(wanted, replace(SPEC, whole=True))
+    augment = Augment(wanted, replace(SPEC, amodal=True))
     for seed in range(20):
         _, target = augment(lambda index: (image, annotations), 1, 0, SIZE, seed)
         given = RECTANGLES[target.labels.numpy()]
@@ -148,7 +148,7 @@ def moved(annotations: Annotations, seed: int) -> tuple[Any, View]:
     rng, canvas = np.random.default_rng(seed), np.full((128, 160, 3), 114, np.uint8)
     view = single_view((200, 150), annotations, SPEC, SIZE, MOVES["all"], rng)
     paint(image, view, canvas)
-    sample = Sample.of(canvas, [show(annotations, (200, 150), view, whole=False)])
+    sample = Sample.of(canvas, [show(annotations, (200, 150), view, amodal=False)])
     return pixels.transforms_of(MOVES["flip"])(sample), view
 
 
@@ -188,8 +188,8 @@ def test_ignored_objects_become_regions_where_they_are() -> None:
 def test_objects_of_which_little_is_left_are_ignored(least: float, remains: bool) -> None:
     """The left half of the only object is seen, and the right half of that is cropped off."""
     annotations = Annotations.of([[0, 0, 200, 150]], visible=[[0, 0, 100, 150]], ids=[7])
-    view = replace(fitted(place((200, 150), SPEC, SIZE)), window=(0, 0, 50, 150))
-    shown = show(annotations, (200, 150), view, whole=False)
+    view = replace(fitted(make_letterbox((200, 150), SPEC, SIZE)), window=(0, 0, 50, 150))
+    shown = show(annotations, (200, 150), view, amodal=False)
     assert shown.share.tolist() == [0.5]
     sample = Sample.of(np.zeros((128, 160, 3), np.uint8), [shown])
     target = sample_module.target_of(sample, least, 0)
@@ -200,7 +200,7 @@ def test_erased_parts_are_counted_as_unseen() -> None:
     wanted = replace(OFF, erase=1.0, erase_area=(0.1, 0.4))
     image, annotations = world(0)
     canvas, [placed] = make_batch([image], SPEC, SIZE)
-    sample = Sample.of(canvas[0], [show(annotations, placed.size, fitted(placed), whole=False)])
+    sample = Sample.of(canvas[0], [show(annotations, placed.size, fitted(placed), amodal=False)])
     before = sample.image.clone()
     area = float(torch.diff(sample.visible.reshape(2, 2), dim=0).prod())
     shares = set()
@@ -239,7 +239,7 @@ def noise(size: tuple[int, int]) -> Image:
 @given(pictures, boxes, st.booleans(), st.booleans(), st.booleans())
 @quick
 def test_with_all_switched_off_nothing_changes(size, xyxy, is_rgb, keeps_aspect, whole) -> None:
-    spec = replace(SPEC, is_rgb=is_rgb, keeps_aspect=keeps_aspect, whole=whole)
+    spec = replace(SPEC, is_rgb=is_rgb, keeps_aspect=keeps_aspect, amodal=whole)
     image, annotations = noise(size), Annotations.of(xyxy)
     wanted = replace(OFF, min_visible=0.0, min_side=0.0)
     made = Augment(wanted, spec)(lambda index: (image, annotations), 1, 0, SIZE, 3)

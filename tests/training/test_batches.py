@@ -25,7 +25,6 @@ from mot.training.data.sampling import (
     in_order,
     shuffled,
     size_of_batch,
-    sizes_around,
 )
 
 SPEC = InputSpec(size=(96, 64))
@@ -90,7 +89,7 @@ def test_processes_share_what_one_would_see(count, share, ranks, whole) -> None:
 @quick
 def test_each_picture_comes_once(count, batch) -> None:
     plan = BatchSettings(batch, SIZES)
-    everything = [draw.picture for each in of_order(count, plan, whole=False) for draw in each]
+    everything = [draw.picture for each in of_order(count, plan, drop_last=False) for draw in each]
     assert everything == list(range(count))
     training = [draw for each in of_order(count, plan) for draw in each]
     assert len(training) == (max(batch, count - count % batch) if count else 0)
@@ -129,26 +128,6 @@ def test_every_size_comes_up() -> None:
     assert sizes[:40] != sizes[40:80]
 
 
-@given(
-    st.integers(1, 30),
-    st.integers(1, 30),
-    st.sampled_from([8, 32]),
-    st.floats(0.3, 1),
-    st.just(1.7),
-)
-@quick
-def test_sizes_are_multiples_of_the_stride(columns, rows, stride, least, most) -> None:
-    size = columns * stride, rows * stride
-    sizes = sizes_around(size, stride, least, most)
-    assert size in sizes
-    for width, height in sizes:
-        assert width % stride == height % stride == 0
-        longer = max(width, height)
-        assert least * max(size) - stride <= longer <= most * max(size) + stride
-        assert abs(width * size[1] - height * size[0]) <= stride * max(size)
-    assert sizes_around(size, stride) == (size,)
-
-
 def test_batches_that_cannot_be_shared_are_refused() -> None:
     with pytest.raises(ValueError, match="multiple of the 2 processes"):
         BatchSettings(3, SIZES, ranks=2)
@@ -162,7 +141,7 @@ def test_batches_that_cannot_be_shared_are_refused() -> None:
 def test_boxes_are_those_of_the_data_set_in_every_epoch(loading, data) -> None:
     plan = BatchSettings(4, (SPEC.size,))
     loader = loading.Loader(
-        loading.EpochData(data, SPEC), Batches(shuffled([data]), plan, whole=False)
+        loading.EpochData(data, SPEC), Batches(shuffled([data]), plan, drop_last=False)
     )
     for epoch in range(3):
         seen = []
@@ -171,7 +150,7 @@ def test_boxes_are_those_of_the_data_set_in_every_epoch(loading, data) -> None:
                 batch.pictures.tolist(), batch.images, batch.targets, strict=True
             ):
                 picture = data[number]
-                placed = place(picture.size, SPEC, SPEC.size)
+                placed = make_letterbox(picture.size, SPEC, SPEC.size)
                 wanted = picture.annotations.boxes * (placed.scale * 2) + (placed.offset * 2)
                 np.testing.assert_allclose(target.boxes.numpy(), wanted, rtol=1e-5, atol=1e-4)
                 assert target.ids.tolist() == picture.annotations.ids.tolist()
@@ -223,7 +202,7 @@ def test_only_when_all_are_broken_it_ends(loading, data) -> None:
 
 def test_a_process_without_a_share_of_the_last_batch(loading, data) -> None:
     plan = BatchSettings(10, (SPEC.size,), rank=1, ranks=2)
-    loader = loading.Loader(loading.EpochData(data, SPEC), of_order(11, plan, whole=False))
+    loader = loading.Loader(loading.EpochData(data, SPEC), of_order(11, plan, drop_last=False))
     assert [len(batch.images) for batch in loader.epoch(0)] == [5, 0]
 
 

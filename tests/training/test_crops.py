@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("torchvision", reason="torchvision is not installed")
 
-from support.embedder_worlds import PEOPLE, write_sequence  # noqa: E402
+from support.embedder_worlds import IDENTITIES, write_sequence  # noqa: E402
 
 from mot.datasets.config import DataSettings  # noqa: E402
 from mot.datasets.identities import numbered  # noqa: E402
 from mot.datasets.load import guess, load  # noqa: E402
+from mot.datasets.market import GALLERY  # noqa: E402
 from mot.datasets.problems import Problems  # noqa: E402
 from mot.errors import MotError  # noqa: E402
 from mot.opencv import cv2  # noqa: E402
-from mot.reid.evaluation.galleries import GALLERY  # noqa: E402
-from mot.reid.settings import EmbedderSettings, spec_of  # noqa: E402
+from mot.reid.settings import EmbedderSettings  # noqa: E402
 from mot.training.augment.crop import MARGIN, CropAugment, resampled  # noqa: E402
 from mot.training.augment.crop_settings import CropSettings  # noqa: E402
 from mot.training.data import crops as module  # noqa: E402
@@ -51,7 +51,7 @@ def sequence(tmp_path_factory: pytest.TempPathFactory) -> DataSettings:
 
 def test_each_person_of_each_picture_is_a_crop(sequence) -> None:
     crops, problems = cut_of(sequence)
-    assert (len(crops), crops.people) == (5 * PEOPLE, PEOPLE)
+    assert (len(crops), crops.people) == (5 * IDENTITIES, IDENTITIES)
     assert not problems.counts
     assert [int(crop.annotations.labels[0]) for crop in crops] == list(range(len(crops)))
     assert [int(crop.annotations.ids[0]) for crop in crops] == crops.ids.tolist()
@@ -70,9 +70,9 @@ def test_each_person_of_each_picture_is_a_crop(sequence) -> None:
 def test_boxes_are_somebody_else_each_and_people_of_data_sets_differ(sequence) -> None:
     boxes = DataSettings(sequence.annotations, format="mot", identities="boxes", every=2)
     crops, _ = cut_of(sequence, boxes)
-    assert crops.people == PEOPLE + 3 * PEOPLE
-    assert np.bincount(crops.sets).tolist() == [5 * PEOPLE, 3 * PEOPLE]
-    assert set(crops.ids[crops.sets == 0]) == set(range(PEOPLE))
+    assert crops.people == IDENTITIES + 3 * IDENTITIES
+    assert np.bincount(crops.sets).tolist() == [5 * IDENTITIES, 3 * IDENTITIES]
+    assert set(crops.ids[crops.sets == 0]) == set(range(IDENTITIES))
 
 
 def write_boxes(folder: Path, boxes: list[list[float]], image: bytes | None = None) -> DataSettings:
@@ -195,7 +195,7 @@ def test_batches_that_are_no_multiple_are_refused(batch, ranks) -> None:
 
 def loader_of(crops, change, workers: int = 0, ranks: tuple[int, int] = (0, 1)) -> Loader:
     order = by_person(crops.ids, [len(crops)], [1.0], PersonSettings(2, 8, ranks=ranks[1]))
-    data = EpochData(crops, spec_of(EmbedderSettings("small", *SIZE)), change, crops.read)
+    data = EpochData(crops, EmbedderSettings("small", *SIZE).input_spec, change, crops.read)
     return Loader(data, Batches(order, BatchSettings(8, (SIZE,), 0, *ranks)), workers)
 
 

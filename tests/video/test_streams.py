@@ -12,7 +12,7 @@ from mot.motfile import read_sequence
 from mot.opencv import cv2
 from mot.types import Frame
 from mot.video import open_writer
-from mot.video.sources import Window
+from mot.video.sources import FrameRange
 from mot.video.streams import StreamSource, detections_file, find_streams
 
 ROW = "1,-1,0,0,9,9,1\n"
@@ -31,11 +31,11 @@ def picture(*paths: Path) -> None:
         assert cv2.imwrite(str(path), np.zeros((24, 32, 3), np.uint8))
 
 
-def jobs_of(*sources: object, window: Window | None = None) -> list[StreamSource]:
-    return find_streams(tuple(map(str, sources)), window or Window())
+def jobs_of(*sources: object, window: FrameRange | None = None) -> list[StreamSource]:
+    return find_streams(tuple(map(str, sources)), window or FrameRange())
 
 
-def names_of(*sources: object) -> list[str]:
+def file_names(*sources: object) -> list[str]:
     return [job.name for job in jobs_of(*sources)]
 
 
@@ -58,7 +58,7 @@ def sequence_job(folder: Path, *detections: str) -> StreamSource:
     ],
 )
 def test_names_of_results(source, name) -> None:
-    assert names_of(source) == [name]
+    assert file_names(source) == [name]
 
 
 @pytest.mark.parametrize(
@@ -66,19 +66,19 @@ def test_names_of_results(source, name) -> None:
     ["rtsp://anna:secret@example.org", "rtsp://anna:secret@example.org/live", "rtsp://a:secret@h/"],
 )
 def test_a_password_is_not_in_the_name(source) -> None:
-    (name,) = names_of(source)
+    (name,) = file_names(source)
     assert name
     assert "secret" not in name
 
 
 def test_a_glob_of_videos_is_a_job_each(tmp_path) -> None:
     touch(tmp_path / "b.mp4", tmp_path / "a.MP4", tmp_path / "c.txt")
-    assert names_of(tmp_path / "*.[mM][pP]4") == ["a", "b"]
+    assert file_names(tmp_path / "*.[mM][pP]4") == ["a", "b"]
 
 
 def test_a_recursive_glob_of_videos(tmp_path) -> None:
     touch(tmp_path / "x" / "a.mp4", tmp_path / "y" / "z" / "b.mp4")
-    assert names_of(tmp_path / "**" / "*.mp4") == ["a", "b"]
+    assert file_names(tmp_path / "**" / "*.mp4") == ["a", "b"]
 
 
 @pytest.mark.parametrize("names", [["clip [1].mp4", "clip [2].mp4"], ["what?.mp4", "all*.mp4"]])
@@ -87,12 +87,12 @@ def test_names_with_the_letters_of_patterns(tmp_path, names, how) -> None:
     paths = [tmp_path / name for name in names]
     touch(*paths)
     sources = {"glob": [tmp_path / "*.mp4"], "folder": [tmp_path], "files": paths}[how]
-    assert sorted(names_of(*sources)) == sorted(path.stem for path in paths)
+    assert sorted(file_names(*sources)) == sorted(path.stem for path in paths)
 
 
 def test_a_folder_of_videos_is_a_job_each(tmp_path) -> None:
     touch(tmp_path / "b.mkv", tmp_path / "a.mp4", tmp_path / "notes.txt")
-    assert names_of(tmp_path) == ["a", "b"]
+    assert file_names(tmp_path) == ["a", "b"]
 
 
 @pytest.mark.parametrize("name", ["walk", "2024.05.01"])
@@ -101,14 +101,14 @@ def test_a_folder_of_pictures_is_one_job_with_its_name(tmp_path, name, pattern) 
     picture(tmp_path / name / "1.png", tmp_path / name / "2.png")
     (job,) = jobs_of(tmp_path / name / pattern)
     assert job.name == name
-    assert job.has_pictures
+    assert job.has_images
     with job.open(True) as source:
         assert [frame.index for frame in source] == [1, 2]
 
 
 def test_two_folders_of_one_stem_are_two(tmp_path) -> None:
     picture(tmp_path / "cam.1" / "1.png", tmp_path / "cam.2" / "1.png")
-    assert names_of(tmp_path / "cam.1", tmp_path / "cam.2") == ["cam.1", "cam.2"]
+    assert file_names(tmp_path / "cam.1", tmp_path / "cam.2") == ["cam.1", "cam.2"]
 
 
 def test_two_sources_of_one_name_are_refused(tmp_path) -> None:
@@ -121,7 +121,7 @@ def test_a_data_set_is_a_job_for_each_sequence(tmp_path) -> None:
         sequence_job(tmp_path / "train" / name, "det")
     found = jobs_of(tmp_path)
     assert [job.name for job in found] == ["MOT17-02-DPM", "MOT17-02-SDP"]
-    assert [job.has_pictures for job in found] == [False, False]
+    assert [job.has_images for job in found] == [False, False]
 
 
 def test_a_sequence_is_one_job_though_pictures_and_videos_lie_in_it(tmp_path) -> None:
@@ -130,7 +130,7 @@ def test_a_sequence_is_one_job_though_pictures_and_videos_lie_in_it(tmp_path) ->
     picture(home / "img1" / "000001.png")
     job = sequence_job(home, "det")
     assert job.sequence == read_sequence(home)
-    assert job.has_pictures
+    assert job.has_images
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, None], ids=["empty folder", "missing"])
@@ -146,28 +146,28 @@ def test_nothing_to_track_is_named(tmp_path, make) -> None:
 @pytest.mark.parametrize(
     ("window", "indices"),
     [
-        (Window(), [1, 2, 3, 4]),
-        (Window(every=2), [1, 3]),
-        (Window(start=0.1), [2, 3, 4]),
-        (Window(end=0.2), [1, 2]),
-        (Window(start=0.1, end=0.3, every=2), [3]),
+        (FrameRange(), [1, 2, 3, 4]),
+        (FrameRange(every=2), [1, 3]),
+        (FrameRange(start=0.1), [2, 3, 4]),
+        (FrameRange(end=0.2), [1, 2]),
+        (FrameRange(start=0.1, end=0.3, every=2), [3]),
     ],
 )
 @pytest.mark.parametrize("pictures", [True, False])
 def test_every_frame_of_a_sequence_comes_those_without_a_picture_too(
-    tmp_path, window, indices, pictures
+    tmp_path, window, indices, frames
 ) -> None:
     home = tmp_path / "walk"
     picture(home / "img1" / "000002.png", home / "img1" / "000003.png")
     touch(home / "seqinfo.ini", content=SEQINFO)
     (job,) = jobs_of(home, window=window)
-    with job.open(pictures) as source:
+    with job.open(frames) as source:
         assert source.expected == len(indices)
         frames = list(source)
     assert [frame.index for frame in frames] == indices
     assert [frame.time for frame in frames] == pytest.approx([(i - 1) / 10 for i in indices])
     seen = [frame.index for frame in frames if frame.image is not None]
-    assert seen == [index for index in indices if pictures and index in (2, 3)]
+    assert seen == [index for index in indices if frames and index in (2, 3)]
 
 
 @pytest.mark.parametrize("seqinfo", [True, False])
@@ -196,7 +196,7 @@ def test_a_video_of_its_name_shows_a_sequence(tmp_path, name, frames, seen) -> N
     home = tmp_path / "walk-SDP"
     film(home / name, frames)
     job = sequence_job(home, "det")
-    assert job.has_pictures
+    assert job.has_images
     with job.open(True) as source:
         shown = [frame.image is not None for frame in source]
     assert shown == [True] * seen + [False] * (4 - seen)
@@ -215,7 +215,7 @@ def test_a_video_tells_how_long_a_sequence_is_that_does_not_say(tmp_path) -> Non
 
 def test_another_video_in_a_sequence_is_not_taken_for_it(tmp_path) -> None:
     film(tmp_path / "walk" / "first30.mp4", 2)
-    assert not sequence_job(tmp_path / "walk", "det").has_pictures
+    assert not sequence_job(tmp_path / "walk", "det").has_images
 
 
 # Detections

@@ -35,7 +35,7 @@ from mot.video import (
     open_writer,
 )
 from mot.video.background import Worker
-from mot.video.sources import Window
+from mot.video.sources import FrameRange
 from mot.video.stream import StreamReader
 
 ROOT = Path(__file__).parents[2]
@@ -1012,11 +1012,11 @@ def test_frames_go_from_a_source_to_a_writer(clip: Path, tmp_path: Path) -> None
     ],
 )
 def test_a_missing_library_of_opencv_is_named_with_its_package(message: str, words: str) -> None:
-    assert words in opencv.advice(message)
-    assert "\n" not in opencv.advice(message)
+    assert words in opencv.installation_hint(message)
+    assert "\n" not in opencv.installation_hint(message)
 
 
 def test_a_window_lets_through_what_it_expects() -> None:
-    assert Window().expected(10, 10.0) == 10
-    assert Window(every=3).expected(10, 10.0) == 4
-    assert Window(start=0.5, end=60).expected(10, 10.0) == 5
+    assert FrameRange().expected(10, 10.0) == 10
+    assert FrameRange(every=3).expected(10, 10.0) == 4
+    assert FrameRange(start=0.5, end=60).expected(10, 10.0) == 5

@@ -1,1 +1,1 @@
-"""Darknet networks: drawing, weights, PyTorch model, detector."""
+"""Darknet networks: `.cfg` parser, layers, PyTorch model, weights, detector, architecture."""

@@ -1,9 +1,9 @@
-"""Darknet's `.cfg`: the layers of a network, checked, without weights and without torch.
+"""Parser of Darknet's `.cfg` files: checked layers of a network, without weights or PyTorch.
 
-The sections after `[net]` are layers, numbered from 0. A layer takes the output of the one before
-it; `[route]`, `[shortcut]` and `[scale_channels]` name others, by number or counted back from
-themselves. What Darknet passes over in silence (a misspelt key, an activation it does not know,
-a layer that does not exist) is an error here, with its line.
+The sections after `[net]` are layers, numbered from 0. A layer takes the output of the previous
+one; `[route]`, `[shortcut]` and `[scale_channels]` name others by number, or relative to
+themselves if negative. What Darknet ignores silently (a misspelt key, an unknown activation, a
+layer that does not exist) is an error here, with its line.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mot.detectors.darknet.layers import (
     Upsample,
     Yolo,
 )
-from mot.errors import MotError, nearest
+from mot.errors import MotError, suggest
 
 IMAGE = -1  # the number of the layer that is the image itself
 ACTIVATIONS = frozenset(
@@ -52,9 +52,9 @@ _LAYERS: dict[str, type[Layer]] = {
     "max": Maxpool,
     "avg": Avgpool,
 }
-_LARGEST = 1 << 16  # of any whole number in a file
-_MOST_PARAMETERS = 1 << 29  # twice those of the largest networks
-_LARGEST_MAP = 1 << 31  # numbers
+_MAX_NUMBER = 1 << 16  # of any number in a file
+_MAX_PARAMETERS = 1 << 29  # twice those of the largest networks
+_MAX_MAP = 1 << 31  # elements of a layer's output
 # Keys that do not change what a trained network computes.
 _TRAINING = frozenset(
     "stopbackward onlyforward dont_update burnin_update learning_rate learning_rate_scale clip "
@@ -65,7 +65,7 @@ _TRAINING = frozenset(
     "embedding_layer dropblock dropblock_size_rel dropblock_size_abs grad_centr "
     "weights_normalization".split()
 )
-# Keys that do, and are refused unless they say "no".
+# Keys that do, and are refused unless they are off.
 _SWITCHES = frozenset(
     "antialiasing assisted_excitation binary bin_output deform dontload dontloadscales flipped "
     "maxpool_depth reverse rotate share_index stream stretch stretch_sway sway wait_stream "
@@ -87,11 +87,11 @@ class Network:
     path: Path
     net: Net
     layers: tuple[Layer, ...]
-    shapes: tuple[Shape, ...]  # what each layer gives for an image of the file's own size
+    shapes: tuple[Shape, ...]  # output of each layer for an image of the size in `[net]`
 
     @property
     def heads(self) -> tuple[int, ...]:
-        """The numbers of the `[yolo]` layers."""
+        """Numbers of the `[yolo]` layers."""
         return tuple(i for i, layer in enumerate(self.layers) if isinstance(layer, Yolo))
 
     @property
@@ -100,35 +100,35 @@ class Network:
 
     @property
     def stride(self) -> int:
-        """Both sides of an image must be multiples of it."""
+        """Both sides of the input image must be multiples of it."""
         used = [shape for i, shape in enumerate(self.shapes) if shape[1] > 1 or i in self.heads]
         return max(max(self.cell(shape)) for shape in used)
 
     def cell(self, shape: Shape) -> tuple[int, int]:
-        """(width, height) in pixels of the image that one place of such a map stands for."""
+        """(width, height) of a cell of such a map, in pixels of the image."""
         return round(self.net.width / shape.width), round(self.net.height / shape.height)
 
     def inputs(self, index: int) -> list[Shape]:
-        """The shapes of what a layer takes."""
+        """Shapes of the inputs of a layer."""
         return _inputs(self.net, self.shapes, self.layers[index])
 
     def name(self, index: int) -> str:
-        """A layer in messages."""
+        """Name of a layer in messages."""
         layer = self.layers[index]
         return f"layer {index} [{layer.kind}] ({self.path.name}:{layer.line})"
 
 
 def parse_cfg(path: str | Path) -> Network:
-    """Read and check a `.cfg`."""
+    """Reads and checks a `.cfg` file."""
     path = Path(path)
     return parse_text(path, read_text(path))
 
 
 def parse_text(path: Path, text: str) -> Network:
-    """The same of its text; `path` is what messages call it."""
+    """Checks the text of a `.cfg`; `path` is for messages."""
     first, *rest = _read_sections(path, text)
     if first.name not in ("net", "network"):
-        raise MotError(f"{path}:{first.line}: begins with [{first.name}], not with [net]")
+        raise MotError(f"{path}:{first.line}: starts with [{first.name}], not with [net]")
     net = _fill(path, Net, first)
     layers: list[Layer] = []
     shapes: list[Shape] = []
@@ -137,7 +137,7 @@ def parse_text(path: Path, text: str) -> Network:
         shapes.append(_shape_of(path, layer, len(layers), _inputs(net, shapes, layer)))
         layers.append(layer)
     network = Network(path, net, tuple(layers), tuple(shapes))
-    _check_whole(network)
+    _check_network(network)
     return network
 
 
@@ -147,30 +147,30 @@ def _inputs(net: Net, shapes: Sequence[Shape], layer: Layer) -> list[Shape]:
 
 
 def _shape_of(path: Path, layer: Layer, index: int, inputs: list[Shape]) -> Shape:
-    place = f"{path}:{layer.line}: layer {index} [{layer.kind}]"
+    location = f"{path}:{layer.line}: layer {index} [{layer.kind}]"
     try:
         shape = layer.shape(inputs)
     except ValueError as error:
-        raise MotError(f"{place}: {error}") from None
-    if math.prod(shape) > _LARGEST_MAP:
-        raise MotError(f"{place}: gives {shape}: more than fits into memory")
+        raise MotError(f"{location}: {error}") from None
+    if math.prod(shape) > _MAX_MAP:
+        raise MotError(f"{location}: its output {shape} does not fit into memory")
     return shape
 
 
-def _check_whole(network: Network) -> None:
+def _check_network(network: Network) -> None:
     classes = {layer.classes for layer in network.layers if isinstance(layer, Yolo)}
     if not classes:
-        raise MotError(f"{network.path}: no [yolo] section: not a network that detects")
+        raise MotError(f"{network.path}: no [yolo] section: not a detector")
     if len(classes) > 1:
         found = " and ".join(map(str, sorted(classes)))
-        raise MotError(f"{network.path}: [yolo] sections of {found} classes: make them equal")
+        raise MotError(f"{network.path}: [yolo] sections with {found} classes: make them equal")
     parameters = sum(
         math.prod(layer.weight_shape(network.inputs(index)[0].channels))
         for index, layer in enumerate(network.layers)
         if isinstance(layer, Convolutional)
     )
-    if parameters > _MOST_PARAMETERS:
-        raise MotError(f"{network.path}: {parameters} parameters: more than any real network has")
+    if parameters > _MAX_PARAMETERS:
+        raise MotError(f"{network.path}: {parameters} parameters: more than any real network")
 
 
 class _Option(NamedTuple):
@@ -199,12 +199,12 @@ def _read_sections(path: Path, cfg: str) -> list[_Section]:
             raise MotError(f"{path}:{line}: {text[:40]!r} is neither [section] nor key=value")
         sections[-1].options.setdefault(key, _Option(value, line))  # Darknet takes the first
     if not sections:
-        raise MotError(f"{path}: no [section] in it: not a Darknet .cfg")
+        raise MotError(f"{path}: has no [section]: not a Darknet .cfg")
     return sections
 
 
 def read_text(path: Path) -> str:
-    """Of a `.cfg`, whatever its encoding."""
+    """Text of a `.cfg` file in any encoding."""
     try:
         return path.read_text("utf-8-sig", errors="replace")
     except FileNotFoundError:
@@ -216,7 +216,7 @@ def read_text(path: Path) -> str:
 def _build(path: Path, section: _Section, index: int) -> Layer:
     kind = _LAYERS.get(section.name)
     if kind is None:
-        known = nearest(section.name, _LAYERS)
+        known = suggest(section.name, _LAYERS)
         raise MotError(f"{path}:{section.line}: unknown section [{section.name[:40]}]: {known}")
     layer = _fill(path, kind, section)
     if kind.key and not layer.sources:
@@ -231,7 +231,7 @@ def _resolve(path: Path, section: _Section, index: int, named: int) -> int:
     if 0 <= source < index:
         return source
     key = _LAYERS[section.name].key
-    fault = f"there is no layer {source}" if source < 0 else "a loop: only layers before it will do"
+    fault = f"there is no layer {source}" if source < 0 else "only layers before it are allowed"
     raise MotError(
         f"{path}:{section.options[key].line}: layer {index} [{section.name}] "
         f"takes {key}={named}: {fault}"
@@ -239,15 +239,15 @@ def _resolve(path: Path, section: _Section, index: int, named: int) -> int:
 
 
 def _fill(path: Path, kind: type[_Filled], section: _Section) -> _Filled:
-    """The dataclass of a section with the values that stand in the file."""
+    """Dataclass of a section, filled with the values of the file."""
     rules = _rules(kind)
     values: dict[str, Any] = {"line": section.line}
     for key, (text, line) in section.options.items():
-        place = f"{path}:{line}"
+        location = f"{path}:{line}"
         if key in rules:
-            values[rules[key].field] = _convert(place, key, text, rules[key])
-        elif kind is not Net:  # whose other keys are all for training
-            _check_ignored(place, section.name, (key, text), rules)
+            values[rules[key].field] = _convert(location, key, text, rules[key])
+        elif kind is not Net:  # all other keys of [net] are for training
+            _check_ignored(location, section.name, (key, text), rules)
     try:
         return kind(**values)
     except TypeError:
@@ -255,20 +255,20 @@ def _fill(path: Path, kind: type[_Filled], section: _Section) -> _Filled:
 
 
 class _Rule(NamedTuple):
-    """How the value of a key is read."""
+    """How to read the value of a key."""
 
     field: str
     read: Callable[[str], Any]
-    least: int
+    min: int
     what: str
 
 
 def _rules(kind: type[Any]) -> dict[str, _Rule]:
-    """By key. A whole number that is not 0 by default may not be 0."""
+    """Rules by key. An integer with a default other than 0 must not be 0."""
     hints, rules = get_type_hints(kind), {}
     for field in dataclasses.fields(kind):
         if field.name == "sources" and kind.key:
-            rules[kind.key] = _Rule(field.name, _wholes, -_LARGEST, "numbers of layers")
+            rules[kind.key] = _Rule(field.name, _integers, -_MAX_NUMBER, "numbers of layers")
         elif field.name not in ("line", "sources"):
             read, what = _READERS[hints[field.name]]
             at_least_one = hints[field.name] is int and field.default != 0
@@ -276,7 +276,7 @@ def _rules(kind: type[Any]) -> dict[str, _Rule]:
     return rules
 
 
-def _wholes(text: str) -> tuple[int, ...]:
+def _integers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(",") if part)
 
 
@@ -286,22 +286,22 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 def _activation(text: str) -> str:
     if text not in ACTIVATIONS:
-        raise MotError(nearest(text, ACTIVATIONS))
+        raise MotError(suggest(text, ACTIVATIONS))
     return text
 
 
 _READERS: dict[Any, tuple[Callable[[str], Any], str]] = {
-    int: (int, "a whole number"),
-    int | None: (int, "a whole number"),
+    int: (int, "an integer"),
+    int | None: (int, "an integer"),
     float: (float, "a number"),
-    tuple[int, ...]: (_wholes, "whole numbers"),
+    tuple[int, ...]: (_integers, "integers"),
     tuple[float, ...]: (_numbers, "numbers"),
     str: (_activation, "an activation"),
 }
 
 
-def _convert(place: str, key: str, text: str, rule: _Rule) -> Any:
-    shown = f"{place}: {key}={text[:40]}"
+def _convert(location: str, key: str, text: str, rule: _Rule) -> Any:
+    shown = f"{location}: {key}={text[:40]}"
     try:
         value = rule.read(text)
     except ValueError:
@@ -309,16 +309,18 @@ def _convert(place: str, key: str, text: str, rule: _Rule) -> Any:
     except MotError as error:
         raise MotError(f"{shown} is not known: {error}") from None
     for number in value if isinstance(value, tuple) else (value,):
-        if not isinstance(number, str) and not rule.least <= number <= _LARGEST:
-            raise MotError(f"{shown} must lie between {rule.least} and {_LARGEST}")
+        if not isinstance(number, str) and not rule.min <= number <= _MAX_NUMBER:
+            raise MotError(f"{shown} must be between {rule.min} and {_MAX_NUMBER}")
     return value
 
 
-def _check_ignored(place: str, section: str, option: tuple[str, str], known: Iterable[str]) -> None:
-    """A key without a field may only be one that changes nothing."""
+def _check_ignored(
+    location: str, section: str, option: tuple[str, str], known: Iterable[str]
+) -> None:
+    """Refuses a key without a field unless it does not affect inference."""
     key, text = option
     if key in _SWITCHES and text not in ("0", "none"):
-        raise MotError(f"{place}: {key}={text[:40]} in [{section}] is not supported")
+        raise MotError(f"{location}: {key}={text[:40]} in [{section}] is not supported")
     if key not in _SWITCHES | _TRAINING:
-        hint = nearest(key, known)
-        raise MotError(f"{place}: unknown key {key[:40]!r} in [{section}]: {hint}")
+        hint = suggest(key, known)
+        raise MotError(f"{location}: unknown key {key[:40]!r} in [{section}]: {hint}")

@@ -1,4 +1,4 @@
-"""The layers of Darknet's networks: their settings, and the shapes that they give."""
+"""Layers of Darknet networks: their settings and output shapes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """Fields are the keys of the section. A whole number that is not 0 by default never is 0."""
+    """Fields are the keys of the section. An integer with a default other than 0 is never 0."""
 
     kind: ClassVar[str] = ""
-    key: ClassVar[str] = ""  # that names other layers
-    takes_previous: ClassVar[bool] = True  # beside those
+    key: ClassVar[str] = ""  # key that names other layers
+    takes_previous: ClassVar[bool] = True  # the previous layer is an input too
 
     line: int = 0
-    sources: tuple[int, ...] = ()  # the layers whose outputs it takes
+    sources: tuple[int, ...] = ()  # numbers of the input layers
 
     def shape(self, inputs: Sequence[Shape]) -> Shape:
-        """What it gives for these inputs; a ValueError says why it cannot."""
+        """Output shape for these inputs; a ValueError says why there is none."""
         return inputs[0]
 
 
@@ -54,7 +54,7 @@ class Convolutional(Layer):
 
     @property
     def margin(self) -> int:
-        """Zeros on each side."""
+        """Padding on each side."""
         return (self.size // 2 if self.pad else self.padding) * self.dilation
 
     def weight_shape(self, channels: int) -> tuple[int, int, int, int]:
@@ -76,7 +76,7 @@ class Maxpool(Layer):
     stride: int = 1
     stride_x: int = 0
     stride_y: int = 0
-    padding: int | None = None  # on both sides together
+    padding: int | None = None  # sum of both sides
 
     @property
     def window(self) -> int:
@@ -88,20 +88,20 @@ class Maxpool(Layer):
 
     @property
     def margins(self) -> tuple[int, int]:
-        """(before, after): the odd one goes behind."""
+        """Padding (before, after); an odd sum has one more after."""
         total = self.window - 1 if self.padding is None else self.padding
         return total // 2, total - total // 2
 
     def shape(self, inputs: Sequence[Shape]) -> Shape:
         channels, *sides = inputs[0]
         if max(self.margins) >= self.window:
-            raise ValueError(f"padding={self.padding} leaves windows of nothing but padding")
+            raise ValueError(f"padding={self.padding} makes windows of padding only")
         return Shape(channels, *_slide(sides, self.window - sum(self.margins), self.strides))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shortcut(Layer):
-    """Adds to the layer before as many channels as both have."""
+    """Adds the channels that both have to the previous layer."""
 
     kind: ClassVar[str] = "shortcut"
     key: ClassVar[str] = "from"
@@ -115,7 +115,7 @@ class Shortcut(Layer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route(Layer):
-    """The channels of several layers, or of each of them one group."""
+    """Concatenates the channels of several layers, or one group of each."""
 
     kind: ClassVar[str] = "route"
     key: ClassVar[str] = "layers"
@@ -164,7 +164,7 @@ class Avgpool(Layer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleChannels(Layer):
-    """The layer it names times the one before: a number a channel, or a number a pixel."""
+    """Multiplies the named layer by the previous one: one factor per channel or per pixel."""
 
     kind: ClassVar[str] = "scale_channels"
     key: ClassVar[str] = "from"
@@ -176,7 +176,7 @@ class ScaleChannels(Layer):
         factor, scaled = inputs
         wanted = scaled._replace(channels=1) if self.scale_wh else Shape(scaled.channels, 1, 1)
         if factor != wanted:
-            raise ValueError(f"scales {scaled} by {wanted}, but the layer before is {factor}")
+            raise ValueError(f"scales {scaled} by {wanted}, but the previous layer is {factor}")
         return scaled
 
 
@@ -186,7 +186,7 @@ class Yolo(Layer):
 
     classes: int = 20
     num: int = 1
-    mask: tuple[int, ...] = ()  # none: all
+    mask: tuple[int, ...] = ()  # numbers of its anchors; empty: all
     anchors: tuple[float, ...] = ()  # pixels of the network's input: width, height, width, ...
     scale_x_y: float = 1.0
     new_coords: int = 0
@@ -211,13 +211,13 @@ class Yolo(Layer):
         if inputs[0].channels != wanted:
             raise ValueError(
                 f"{len(self.chosen)} anchors and classes={self.classes} need filters={wanted} "
-                f"in the layer before, which has {inputs[0].channels}"
+                f"in the previous layer, which has {inputs[0].channels}"
             )
         return inputs[0]
 
 
 def _slide(sides: Sequence[int], reach: int, strides: tuple[int, int]) -> list[int]:
-    """How often a window fits that needs `reach` pixels."""
+    """How often a window of `reach` pixels fits along each side."""
     steps = [(side - reach) // stride + 1 for side, stride in zip(sides, strides, strict=True)]
     if min(steps) < 1:
         raise ValueError(f"its window does not fit into {sides[0]}x{sides[1]}")

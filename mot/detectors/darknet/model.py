@@ -1,4 +1,4 @@
-"""Darknet's networks in PyTorch: built from a `.cfg`, filled from `.weights`, and written back."""
+"""Darknet networks in PyTorch: built from a `.cfg`, with `.weights` loaded."""
 
 from __future__ import annotations
 
@@ -26,19 +26,13 @@ from mot.detectors.darknet.layers import (
     Upsample,
     Yolo,
 )
-from mot.detectors.darknet.weights import (
-    Header,
-    array_shapes,
-    convolutions,
-    read_weights,
-    write_weights,
-)
-from mot.types import FloatArray
+from mot.detectors.darknet.weights import array_shapes, read_weights
+from mot.detectors.models.base import DetectionModel, HeightWidth
 
-# Under the root, as in OpenCV's importer. Darknet itself has had 1e-6 beside the root and 1e-5
-# under it; small variances make maps differ by some hundredths between those.
+# Inside the square root, as in OpenCV's importer. Versions of Darknet add 1e-6 outside or 1e-5
+# inside; for small variances outputs differ by some hundredths.
 BATCH_NORM_EPSILON = 1e-6
-_FINEST = 1024  # parts of a pixel in which anchors are kept
+_ANCHOR_SCALE = 1024  # anchors are stored in 1/1024 pixels
 
 
 def _hard_mish(x: Tensor) -> Tensor:
@@ -46,12 +40,12 @@ def _hard_mish(x: Tensor) -> Tensor:
 
 
 def _beyond(x: Tensor, low: float, high: float, slope: float) -> Tensor:
-    """`x` within the limits, and rising by `slope` outside."""
+    """`x` within the limits, with the given slope outside."""
     inside = x.clamp(low, high)
     return inside + slope * (x - inside)
 
 
-# The activations work on outputs that nothing else holds yet, so some may do it in place.
+# No one else holds these inputs yet, so some activations work in place.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda x: x,
     "leaky": lambda x: F.leaky_relu_(x, 0.1),
@@ -80,7 +74,7 @@ _NORM = {
     "scales": "weight",
     "means": "running_mean",
     "variances": "running_var",
-}  # Darknet's names of what PyTorch's batch norm has
+}  # Darknet's names of the attributes of a PyTorch batch norm
 
 
 class Convolution(nn.Module):
@@ -105,13 +99,13 @@ class Convolution(nn.Module):
         return ACTIVATIONS[self.activation](self.norm(self.conv(x)))
 
     def fold(self) -> None:
-        """The batch norm, of inference, goes into the convolution."""
+        """Folds the batch norm into the convolution, for inference."""
         if isinstance(self.norm, nn.BatchNorm2d):
             self.conv = fuse_conv_bn_eval(self.conv.eval(), self.norm.eval())
             self.norm = nn.Identity()
 
     def tensors(self) -> dict[str, Tensor]:
-        """By Darknet's names, in the order of its files."""
+        """Tensors by Darknet's names, in the order of its files."""
         owner: nn.Module = self.conv
         names = {"biases": "bias"}
         if isinstance(self.norm, nn.BatchNorm2d):
@@ -121,14 +115,14 @@ class Convolution(nn.Module):
 
 
 class Pool(nn.Module):
-    """The maximum; of padding that cannot be halved the larger part is behind."""
+    """Max pooling; an odd padding has one more pixel after."""
 
     def __init__(self, layer: Maxpool) -> None:
         super().__init__()
         before, after = layer.margins
-        # By steps of two, rounding up gives as many windows as one more pixel behind.
+        # With stride 2, ceil mode gives as many windows as one more pixel after.
         is_plain = before == after or layer.strides == (2, 2)
-        is_plain &= before <= layer.window // 2  # what PyTorch pads by itself
+        is_plain &= before <= layer.window // 2  # the limit of PyTorch's own padding
         self.pads = () if is_plain else (before, after, before, after)
         self.pool = nn.MaxPool2d(
             layer.window,
@@ -145,7 +139,7 @@ class Pool(nn.Module):
 
 
 class Sum(nn.Module):
-    """`[shortcut]`: adds as many channels as both have, and keeps the others of the first."""
+    """`[shortcut]`: adds the channels that both have; keeps the others of the first."""
 
     def __init__(self, layer: Shortcut, inputs: list[Shape]) -> None:
         super().__init__()
@@ -168,10 +162,10 @@ class Concatenation(nn.Module):
         super().__init__()
         sizes = [each.channels // layer.groups for each in inputs]
         self.groups = [slice(layer.group_id * size, (layer.group_id + 1) * size) for size in sizes]
-        self.is_whole = layer.groups == 1
+        self.takes_all = layer.groups == 1
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        if not self.is_whole:
+        if not self.takes_all:
             inputs = tuple(x[:, group] for x, group in zip(inputs, self.groups, strict=True))
         return inputs[0] if len(inputs) == 1 else torch.cat(inputs, 1)
 
@@ -199,16 +193,16 @@ class Enlargement(nn.Module):
 
 
 class Head(nn.Module):
-    """`[yolo]`: hands its map on, and knows what the map means."""
+    """`[yolo]`: returns its map unchanged, and decodes it."""
 
-    # Whole numbers, which stay exact when the model is cast to float16.
-    sizes: Tensor  # (A, 2) width and height of the anchors, in parts of a pixel
-    cell: Tensor  # (2,) width and height of a place of the map, in pixels
+    # Integers, which stay exact when the model is cast to float16.
+    sizes: Tensor  # (A, 2) width and height of the anchors, in 1/1024 pixels
+    cell: Tensor  # (2,) width and height of a cell of the map, in pixels
 
     def __init__(self, layer: Yolo, cell: tuple[int, int]) -> None:
         super().__init__()
         self.layer = layer
-        sizes = torch.tensor(layer.sizes, dtype=torch.float64) * _FINEST
+        sizes = torch.tensor(layer.sizes, dtype=torch.float64) * _ANCHOR_SCALE
         self.register_buffer("sizes", sizes.round().long(), persistent=False)
         self.register_buffer("cell", torch.tensor(cell), persistent=False)
 
@@ -223,43 +217,39 @@ class Head(nn.Module):
         return boxes, objects[..., None] * classes
 
     def read(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, N, 4) xyxy, and as the map has them (B, N) objectness and (B, N, C) classes."""
+        """(B, N, 4) xyxy, and raw (B, N) objectness and (B, N, C) classes."""
         batch, _, height, width = raw.shape
         table = raw.float().permute(0, 2, 3, 1)
         count = len(self.layer.chosen)
         table = table.reshape(batch, height, width, count, 5 + self.layer.classes)
-        places, extents = table[..., :2], table[..., 2:4]
+        offsets, extents = table[..., :2], table[..., 2:4]
         if self.layer.new_coords:
             extents = (2 * extents) ** 2
         else:
-            places, extents = places.sigmoid(), extents.exp()
+            offsets, extents = offsets.sigmoid(), extents.exp()
         scale = self.layer.scale_x_y
-        centres = (places * scale - (scale - 1) / 2 + _grid(raw)) * self.cell
-        halves = extents * (self.sizes / (2 * _FINEST))
-        boxes = torch.cat([centres - halves, centres + halves], -1).reshape(batch, -1, 4)
+        grid = _cells(height, width, raw.device)
+        centers = (offsets * scale - (scale - 1) / 2 + grid) * self.cell
+        halves = extents * (self.sizes / (2 * _ANCHOR_SCALE))
+        boxes = torch.cat([centers - halves, centers + halves], -1).reshape(batch, -1, 4)
         rest = table[..., 4:].reshape(batch, -1, 1 + self.layer.classes)
         return boxes, rest[..., 0], rest[..., 1:]
 
     def anchors(self, shape: tuple[int, int]) -> Tensor:
-        """(H*W*A, 4) xyxy around the middle of the cells of a map, in the order of its boxes."""
-        centres = (_cells(*shape, self.cell.device) + 0.5) * self.cell
-        halves = self.sizes / (2 * _FINEST)
-        return torch.cat([centres - halves, centres + halves], -1).reshape(-1, 4)
-
-
-def _grid(raw: Tensor) -> Tensor:
-    """(H, W, 1, 2) column and row of each place of a map."""
-    height, width = raw.shape[-2:]
-    return _cells(height, width, raw.device)
+        """(H*W*A, 4) xyxy anchors around the cell centers of a map, in the order of its boxes."""
+        centers = (_cells(*shape, self.cell.device) + 0.5) * self.cell
+        halves = self.sizes / (2 * _ANCHOR_SCALE)
+        return torch.cat([centers - halves, centers + halves], -1).reshape(-1, 4)
 
 
 def _cells(height: int, width: int, device: torch.device) -> Tensor:
+    """(H, W, 1, 2) column and row of each cell of a map."""
     rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
     rows, columns = torch.meshgrid(rows, columns, indexing="ij")
     return torch.stack([columns, rows], -1)[:, :, None]
 
 
-def _module(layer: Layer, inputs: list[Shape], cell: tuple[int, int]) -> nn.Module:
+def _make_module(layer: Layer, inputs: list[Shape], cell: tuple[int, int]) -> nn.Module:
     match layer:
         case Convolutional():
             return Convolution(layer, inputs[0].channels)
@@ -282,61 +272,56 @@ def _module(layer: Layer, inputs: list[Shape], cell: tuple[int, int]) -> nn.Modu
     raise TypeError(f"no module for [{layer.kind}]")
 
 
-class DarknetModel(nn.Module):
-    """Images (B, 3, H, W), RGB from 0 to 1, sides multiples of `network.stride`, to boxes."""
+class DarknetModel(DetectionModel[list[Tensor]]):
+    """Maps images (B, 3, H, W), RGB from 0 to 1, sides multiples of `network.stride`, to boxes."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
-        self.header = Header()
         self.layers = nn.ModuleList(
-            _module(layer, network.inputs(index), network.cell(network.shapes[index]))
+            _make_module(layer, network.inputs(index), network.cell(network.shapes[index]))
             for index, layer in enumerate(network.layers)
         )
-        self._unneeded_after = _last_uses(network)
+        self._freed_after = _last_uses(network)
 
     @property
     def levels(self) -> list[Head]:
-        """What each raw map means, in the file's order."""
+        """Head of each raw map, in the order of the file."""
         return [module for module in self.layers if isinstance(module, Head)]
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Of each level."""
+        """Stride of each level, in pixels."""
         return tuple(max(head.cell.tolist()) for head in self.levels)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, N, 4) boxes, xyxy in the pixels of the images, and their (B, N, C) scores."""
-        return self.decode(self.raw(images))
-
     def raw(self, images: Tensor) -> list[Tensor]:
-        """(B, A * (5 + C), H, W) of each level."""
+        """Raw map (B, A * (5 + C), H, W) of each level."""
         return self.outputs(images, self.network.heads)
 
     def outputs(self, images: Tensor, wanted: Sequence[int]) -> list[Tensor]:
-        """What these layers give."""
+        """Outputs of these layers."""
         outputs = {IMAGE: images}
         for index, module in enumerate(self.layers):
             sources = self.network.layers[index].sources
             outputs[index] = module(*(outputs[source] for source in sources))
-            for unneeded in self._unneeded_after[index]:
-                if unneeded not in wanted:
-                    del outputs[unneeded]
+            for unused in self._freed_after[index]:
+                if unused not in wanted:
+                    del outputs[unused]
         return [outputs[index] for index in wanted]
 
-    def anchors(self, size: tuple[int, int]) -> list[Tensor]:
-        """(H*W*A, 4) xyxy of each level, for images of this height and width."""
+    def anchors(self, size: HeightWidth) -> list[Tensor]:
+        """(H*W*A, 4) xyxy anchors of each level, for images of this size."""
         cells = [head.cell.tolist() for head in self.levels]
         shapes = [(size[0] // height, size[1] // width) for width, height in cells]
         return [head.anchors(shape) for head, shape in zip(self.levels, shapes, strict=True)]
 
-    def decode(self, raw: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def decode(self, raw: Sequence[Tensor], size: HeightWidth) -> tuple[Tensor, ...]:
         found = [head.decode(each) for head, each in zip(self.levels, raw, strict=True)]
         boxes, scores = zip(*found, strict=True)
         return torch.cat(boxes, 1), torch.cat(scores, 1)
 
     def fold(self) -> DarknetModel:
-        """A copy for inference, its batch norms folded into the convolutions."""
+        """A copy for inference, with batch norms folded into the convolutions."""
         folded: DarknetModel = copy.deepcopy(self).eval()
         for module in folded.layers:
             if isinstance(module, Convolution):
@@ -344,9 +329,8 @@ class DarknetModel(nn.Module):
         return folded
 
     def load(self, path: str | Path, partial: bool = False) -> tuple[str, ...]:
-        """Fill in a `.weights` file. With `partial` what fits of it; the rest is returned."""
+        """Loads a `.weights` file. With `partial`, only layers that fit; returns what does not."""
         weights = read_weights(path, self.network, partial)
-        self.header = weights.header
         with torch.no_grad():
             for index, arrays in weights.layers.items():
                 for name, tensor in self.tensors(index).items():
@@ -354,44 +338,30 @@ class DarknetModel(nn.Module):
         return weights.unfit
 
     def tensors(self, index: int) -> dict[str, Tensor]:
-        """What a `.weights` file holds of a convolution, in its order."""
+        """Tensors of a convolution in a `.weights` file, in its order."""
         module = self.layers[index]
         assert isinstance(module, Convolution)
         tensors = module.tensors()
         if list(tensors) != list(array_shapes(self.network, index)):
-            raise ValueError("a folded model has no batch norms: load or save it before folding")
+            raise ValueError("a folded model has no batch norms: load the weights before folding")
         return tensors
 
 
 def _last_uses(network: Network) -> list[list[int]]:
-    """For each layer the outputs that nothing takes after it."""
+    """Outputs that no later layer reads, by the layer that reads them last."""
     last = {index: index for index in range(IMAGE, len(network.layers))}
     for index, layer in enumerate(network.layers):
         last.update(dict.fromkeys(layer.sources, index))
-    unneeded: list[list[int]] = [[] for _ in network.layers]
+    unused: list[list[int]] = [[] for _ in network.layers]
     for source, user in last.items():
         if source not in network.heads:
-            unneeded[max(user, 0)].append(source)
-    return unneeded
+            unused[max(user, 0)].append(source)
+    return unused
 
 
 def load_darknet(cfg: str | Path, weights: str | Path) -> DarknetModel:
-    """The network of a `.cfg` with its weights, ready for inference."""
+    """Model of a `.cfg` with its weights, in evaluation mode."""
     model = DarknetModel(parse_cfg(cfg))
     model.load(weights)
     model.eval()
     return model
-
-
-def save_weights(model: DarknetModel, path: str | Path) -> None:
-    """Write a `.weights` file; a model as it was loaded gives the same bytes."""
-    layers = {
-        index: {name: _to_numpy(tensor) for name, tensor in model.tensors(index).items()}
-        for index in convolutions(model.network)
-    }
-    write_weights(path, model.header, layers)
-
-
-def _to_numpy(tensor: Tensor) -> FloatArray:
-    array: FloatArray = tensor.detach().float().cpu().numpy()
-    return array

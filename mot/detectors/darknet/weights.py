@@ -1,7 +1,7 @@
-"""Darknet's `.weights`: a header and the numbers of each convolution, one after the other.
+"""Darknet's `.weights` files: a header, then the values of each convolution in turn.
 
-Such a file names neither layers nor shapes, so that one of another architecture can only be told by
-its length and by what the numbers cannot be: variances are not negative, and nothing is NaN.
+The files have no layer names or shapes. One of another architecture is only recognized by its
+length and by impossible values: negative variances, NaN or infinity.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +19,6 @@ import numpy as np
 from mot.detectors.darknet.cfg import Network
 from mot.detectors.darknet.layers import Convolutional, Yolo
 from mot.errors import MotError
-from mot.files import bytes_beside
 from mot.types import FloatArray
 
 LayerArrays = dict[str, FloatArray]
@@ -31,27 +30,23 @@ class Header:
     major: int = 0
     minor: int = 2
     revision: int = 5
-    seen: int = 0  # training images
+    seen: int = 0  # number of training images
 
     @property
     def is_long(self) -> bool:
         """`seen` has 64 bits."""
         return self.major * 10 + self.minor >= 2 and max(self.major, self.minor) < 1000
 
-    def packed(self) -> bytes:
-        seen = "Q" if self.is_long else "I"
-        return struct.pack(f"<3i{seen}", self.major, self.minor, self.revision, self.seen)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Weights:
     header: Header
-    layers: dict[int, LayerArrays]  # by number; the names are those of `array_shapes`
-    unfit: tuple[str, ...] = ()  # the layers that have none, and why, where that was allowed
+    layers: dict[int, LayerArrays]  # by layer number; array names are those of `array_shapes`
+    unfit: tuple[str, ...] = ()  # layers without weights and why, if loaded partially
 
 
 def array_shapes(network: Network, index: int, classes: int = 0) -> dict[str, tuple[int, ...]]:
-    """Of a convolution, in the file's order; with `classes`, as a network of so many has them."""
+    """Shapes of a convolution's arrays in the order of the file, by default for its own classes."""
     layer = network.layers[index]
     assert isinstance(layer, Convolutional)
     filters, *rest = layer.weight_shape(network.inputs(index)[0].channels)
@@ -63,12 +58,12 @@ def array_shapes(network: Network, index: int, classes: int = 0) -> dict[str, tu
 
 
 def convolutions(network: Network) -> Iterator[int]:
-    """The numbers of the layers that have weights."""
+    """Numbers of the layers with weights."""
     return (i for i, layer in enumerate(network.layers) if isinstance(layer, Convolutional))
 
 
 def read_weights(path: str | Path, network: Network, partial: bool = False) -> Weights:
-    """Read and check the weights of a network; `partial` keeps what fits and lists the rest."""
+    """Reads and checks weights. `partial` keeps the layers that fit and lists the others."""
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -80,7 +75,7 @@ def read_weights(path: str | Path, network: Network, partial: bool = False) -> W
 
 
 class _Misfit(Exception):
-    """A layer that the file does not hold; `is_last` where nothing after it can be found."""
+    """A layer that is not in the file; `is_last`: no later layer can be found either."""
 
     def __init__(self, reason: str, is_last: bool = True) -> None:
         super().__init__(reason)
@@ -88,7 +83,7 @@ class _Misfit(Exception):
 
 
 class _Reader:
-    """Goes through a file once, reading no more than the network asks for."""
+    """Reads a file once, no more of it than the network has."""
 
     def __init__(self, path: Path, network: Network, file: BinaryIO) -> None:
         self._path, self._network, self._file = path, network, file
@@ -108,15 +103,16 @@ class _Reader:
             try:
                 layers[index] = self._read_layer(index)
             except _Misfit as misfit:
-                unfit.append(self._told(index, str(misfit)))
+                unfit.append(self._message(index, str(misfit)))
                 if not partial:
                     raise MotError(f"{self._path}: {unfit[0]}") from None
                 if misfit.is_last:
-                    unfit += [self._told(later, "not reached") for later in numbers]
+                    unfit += [self._message(later, "not reached") for later in numbers]
         if unfit and not layers:
-            raise MotError(f"{self._path}: nothing in it fits: {unfit[0]}")
+            raise MotError(f"{self._path}: no layer fits: {unfit[0]}")
         if self._left and layers and not unfit:
-            unfit.append(self._left_over(max(layers)))
+            reason = f"{self._left} bytes follow it: the file is of another architecture"
+            unfit.append(self._message(max(layers), reason))
             if not partial:
                 raise MotError(f"{self._path}: {unfit[0]}")
         return Weights(self._header, layers, tuple(unfit))
@@ -125,9 +121,10 @@ class _Reader:
         start = self._file.read(12)
         numbers = struct.unpack("<3i", start) if len(start) == 12 else (-1, -1, -1)
         header = Header(*numbers)
-        seen = self._file.read(8 if header.is_long else 4)
-        if len(start + seen) < len(header.packed()) or not all(0 <= n < 10_000 for n in numbers):
-            raise MotError(f"{self._path}: does not begin as Darknet weights do")
+        size = 8 if header.is_long else 4
+        seen = self._file.read(size)
+        if len(start) < 12 or len(seen) < size or not all(0 <= n < 10_000 for n in numbers):
+            raise MotError(f"{self._path}: not a Darknet .weights file")
         return replace(header, seen=int.from_bytes(seen, "little"))
 
     def _read_layer(self, index: int) -> LayerArrays:
@@ -135,15 +132,15 @@ class _Reader:
         arrays = {name: self._read_array(name, shape) for name, shape in theirs.items()}
         if theirs != ours:
             raise _Misfit(
-                f"the file's is {_dims(theirs['weights'])}, for {self._classes} classes, not "
-                f"{self._network.classes}: change classes= and filters=, or load it partially",
+                f"in the file {_dims(theirs['weights'])}, for {self._classes} classes, not "
+                f"{self._network.classes}: change classes= and filters=, or use --partial",
                 is_last=False,
             )
         if "variances" in arrays and arrays["variances"].min() < 0:
             raise _Misfit("negative variances: the file is of another architecture")
         for name, array in arrays.items():
             if not np.isfinite(array).all():
-                raise _Misfit(f"NaN or infinite numbers in its {name}", is_last=False)
+                raise _Misfit(f"NaN or infinite values in its {name}", is_last=False)
         return arrays
 
     def _read_array(self, name: str, shape: tuple[int, ...]) -> FloatArray:
@@ -156,14 +153,9 @@ class _Reader:
         array = np.fromfile(self._file, _FLOAT, count)
         return array.reshape(shape).astype(np.float32, copy=False)
 
-    def _told(self, index: int, reason: str) -> str:
+    def _message(self, index: int, reason: str) -> str:
         dims = _dims(array_shapes(self._network, index)["weights"])
         return f"{self._network.name(index)} {dims}: {reason}"
-
-    def _left_over(self, last: int) -> str:
-        return self._told(
-            last, f"{self._left} bytes follow it: the file is of another architecture"
-        )
 
 
 def _dims(shape: tuple[int, ...]) -> str:
@@ -171,7 +163,7 @@ def _dims(shape: tuple[int, ...]) -> str:
 
 
 def _other_classes(network: Network, count: int, rest: int) -> int:
-    """For how many classes, other than the network's, a file of so many numbers is; 0: none."""
+    """Number of classes, other than the network's, that a file with `count` values fits; or 0."""
     one, two = _count(network, 1), _count(network, 2)
     if rest or one == two or (count - one) % (two - one) or count < one:
         return 0
@@ -182,14 +174,3 @@ def _other_classes(network: Network, count: int, rest: int) -> int:
 def _count(network: Network, classes: int) -> int:
     shapes = (array_shapes(network, index, classes) for index in convolutions(network))
     return sum(math.prod(shape) for arrays in shapes for shape in arrays.values())
-
-
-def write_weights(
-    path: str | Path, header: Header, layers: Mapping[int, Mapping[str, FloatArray]]
-) -> None:
-    """Write what `read_weights` read; the arrays of a layer are in the file's order."""
-    with bytes_beside(Path(path)) as file:
-        file.write(header.packed())
-        for index in sorted(layers):
-            for array in layers[index].values():
-                file.write(np.ascontiguousarray(array, _FLOAT).tobytes())

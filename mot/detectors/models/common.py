@@ -1,21 +1,22 @@
-"""What the families share: backbones under a feature pyramid, anchors, and what is made of them.
+"""What the models share: backbones, feature pyramids, anchors, and one-stage anchor detectors.
 
-Modules have the names that torchvision gives them, so that its checkpoints fit as they are.
+Modules have the names that torchvision gives them, so that its checkpoints fit.
 """
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torchvision import models
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.detection._utils import BoxCoder, retrieve_out_channels
-from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import clip_boxes_to_image
 from torchvision.ops.feature_pyramid_network import (
@@ -24,14 +25,16 @@ from torchvision.ops.feature_pyramid_network import (
     LastLevelP6P7,
 )
 
-from mot.errors import MotError, nearest
+from mot.detectors.models.architecture import Classes
+from mot.detectors.models.base import DetectionModel, HeightWidth
 from mot.runtime.preprocess import InputSpec
+from mot.runtime.torch_layers import TimmBody
 
-Size = tuple[int, int]  # height, width, as tensors have them
-# A video at 16:9, at the size of torchvision's recipes; normalised as for ImageNet.
-WIDE = InputSpec((1344, 768), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+# 16:9, about the size of torchvision's recipes; normalized as for ImageNet.
+TORCHVISION_INPUT = InputSpec((1344, 768), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+PERSON_RATIOS = (1.0, 2.0, 3.0)  # height / width of anchors for persons
 
-# The last layer at each stride, of torchvision's networks.
+# The last layer at each stride, in torchvision's networks.
 _RESNET = {4: "layer1", 8: "layer2", 16: "layer3", 32: "layer4"}
 _LAYERS = {
     "resnet18": _RESNET,
@@ -41,52 +44,17 @@ _LAYERS = {
     "mobilenet_v2": {4: "3", 8: "6", 16: "13", 32: "18"},
     "mobilenet_v3_large": {4: "3", 8: "6", 16: "12", 32: "16"},
 }
-_POPULAR = ("mobilenetv2_100", "pvt_v2_b0", "pvt_v2_b2", "dla34", "darknet53", "efficientnet_b0")
 
 
-class TimmBody(nn.Module):
-    """A network of timm's, giving its last map at each of the strides."""
-
-    def __init__(self, name: str, strides: Sequence[int]) -> None:
-        super().__init__()
-        self.model = _timm_features(name)
-        found = self.model.feature_info.reduction()
-        if not set(strides) <= set(found):
-            raise MotError(f"backbone {name!r} has maps of the strides {found}, not {strides}")
-        self.places = [len(found) - 1 - found[::-1].index(stride) for stride in strides]
-        self.is_channels_last = getattr(self.model, "output_fmt", "") == "NHWC"
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        maps = self.model(images)
-        if self.is_channels_last:
-            maps = [each.permute(0, 3, 1, 2) for each in maps]
-        return {str(number): maps[place] for number, place in enumerate(self.places)}
-
-
-def _timm_features(name: str) -> Any:
-    try:
-        import timm
-    except ModuleNotFoundError:
-        raise MotError(f"backbone {name!r} needs timm: pip install 'mot-tracking[torch]'") from None
-    if not timm.is_model(name):
-        hint = nearest(name, [*_LAYERS, *_POPULAR])
-        raise MotError(f"unknown backbone {name!r}: {hint} Others of timm's will do as well")
-    options: dict[str, Any] = {"strict_img_size": False} if name.startswith("swin") else {}
-    try:
-        return timm.create_model(name, pretrained=False, features_only=True, **options)
-    except (RuntimeError, AttributeError) as error:
-        raise MotError(f"backbone {name!r} gives no maps ({error}): choose another") from None
-
-
-def body_of(name: str, strides: Sequence[int], epsilon: float = 1e-5) -> nn.Module:
-    """A backbone that gives its maps at these strides, by "0", "1" and so on."""
+def make_body(name: str, strides: Sequence[int], epsilon: float = 1e-5) -> nn.Module:
+    """A backbone that returns its maps at these strides, by "0", "1" and so on."""
     if name not in _LAYERS:
-        return TimmBody(name, strides)
+        return TimmBody(name, strides, _LAYERS)
     layers = [_LAYERS[name][stride] for stride in strides]
-    return torchvision_body(name, layers, epsilon)
+    return make_torchvision_body(name, layers, epsilon)
 
 
-def torchvision_body(name: str, layers: Sequence[str], epsilon: float = 1e-5) -> nn.Module:
+def make_torchvision_body(name: str, layers: Sequence[str], epsilon: float = 1e-5) -> nn.Module:
     network = getattr(models, name)(weights=None, norm_layer=partial(nn.BatchNorm2d, eps=epsilon))
     network = getattr(network, "features", network)
     names = {layer: str(number) for number, layer in enumerate(layers)}
@@ -113,13 +81,14 @@ class Pyramid(nn.Module):
         return maps
 
 
-def map_channels(body: nn.Module, size: Size = (64, 64)) -> list[int]:
-    channels: list[int] = retrieve_out_channels(body, size)
+def map_channels(body: nn.Module) -> list[int]:
+    """Channels of each map of a backbone."""
+    channels: list[int] = retrieve_out_channels(body, (64, 64))
     return channels
 
 
 class P6P7(LastLevelP6P7):  # type: ignore[misc]
-    """Two levels more; the papers' networks have a ReLU between them, mmdetection's have none."""
+    """Two more levels, with a ReLU between them as in the papers, or without as in mmdetection."""
 
     def __init__(self, channels: int, has_relu: bool = True) -> None:
         super().__init__(channels, 256)
@@ -134,7 +103,7 @@ class P6P7(LastLevelP6P7):  # type: ignore[misc]
 
 
 class ExactAnchors(AnchorGenerator):  # type: ignore[misc]
-    """Anchors that are neither rounded nor, where sides are odd, closer than the stride."""
+    """Anchors without torchvision's rounding of their corners, and of their steps on odd sides."""
 
     def __init__(
         self,
@@ -161,60 +130,106 @@ class ExactAnchors(AnchorGenerator):  # type: ignore[misc]
         corner = torch.tensor(corners, dtype=dtype, device=device)
         return torch.cat([-corner, corner], 1)
 
-    def grid_anchors(self, grid_sizes: list[Size], strides: object) -> list[Tensor]:
+    def grid_anchors(self, grid_sizes: list[HeightWidth], strides: object) -> list[Tensor]:
         exact = [[stride, stride] for stride in self.strides]
         anchors: list[Tensor] = super().grid_anchors(grid_sizes, exact)
         return anchors
 
 
-def size_of(images: Tensor) -> Size:
-    height, width = images.shape[-2:]
-    return height, width
-
-
-def grids(size: Size, strides: Sequence[int]) -> list[Size]:
-    """Height and width of the map at each stride."""
+def map_sizes(size: HeightWidth, strides: Sequence[int]) -> list[HeightWidth]:
+    """Size of the map at each stride, for images of this size."""
     return [((size[0] + s - 1) // s, (size[1] + s - 1) // s) for s in strides]
 
 
-def anchors_by_level(
-    generator: Any, size: Size, strides: Sequence[int], device: torch.device
+def make_anchors(
+    generator: AnchorGenerator | DefaultBoxGenerator,
+    size: HeightWidth,
+    strides: Sequence[int],
+    device: torch.device,
 ) -> list[Tensor]:
-    """(H*W*A, 4) xyxy in pixels, float32 whatever the network computes in, of each level."""
-    shapes = grids(size, strides)
-    pictures = ImageList(torch.empty(0, 3, *size), [size])
-    maps = [torch.empty(0, 1, *shape, device=device) for shape in shapes]
-    (anchors,) = generator(pictures, maps)
-    each = generator.num_anchors_per_location()
-    counts = [count * height * width for count, (height, width) in zip(each, shapes, strict=True)]
+    """(H*W*A, 4) xyxy anchors of each level, always float32, for images of this size."""
+    sizes = map_sizes(size, strides)
+    images = ImageList(torch.empty(0, 3, *size), [size])
+    maps = [torch.empty(0, 1, *each, device=device) for each in sizes]
+    (anchors,) = generator(images, maps)
+    per_location = generator.num_anchors_per_location()
+    counts = [
+        count * height * width for count, (height, width) in zip(per_location, sizes, strict=True)
+    ]
     return list(anchors.split(counts))
 
 
 def decode_boxes(
-    coder: BoxCoder, deltas: Tensor, anchors: Tensor, size: Size, whole: bool
+    coder: BoxCoder, deltas: Tensor, anchors: Tensor, size: HeightWidth, amodal: bool
 ) -> Tensor:
-    """(B, N, 4) xyxy, of (B, N, 4) deltas from (N, 4) or (B, N, 4) anchors."""
+    """(B, N, 4) xyxy from (B, N, 4) deltas and (N, 4) or (B, N, 4) anchors."""
     anchors = anchors.expand(*deltas.shape)
     boxes = coder.decode_single(deltas.float().flatten(0, 1), anchors.flatten(0, 1))
-    return cut_to_picture(boxes.reshape(deltas.shape), size, whole)
+    return clip_boxes(boxes.reshape(deltas.shape), size, amodal)
 
 
-def cut_to_picture(boxes: Tensor, size: Size, whole: bool) -> Tensor:
-    """As they are where people are told of whole."""
-    if whole:
+def clip_boxes(boxes: Tensor, size: HeightWidth, amodal: bool) -> Tensor:
+    """Boxes clipped to images of this size; unchanged if amodal."""
+    if amodal:
         return boxes
     clipped: Tensor = clip_boxes_to_image(boxes, size)
     return clipped
 
 
-class Columns(nn.Module):
-    """Of the scores of all outputs, those of the named classes."""
+class SelectClasses(nn.Module):
+    """Selects the outputs of the named classes."""
 
-    numbers: Tensor
+    indices: Tensor
 
-    def __init__(self, numbers: Sequence[int]) -> None:
+    def __init__(self, indices: Sequence[int]) -> None:
         super().__init__()
-        self.register_buffer("numbers", torch.tensor(numbers), persistent=False)
+        self.register_buffer("indices", torch.tensor(indices), persistent=False)
 
-    def forward(self, scores: Tensor, dim: int = -1) -> Tensor:
-        return scores.index_select(dim, self.numbers)
+    def forward(self, outputs: Tensor, dim: int = -1) -> Tensor:
+        return outputs.index_select(dim, self.indices)
+
+
+class RawAnchors(NamedTuple):
+    logits: Tensor  # (B, N, outputs); a background has the first
+    deltas: Tensor  # (B, N, 4) from the anchors
+
+
+class AnchorDetector(DetectionModel[RawAnchors]):
+    """A one-stage detector that classifies and moves anchors."""
+
+    coder: ClassVar[BoxCoder]  # of deltas
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: nn.Module,
+        anchors: AnchorGenerator | DefaultBoxGenerator,
+        strides: tuple[int, ...],
+        classes: Classes,
+        amodal: bool,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.anchor_generator = anchors
+        self.strides = strides
+        self.select_classes = SelectClasses(classes.indices)
+        self.amodal = amodal
+
+    def raw(self, images: Tensor) -> RawAnchors:
+        outputs = self.head(list(self.backbone(images).values()))
+        return RawAnchors(outputs["cls_logits"], outputs["bbox_regression"])
+
+    def anchors(self, size: HeightWidth) -> list[Tensor]:
+        """(H*W*A, 4) xyxy anchors of each level, for images of this size."""
+        device = self.select_classes.indices.device
+        return make_anchors(self.anchor_generator, size, self.strides, device)
+
+    def decode(self, raw: RawAnchors, size: HeightWidth) -> tuple[Tensor, Tensor]:
+        anchors = torch.cat(self.anchors(size))
+        boxes = decode_boxes(self.coder, raw.deltas, anchors, size, self.amodal)
+        return boxes, self.scores(raw.logits)
+
+    @abstractmethod
+    def scores(self, logits: Tensor) -> Tensor:
+        """(B, N, C) scores of the named classes."""

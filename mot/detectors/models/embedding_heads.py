@@ -1,12 +1,12 @@
-"""What tells of each box what the person in it looks like: the cell that it was told from, or the
-region that it covers.
+"""Embeddings of boxes: of the cell that predicts a box, or of the region that it covers.
 
-A detector's last maps know that there is somebody, but hardly who: beside one that is not trained
-any more, regions of an earlier map tell twice as many people apart.
+The last maps of a detector know that there is an object, but hardly which one: with a frozen
+detector, regions of an earlier map identify twice as many persons.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
 
@@ -18,44 +18,60 @@ from torchvision.ops import Conv2dNormActivation, box_iou, clip_boxes_to_image, 
 
 from mot.detectors.darknet.model import Head
 
-Found = tuple[Tensor, Tensor, Tensor]
-_GRID = (16, 8)  # places of a region, down and across
-_POOLED = 24  # channels that are kept of each map
-_WIDTH = 32  # of the first convolution over a region, unless it is told
-_LEAST = 0.05  # score; the regions of others are not looked at
-_SAME = 0.7  # IoU from which two boxes are taken for one person's
+Outputs = tuple[Tensor, Tensor, Tensor]  # boxes, scores, embeddings
+_GRID = (16, 8)  # rows and columns of samples of a region
+_POOLED = 24  # channels kept of each map
+_WIDTH = 32  # default channels of the first convolution over a region
+_MIN_SCORE = 0.05  # of boxes whose regions are pooled
+_SAME_IOU = 0.7  # boxes that overlap by more share an embedding
 _leaky = partial(nn.LeakyReLU, 0.1)
 
 
-class CellEmbedding(nn.Module):
-    """Of each level's map another one, of a vector for each cell (Wang et al., 2020)."""
+class EmbeddingHead(nn.Module, ABC):
+    """Computes the embeddings of (B, N, 4) boxes from feature maps."""
+
+    dims: int
+
+    @abstractmethod
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """The features of the embeddings, which the other methods take."""
+
+    @abstractmethod
+    def attach(self, boxes: Tensor, scores: Tensor, features: Sequence[Tensor]) -> Outputs:
+        """Boxes, or the best of them, with their scores and (B, N, D) unit vectors."""
+
+    @abstractmethod
+    def vectors_of(self, boxes: Tensor, chosen: Tensor, features: Sequence[Tensor]) -> Tensor:
+        """(P, D) vectors of some boxes, for training; `chosen` (P, 2) are image and box."""
+
+
+class CellEmbedding(EmbeddingHead):
+    """A vector for each cell of each level (Wang et al., 2020)."""
 
     def __init__(
         self, channels: Sequence[int], levels: Sequence[Head], dims: int, hidden: int
     ) -> None:
         super().__init__()
         self.dims = dims
-        self.anchors = [len(level.layer.chosen) for level in levels]  # of a cell, of each level
-        self.branches = nn.ModuleList(_branch(each, hidden, dims) for each in channels)
+        self.anchors = [len(level.layer.chosen) for level in levels]  # per cell of each level
+        self.branches = nn.ModuleList(_make_branch(each, hidden, dims) for each in channels)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """(B, D, H, W) of each level."""
         return [branch(each) for branch, each in zip(self.branches, maps, strict=True)]
 
-    def added(self, boxes: Tensor, scores: Tensor, looks: Sequence[Tensor]) -> Found:
-        """With (B, N, D) unit vectors, one for each box."""
-        cells = F.normalize(_cells(looks).float(), dim=2)
-        return boxes, scores, cells.index_select(1, self._cells_of_boxes(looks))
+    def attach(self, boxes: Tensor, scores: Tensor, features: Sequence[Tensor]) -> Outputs:
+        cells = F.normalize(_flatten(features).float(), dim=2)
+        return boxes, scores, cells.index_select(1, self._cells_of_boxes(features))
 
-    def at(self, boxes: Tensor, places: Tensor, looks: Sequence[Tensor]) -> Tensor:
-        """(P, D) the vectors of some boxes: (P, 2) the picture and the box of each."""
-        picture, box = places.T
-        return _cells(looks)[picture, self._cells_of_boxes(looks)[box]]
+    def vectors_of(self, boxes: Tensor, chosen: Tensor, features: Sequence[Tensor]) -> Tensor:
+        image, box = chosen.T
+        return _flatten(features)[image, self._cells_of_boxes(features)[box]]
 
-    def _cells_of_boxes(self, looks: Sequence[Tensor]) -> Tensor:
-        """(N,) which of the cells of all levels each box is told from."""
+    def _cells_of_boxes(self, features: Sequence[Tensor]) -> Tensor:
+        """(N,) the cell of each box, among those of all levels."""
         numbers, start = [], 0
-        for each, anchors in zip(looks, self.anchors, strict=True):
+        for each, anchors in zip(features, self.anchors, strict=True):
             count = each.shape[2] * each.shape[3]
             cells = torch.arange(count, device=each.device) + start
             numbers.append(cells[:, None].expand(-1, anchors).flatten())
@@ -63,20 +79,20 @@ class CellEmbedding(nn.Module):
         return torch.cat(numbers)
 
 
-def _cells(looks: Sequence[Tensor]) -> Tensor:
+def _flatten(features: Sequence[Tensor]) -> Tensor:
     """(B, cells, D) of all levels."""
-    return torch.cat([each.flatten(2) for each in looks], 2).transpose(1, 2)
+    return torch.cat([each.flatten(2) for each in features], 2).transpose(1, 2)
 
 
-def _branch(channels: int, hidden: int, dims: int) -> nn.Module:
+def _make_branch(channels: int, hidden: int, dims: int) -> nn.Module:
     if not hidden:
         return nn.Conv2d(channels, dims, 1)
     first = Conv2dNormActivation(channels, hidden, 3, activation_layer=_leaky)
     return nn.Sequential(first, nn.Conv2d(hidden, dims, 1))
 
 
-class RegionEmbedding(nn.Module):
-    """Of the best boxes: what they cover of the maps, through a small network."""
+class RegionEmbedding(EmbeddingHead):
+    """A vector for each of the best boxes, from its region of the maps."""
 
     def __init__(
         self, channels: Sequence[int], strides: Sequence[int], count: int, dims: int, width: int
@@ -95,50 +111,46 @@ class RegionEmbedding(nn.Module):
         )
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """As regions are cut out of them."""
+        """Maps with fewer channels, from which regions are pooled."""
         return [narrow(each) for narrow, each in zip(self.narrowed, maps, strict=True)]
 
-    def added(self, boxes: Tensor, scores: Tensor, looks: Sequence[Tensor]) -> Found:
-        """The best boxes, with (B, K, D) unit vectors; zeros where a score is too low. Those that
-        lie on each other have the vector of the surest."""
+    def attach(self, boxes: Tensor, scores: Tensor, features: Sequence[Tensor]) -> Outputs:
+        """The best boxes, with zeros as the vectors of low scores. Boxes that overlap have the
+        vector of the best of them."""
         best = scores.amax(2)
-        chances, rows = best.topk(_topk_min(best, self.count, 1))
-        boxes, scores = (_rows(each, rows) for each in (boxes, scores))
-        # At least one of all: not every run-time knows convolutions over nothing.
-        used = (chances >= chances.amax().clamp(max=_LEAST)).flatten().nonzero()[:, 0]
-        pictures = torch.arange(rows.shape[0], device=rows.device)[:, None].expand(*rows.shape)
-        pictures, flat = pictures.flatten(), boxes.flatten(0, 1)
-        # Pictures beside each other: boxes of different ones do not overlap.
-        apart = (flat + (pictures * (flat.max() - flat.min() + 1))[:, None])[used].float()
-        kept = nms(apart, chances.flatten()[used].float(), _SAME)
-        seen = self._vectors(pictures[used[kept]], flat[used[kept]], looks)
-        found = seen[box_iou(apart, apart[kept]).argmax(1)]
-        empty = found.new_zeros(rows.shape[0] * rows.shape[1], self.dims)
-        vectors = empty.index_copy(0, used, F.normalize(found, dim=1))
-        return boxes, scores, vectors.reshape(*rows.shape, self.dims)
+        best, rows = best.topk(_topk_min(best, self.count, 1))
+        boxes, scores = (_gather(each, rows) for each in (boxes, scores))
+        # At least one box: not every runtime supports convolutions of empty batches.
+        used = (best >= best.amax().clamp(max=_MIN_SCORE)).flatten().nonzero()[:, 0]
+        images = torch.arange(rows.shape[0], device=rows.device)[:, None].expand(*rows.shape)
+        images, flat = images.flatten(), boxes.flatten(0, 1)
+        # Images are moved beside each other, so that their boxes do not overlap.
+        apart = (flat + (images * (flat.max() - flat.min() + 1))[:, None])[used].float()
+        kept = nms(apart, best.flatten()[used].float(), _SAME_IOU)
+        vectors = self._pool(images[used[kept]], flat[used[kept]], features)
+        vectors = vectors[box_iou(apart, apart[kept]).argmax(1)]
+        empty = vectors.new_zeros(rows.shape[0] * rows.shape[1], self.dims)
+        embeddings = empty.index_copy(0, used, F.normalize(vectors, dim=1))
+        return boxes, scores, embeddings.reshape(*rows.shape, self.dims)
 
-    def at(self, boxes: Tensor, places: Tensor, looks: Sequence[Tensor]) -> Tensor:
-        """(P, D) the vectors of some of (B, N, 4) boxes: (P, 2) the picture and the box of each."""
-        some = places if len(places) else places.new_zeros(1, 2)  # norms know nothing of nobody
-        picture, box = some.T
-        return self._vectors(picture, boxes[picture, box], looks)[: len(places)]
+    def vectors_of(self, boxes: Tensor, chosen: Tensor, features: Sequence[Tensor]) -> Tensor:
+        some = chosen if len(chosen) else chosen.new_zeros(1, 2)  # batch norms need a row
+        image, box = some.T
+        return self._pool(image, boxes[image, box], features)[: len(chosen)]
 
-    def _vectors(self, pictures: Tensor, boxes: Tensor, looks: Sequence[Tensor]) -> Tensor:
-        """Coordinates in 16 bits would be wrong by pixels, so regions are cut out in 32."""
-        height, width = (side * self.strides[0] for side in looks[0].shape[2:])
+    def _pool(self, images: Tensor, boxes: Tensor, features: Sequence[Tensor]) -> Tensor:
+        """(P, D) of (P, 4) boxes; coordinates in 16 bits would be wrong by pixels."""
+        height, width = (side * self.strides[0] for side in features[0].shape[2:])
         inside = clip_boxes_to_image(boxes.float(), (height, width))
-        regions = torch.cat([pictures[:, None].float(), inside], 1)
+        regions = torch.cat([images[:, None].float(), inside], 1)
         pooled = [
             roi_align(each.float(), regions, _GRID, 1 / stride, 1, True)
-            for each, stride in zip(looks, self.strides, strict=True)
+            for each, stride in zip(features, self.strides, strict=True)
         ]
-        vectors: Tensor = self.vector(torch.cat(pooled, 1).to(looks[0].dtype))
+        vectors: Tensor = self.vector(torch.cat(pooled, 1).to(features[0].dtype))
         return vectors.float()
 
 
-def _rows(values: Tensor, rows: Tensor) -> Tensor:
+def _gather(values: Tensor, rows: Tensor) -> Tensor:
     """(B, K, C) of (B, N, C) values."""
     return values.gather(1, rows[..., None].expand(-1, -1, values.shape[2]))
-
-
-Embedding = CellEmbedding | RegionEmbedding

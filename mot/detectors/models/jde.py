@@ -1,7 +1,7 @@
-"""JDE (Wang et al., 2020): a YOLOv3 that tells what the people look like whom it finds.
+"""JDE (Wang et al., 2020): a YOLOv3, or any Darknet network, whose detections have embeddings.
 
-Also of any network that a Darknet `.cfg` draws. All that is not the embedding has the names of the
-detector without one, whose weights so fit.
+All modules but the embedding have the names of the detector without embeddings, so that its weights
+fit.
 """
 
 from __future__ import annotations
@@ -10,92 +10,96 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from mot.detectors.architectures import JdeSettings
-from mot.detectors.darknet import trainable as cfg
+from mot.detectors.darknet import trainable
 from mot.detectors.darknet.cfg import Network
 from mot.detectors.darknet.model import DarknetModel
-from mot.detectors.models import yolov3
+from mot.detectors.models.architecture import Architecture, JdeSettings
+from mot.detectors.models.base import HeightWidth
 from mot.detectors.models.common import map_channels
-from mot.detectors.models.embedding_heads import CellEmbedding, Embedding, RegionEmbedding
+from mot.detectors.models.embedding_heads import CellEmbedding, EmbeddingHead, RegionEmbedding
+from mot.detectors.models.yolov3 import Yolov3, Yolov3Architecture, make_parts
 from mot.errors import MotError
 from mot.runtime.preprocess import InputSpec
 
-Settings = JdeSettings
-_EARLY = (8, 16)  # strides of the backbone's maps that regions are cut out of
+_REGION_STRIDES = (8, 16)  # of the backbone's maps from which regions are pooled
 
 
-class Jde(yolov3.Yolov3):
-    """Raw are the maps of boxes, then those of looks."""
+class Jde(Yolov3):
+    """YOLOv3; raw are the maps of boxes, then the features of embeddings."""
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(*yolov3.parts_of(settings))
+    def __init__(self, settings: JdeSettings) -> None:
+        super().__init__(*make_parts(settings))
         dims, hidden = settings.dims, settings.hidden
-        self.embedding: Embedding
-        if settings.regions:
-            channels = map_channels(self.backbone)[: len(_EARLY)]
-            self.embedding = RegionEmbedding(channels, _EARLY, settings.regions, dims, hidden)
+        self.has_regions = settings.regions > 0
+        self.embedding: EmbeddingHead
+        if self.has_regions:
+            channels = map_channels(self.backbone)[: len(_REGION_STRIDES)]
+            self.embedding = RegionEmbedding(
+                channels, _REGION_STRIDES, settings.regions, dims, hidden
+            )
         else:
             channels = [2 * self.width >> level for level in range(len(self.levels))]
             self.embedding = CellEmbedding(channels, self.levels, dims, hidden)
 
     def raw(self, images: Tensor) -> list[Tensor]:
-        found = self.backbone(images)
-        maps = self.maps(found)
-        is_early = isinstance(self.embedding, RegionEmbedding)
-        seen = list(found.values())[: len(_EARLY)] if is_early else maps
-        return [*self.tables(maps), *self.embedding(seen)]
+        maps = self.backbone(images)
+        features = self.features(maps)
+        pooled = list(maps.values())[: len(_REGION_STRIDES)] if self.has_regions else features
+        return [*self.raw_boxes(features), *self.embedding(pooled)]
 
-    def decode(self, raw: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def decode(self, raw: Sequence[Tensor], size: HeightWidth) -> tuple[Tensor, ...]:
         count = len(self.levels)
-        boxes, scores = super().decode(raw[:count])
-        return self.embedding.added(boxes, scores, raw[count:])
+        boxes, scores = super().decode(raw[:count], size)
+        return self.embedding.attach(boxes, scores, raw[count:])
 
 
-class DrawnJde(DarknetModel):
-    """The same of a drawing. Its cells are those of what the convolution before `[yolo]` sees."""
+class DarknetJde(DarknetModel):
+    """The same for a Darknet network; cells are those of the input of its last convolutions."""
 
-    def __init__(self, network: Network, settings: Settings) -> None:
+    def __init__(self, network: Network, settings: JdeSettings) -> None:
         super().__init__(network)
         dims, hidden = settings.dims, settings.hidden
-        self.embedding: Embedding
+        self.embedding: EmbeddingHead
         if settings.regions:
-            self._seen = _named_layers(network, settings.layers)
-            shapes = [network.shapes[index] for index in self._seen]
+            self._sources = _check_layers(network, settings.layers)
+            shapes = [network.shapes[index] for index in self._sources]
             channels = [shape.channels for shape in shapes]
             strides = [max(network.cell(shape)) for shape in shapes]
             self.embedding = RegionEmbedding(channels, strides, settings.regions, dims, hidden)
         else:
             last = [network.layers[head].sources[0] for head in network.heads]
-            self._seen = [network.layers[index].sources[0] for index in last]
+            self._sources = [network.layers[index].sources[0] for index in last]
             channels = [network.inputs(index)[0].channels for index in last]
             self.embedding = CellEmbedding(channels, self.levels, dims, hidden)
 
     def raw(self, images: Tensor) -> list[Tensor]:
         count = len(self.levels)
-        found = self.outputs(images, (*self.network.heads, *self._seen))
-        return [*found[:count], *self.embedding(found[count:])]
+        outputs = self.outputs(images, (*self.network.heads, *self._sources))
+        return [*outputs[:count], *self.embedding(outputs[count:])]
 
-    def decode(self, raw: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def decode(self, raw: Sequence[Tensor], size: HeightWidth) -> tuple[Tensor, ...]:
         count = len(self.levels)
-        boxes, scores = super().decode(raw[:count])
-        return self.embedding.added(boxes, scores, raw[count:])
+        boxes, scores = super().decode(raw[:count], size)
+        return self.embedding.attach(boxes, scores, raw[count:])
 
 
-def _named_layers(network: Network, layers: Sequence[int]) -> list[int]:
+def _check_layers(network: Network, layers: Sequence[int]) -> list[int]:
     count = len(network.layers)
     if not layers or not all(0 <= each < count for each in layers):
         raise MotError(
-            f"layers = {list(layers)}: name those of {network.path}, from 0 to {count - 1}, whose "
-            "maps regions are cut out of"
+            f"layers = {list(layers)}: give layers of {network.path}, from 0 to {count - 1}, from "
+            "whose maps regions are pooled"
         )
     return list(layers)
 
 
-def create(settings: Settings) -> Jde | DrawnJde:
-    if settings.network:
-        return DrawnJde(cfg.network_of(settings), settings)
-    return Jde(settings)
+class JdeArchitecture(Architecture[JdeSettings]):
+    def create(self, settings: JdeSettings) -> Jde | DarknetJde:
+        if settings.network:
+            return DarknetJde(trainable.parse_network(settings), settings)
+        return Jde(settings)
 
-
-def spec_of(settings: Settings) -> InputSpec:
-    return cfg.spec_of(settings) if settings.network else yolov3.spec_of(settings)
+    def input_spec(self, settings: JdeSettings) -> InputSpec:
+        if settings.network:
+            return trainable.input_spec(settings)
+        return Yolov3Architecture().input_spec(settings)

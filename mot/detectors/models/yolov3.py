@@ -1,5 +1,5 @@
-"""YOLOv3 (Redmon and Farhadi, 2018): Darknet-53 or another backbone, a neck that goes from coarse
-to fine, and three maps of boxes. Its convolutions stand in the order of Darknet's own file.
+"""YOLOv3 (Redmon and Farhadi, 2018): Darknet-53 or another backbone, a neck from coarse to fine,
+and three levels of boxes. Its convolutions are in the order of Darknet's own weights file.
 """
 
 from __future__ import annotations
@@ -13,20 +13,29 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
-from mot.detectors.architectures import Classes, Yolov3Settings, choose, classes_of
+from mot.detectors.darknet.cfg import Network, parse_text
 from mot.detectors.darknet.layers import Yolo
 from mot.detectors.darknet.model import BATCH_NORM_EPSILON, Head
-from mot.detectors.models.common import Columns, Size, body_of, grids, map_channels
+from mot.detectors.darknet.weights import LayerArrays, convolutions, read_weights
+from mot.detectors.models.architecture import (
+    Architecture,
+    Classes,
+    Yolov3Settings,
+    choose,
+    resolve_classes,
+)
+from mot.detectors.models.base import DetectionModel, HeightWidth
+from mot.detectors.models.common import SelectClasses, make_body, map_channels, map_sizes
 from mot.errors import MotError
 from mot.runtime.preprocess import InputSpec
 
-Settings = Yolov3Settings
 STRIDES = (32, 16, 8)  # in the order of Darknet's heads
-# Width and height in pixels, the finest level's first.
+# Width and height in pixels, those of the finest level first.
 ANCHORS = {
     "coco": (10, 13, 16, 30, 33, 23, 30, 61, 62, 45, 59, 119, 116, 90, 156, 198, 373, 326),
     "person": (10, 22, 14, 40, 24, 56, 26, 88, 48, 86, 46, 136, 84, 180, 150, 260, 240, 440),
 }
+_UPSAMPLE = "[upsample]\nstride=2\n\n"
 convolution = partial(
     Conv2dNormActivation,
     norm_layer=partial(nn.BatchNorm2d, eps=BATCH_NORM_EPSILON),
@@ -41,8 +50,8 @@ class Residual(nn.Module):
         self.expand = convolution(channels // 2, channels, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        wider: Tensor = self.expand(self.squeeze(x))
-        return x + wider
+        expanded: Tensor = self.expand(self.squeeze(x))
+        return x + expanded
 
 
 class Darknet53(nn.Module):
@@ -66,28 +75,30 @@ class Darknet53(nn.Module):
 
 
 class Stage(nn.Module):
-    """One level: what its boxes are told from, and what it hands on to the next finer level."""
+    """One level of the neck, and the head of its boxes."""
 
     def __init__(self, channels: int, width: int, outputs: int, is_last: bool) -> None:
         super().__init__()
         inputs = (channels, 2 * width, 2 * width)
         pairs = [(convolution(n, width, 1), convolution(width, 2 * width, 3)) for n in inputs]
-        (*layers, wider) = (layer for pair in pairs for layer in pair)
+        (*layers, expand) = (layer for pair in pairs for layer in pair)
         self.body = nn.Sequential(*layers)
-        self.head = nn.Sequential(wider, nn.Conv2d(2 * width, outputs, 1))
+        self.head = nn.Sequential(expand, nn.Conv2d(2 * width, outputs, 1))
         self.lateral = nn.Identity() if is_last else convolution(width, width // 2, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of the boxes, and the input of the next finer level."""
         x = self.body(x)
         return self.head[0](x), self.lateral(x)
 
-    def boxes(self, x: Tensor) -> Tensor:
-        table: Tensor = self.head[1](x)
-        return table
+    def raw(self, features: Tensor) -> Tensor:
+        boxes: Tensor = self.head[1](features)
+        return boxes
 
 
-class Yolov3(nn.Module):
-    """Pictures (B, 3, H, W), RGB from 0 to 1, to (B, N, 4) xyxy boxes and (B, N, C) scores."""
+class Yolov3(DetectionModel[list[Tensor]]):
+    """Images are RGB from 0 to 1; raw are the (B, 3 * (5 + C), H, W) maps of each level, the
+    coarsest first."""
 
     strides = STRIDES
 
@@ -105,93 +116,150 @@ class Yolov3(nn.Module):
             for level, channels in enumerate(inputs)
         )
         self.heads = nn.ModuleList(
-            Head(_yolo(level, anchors, classes), (stride, stride))
+            Head(_make_layer(level, anchors, classes), (stride, stride))
             for level, stride in enumerate(STRIDES)
         )
-        self.columns = Columns(classes.columns)
+        self.select_classes = SelectClasses(classes.indices)
 
     @property
     def levels(self) -> list[Head]:
-        """What each map means."""
+        """Decoder of each level."""
         return [head for head in self.heads if isinstance(head, Head)]
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return self.decode(self.raw(images))
-
     def raw(self, images: Tensor) -> list[Tensor]:
-        """(B, 3 * (5 + C), H, W) of each level, the coarsest first."""
-        return self.tables(self.maps(self.backbone(images)))
+        return self.raw_boxes(self.features(self.backbone(images)))
 
-    def maps(self, found: dict[str, Tensor]) -> list[Tensor]:
-        """What the boxes of each level are told from, of what the backbone has found."""
-        finer, middle, x = found.values()
-        maps = []
+    def features(self, maps: dict[str, Tensor]) -> list[Tensor]:
+        """Features of the boxes of each level, from the backbone's maps."""
+        finer, middle, x = maps.values()
+        features = []
         for stage, skip in zip(self.stages, (middle, finer, None), strict=True):
-            seen, x = stage(x)
-            maps.append(seen)
+            each, x = stage(x)
+            features.append(each)
             if skip is not None:
                 x = torch.cat([F.interpolate(x, scale_factor=2.0), skip], 1)
-        return maps
+        return features
 
-    def tables(self, maps: Sequence[Tensor]) -> list[Tensor]:
+    def raw_boxes(self, features: Sequence[Tensor]) -> list[Tensor]:
         stages = [stage for stage in self.stages if isinstance(stage, Stage)]
-        return [stage.boxes(each) for stage, each in zip(stages, maps, strict=True)]
+        return [stage.raw(each) for stage, each in zip(stages, features, strict=True)]
 
-    def anchors(self, size: Size) -> list[Tensor]:
-        """(H*W*3, 4) xyxy of each level, around the middle of its cells, in the order of boxes."""
-        shapes = grids(size, STRIDES)
-        return [head.anchors(shape) for head, shape in zip(self.levels, shapes, strict=True)]
+    def anchors(self, size: HeightWidth) -> list[Tensor]:
+        """(H*W*3, 4) xyxy anchors of each level around cell centers, in the order of the boxes."""
+        sizes = map_sizes(size, STRIDES)
+        return [head.anchors(each) for head, each in zip(self.levels, sizes, strict=True)]
 
-    def decode(self, raw: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        found = [head.decode(each) for head, each in zip(self.levels, raw, strict=True)]
-        boxes, scores = (torch.cat(each, 1) for each in zip(*found, strict=True))
-        return boxes, self.columns(scores)
+    def decode(self, raw: Sequence[Tensor], size: HeightWidth) -> tuple[Tensor, ...]:
+        decoded = [head.decode(each) for head, each in zip(self.levels, raw, strict=True)]
+        boxes, scores = (torch.cat(each, 1) for each in zip(*decoded, strict=True))
+        return boxes, self.select_classes(scores)
 
     def convolutions(self) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:
         """In the order of Darknet's file, each with its batch norm."""
         parts = (*self.backbone.modules(), *self.stages.modules())
         modules = [m for m in parts if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
-        for module, after in zip(modules, [*modules[1:], None], strict=True):
+        for module, following in zip(modules, [*modules[1:], None], strict=True):
             if isinstance(module, nn.Conv2d):
-                yield module, after if isinstance(after, nn.BatchNorm2d) else None
+                yield module, following if isinstance(following, nn.BatchNorm2d) else None
 
     def load_darknet(self, path: str | Path, partial: bool = False) -> tuple[str, ...]:
-        """Fill in a `.weights` file of Darknet's yolov3; what does not fit is returned."""
-        from mot.detectors.models.yolov3_darknet import load_darknet
-
-        return load_darknet(self, path, partial)
-
-
-def _yolo(level: int, anchors: Sequence[float], classes: Classes) -> Yolo:
-    mask = tuple(3 * (2 - level) + number for number in range(3))
-    numbers = tuple(map(float, anchors))
-    return Yolo(classes=classes.outputs, num=9, mask=mask, anchors=numbers)
+        """Loads Darknet's `yolov3.weights`. With `partial`, what fits; returns what does not."""
+        network = darknet_network(self)
+        weights = read_weights(path, network, partial)
+        with torch.no_grad():
+            for index, (conv, norm) in zip(convolutions(network), self.convolutions(), strict=True):
+                if index in weights.layers:
+                    _fill(conv, norm, weights.layers[index])
+        return weights.unfit
 
 
-def create(settings: Settings) -> Yolov3:
-    return Yolov3(*parts_of(settings))
+class Yolov3Architecture(Architecture[Yolov3Settings]):
+    def create(self, settings: Yolov3Settings) -> Yolov3:
+        return Yolov3(*make_parts(settings))
+
+    def input_spec(self, settings: Yolov3Settings) -> InputSpec:
+        return InputSpec((608, 608), margin=128)
 
 
-def parts_of(settings: Settings) -> tuple[nn.Module, int, Sequence[float], Classes]:
-    """What one is made of."""
-    classes = classes_of(settings.names)
-    anchors = _anchors_of(settings.anchors)
+def make_parts(settings: Yolov3Settings) -> tuple[nn.Module, int, Sequence[float], Classes]:
+    """The arguments of `Yolov3`."""
+    classes = resolve_classes(settings.names)
+    anchors = _parse_anchors(settings.anchors)
     is_darknet = settings.backbone == "darknet53"
-    backbone = Darknet53() if is_darknet else body_of(settings.backbone, STRIDES[::-1])
+    backbone = Darknet53() if is_darknet else make_body(settings.backbone, STRIDES[::-1])
     return backbone, settings.neck_width, anchors, classes
 
 
-def _anchors_of(text: str) -> Sequence[float]:
-    """By name, or nine pairs of numbers as `mot data anchors` prints them."""
+def _parse_anchors(text: str) -> Sequence[float]:
+    """A name, or nine pairs of numbers as `mot data anchors` prints them."""
     try:
         numbers = [float(word) for word in text.split(",")]
     except ValueError:
-        known: Sequence[float] = choose("anchors", text, ANCHORS)
-        return known
+        return choose("anchors", text, ANCHORS)
     if len(numbers) != 18 or min(numbers) <= 0:
         raise MotError(f"anchors = {text!r}: give nine widths and heights, the smallest first")
     return numbers
 
 
-def spec_of(settings: Settings) -> InputSpec:
-    return InputSpec((608, 608), margin=128)
+def _make_layer(level: int, anchors: Sequence[float], classes: Classes) -> Yolo:
+    mask = tuple(3 * (2 - level) + number for number in range(3))
+    numbers = tuple(map(float, anchors))
+    return Yolo(classes=classes.outputs, num=9, mask=mask, anchors=numbers)
+
+
+# Darknet's files: the `.cfg` that a model corresponds to, and its weights.
+
+
+def _fill(conv: nn.Conv2d, norm: nn.BatchNorm2d | None, arrays: LayerArrays) -> None:
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    conv.weight.copy_(tensors["weights"])
+    if norm is None:
+        assert conv.bias is not None
+        conv.bias.copy_(tensors["biases"])
+        return
+    assert norm.running_mean is not None and norm.running_var is not None
+    norm.bias.copy_(tensors["biases"])
+    norm.weight.copy_(tensors["scales"])
+    norm.running_mean.copy_(tensors["means"])
+    norm.running_var.copy_(tensors["variances"])
+
+
+def darknet_network(model: Yolov3) -> Network:
+    """The Darknet network that a model on Darknet-53 corresponds to."""
+    if not isinstance(model.backbone, Darknet53):
+        raise MotError("Darknet weights only fit backbone = 'darknet53'")
+    text = "[net]\nwidth=608\nheight=608\nchannels=3\n\n" + _backbone_text(model.backbone.width)
+    width = model.width
+    for level, early in enumerate((61, 36, None)):
+        pair = _convolution_text(width >> level, 1) + _convolution_text(2 * width >> level, 3)
+        text += pair * 3 + _head_text(model.levels[level].layer)
+        if early:
+            text += "[route]\nlayers=-4\n\n" + _convolution_text(width >> level + 1, 1)
+            text += _UPSAMPLE + f"[route]\nlayers=-1,{early}\n\n"
+    return parse_text(Path("yolov3.cfg"), text)
+
+
+def _backbone_text(width: int) -> str:
+    text = _convolution_text(width, 3)
+    for times, blocks in ((2, 1), (4, 2), (8, 8), (16, 8), (32, 4)):
+        filters = times * width
+        residual = _convolution_text(filters // 2, 1) + _convolution_text(filters, 3)
+        shortcut = "[shortcut]\nfrom=-3\nactivation=linear\n\n"
+        text += _convolution_text(filters, 3, stride=2) + (residual + shortcut) * blocks
+    return text
+
+
+def _convolution_text(filters: int, size: int, stride: int = 1) -> str:
+    return (
+        f"[convolutional]\nbatch_normalize=1\nfilters={filters}\nsize={size}\nstride={stride}\n"
+        "pad=1\nactivation=leaky\n\n"
+    )
+
+
+def _head_text(layer: Yolo) -> str:
+    mask, anchors = (",".join(f"{n:g}" for n in each) for each in (layer.mask, layer.anchors))
+    return (
+        f"[convolutional]\nfilters={layer.channels(layer.classes)}\nsize=1\nstride=1\npad=1\n"
+        f"activation=linear\n\n[yolo]\nmask={mask}\nanchors={anchors}\n"
+        f"classes={layer.classes}\nnum={layer.num}\n\n"
+    )

@@ -1,7 +1,7 @@
-"""Recognises the outputs of ONNX files of other exporters.
+"""Detects the output style of ONNX files of other exporters.
 
-By their shapes and by what the file gives for a picture of noise: shapes alone tell neither corners
-from centres nor pixels from parts of a picture.
+From the shapes and the values for an image of noise: shapes alone distinguish neither corners from
+centers nor pixels from relative coordinates.
 """
 
 from __future__ import annotations
@@ -11,35 +11,36 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mot.detectors.onnx.outputs import Array, Ended, Pair, Reader, Table, cells
+from mot.detectors.onnx.outputs import Pair, PostNms, Reader, Table, cells
+from mot.runtime.onnx_session import Array
 from mot.runtime.preprocess import Size
 
-UNDERSTOOD = (
+SUPPORTED = (
     "boxes (B,N,4) with scores (B,N,C), a YOLO's (B,4+C,N) or (B,N,5+C), "
     "or (B,N,6) of corners, score and class"
 )
 _ANCHORS = 3  # in each cell of YOLOv5
 
 
-class Unknown(Exception):
-    """Outputs that are not understood; what is wrong with them, where that is known."""
+class UnknownStyle(Exception):
+    """Outputs of no supported style; the message is the reason, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    outputs: tuple[str, ...]  # those that the reader takes, in its order
+    outputs: tuple[str, ...]  # names, in the order of the reader
     reader: Reader
-    classes: int  # 0: it does not tell
-    sees_bytes: bool = False  # wants BGR from 0 to 255
+    classes: int  # 0: unknown
+    takes_bytes: bool = False  # BGR from 0 to 255
 
 
-def recognise(outputs: Mapping[str, Array], size: Size, classes: int) -> Style:
-    """`classes` as the file's metadata count them, 0 where they do not."""
+def detect_style(outputs: Mapping[str, Array], size: Size, classes: int) -> Style:
+    """Output style of a network; `classes` is their number in its metadata, or 0."""
     style = _pair(outputs, classes) or _table(outputs, size, classes)
     if style is None:
-        raise Unknown
+        raise UnknownStyle
     if classes and style.classes not in (0, classes):
-        raise Unknown(f"{style.classes} classes, where its metadata name {classes}")
+        raise UnknownStyle(f"{style.classes} classes, but {classes} in its metadata")
     return style
 
 
@@ -48,14 +49,14 @@ def _pair(outputs: Mapping[str, Array], classes: int) -> Style | None:
     if found is None:
         return None
     boxes, scores = (outputs[name] for name in found)
-    _check_chances(scores)
+    _check_scores(scores)
     count = scores.shape[2]
     sums = scores.sum(axis=2, dtype=np.float32)
     has_background = (
         count == classes + 1 if classes else count > 1 and np.allclose(sums, 1, 0, 0.01)
     )
-    is_normalised = boxes.size > 0 and float(np.abs(boxes).max()) <= 2
-    return Style(found, Pair(is_normalised, bool(has_background)), count - has_background)
+    is_normalized = boxes.size > 0 and float(np.abs(boxes).max()) <= 2
+    return Style(found, Pair(is_normalized, bool(has_background)), count - has_background)
 
 
 def _find_pair(outputs: Mapping[str, Array]) -> tuple[str, str] | None:
@@ -73,7 +74,7 @@ def _find_pair(outputs: Mapping[str, Array]) -> tuple[str, str] | None:
 
 
 def _table(outputs: Mapping[str, Array], size: Size, classes: int) -> Style | None:
-    """The only output of three dimensions; maps beside it are for other things."""
+    """The only output with three dimensions; others, such as masks, are ignored."""
     flat = [name for name, array in outputs.items() if array.ndim == 3]
     if len(flat) != 1 or min(outputs[flat[0]].shape[1:]) < 5:
         return None
@@ -82,18 +83,18 @@ def _table(outputs: Mapping[str, Array], size: Size, classes: int) -> Style | No
     table = array[0].T if columns_first else array[0]
     width = table.shape[1]
     if not columns_first and width == 6 and (table[:, 5] == np.rint(table[:, 5])).all():
-        return Style(names, Ended(), 0)
+        return Style(names, PostNms(), 0)
     has_objectness = not columns_first
     if classes:
         has_objectness = width == 5 + classes or (has_objectness and width > 5 + classes)
     count = classes or width - 4 - has_objectness
     if count < 1 or width < 4 + has_objectness + count:
         return None
-    _check_chances(table[:, 4 : 4 + has_objectness + count])
+    _check_scores(table[:, 4 : 4 + has_objectness + count])
     grid = cells(size, len(table)) if has_objectness else None
-    is_raw = grid is not None and _are_in_cells(table, grid)
-    reader = Table(count, columns_first, has_objectness, is_raw)
-    return Style(names, reader, count, sees_bytes=grid is not None)
+    in_cells = grid is not None and _is_undecoded(table, grid)
+    reader = Table(count, columns_first, has_objectness, in_cells)
+    return Style(names, reader, count, takes_bytes=grid is not None)
 
 
 def _columns_come_first(shape: tuple[int, ...], size: Size, classes: int) -> bool:
@@ -112,13 +113,13 @@ def _is_per_cell(count: int, size: Size) -> bool:
     return cells(size, count) is not None or (rest == 0 and cells(size, some) is not None)
 
 
-def _are_in_cells(table: Array, grid: Array) -> bool:
-    """Whether centres are nearer to their cells' corners than to where the cells lie."""
-    centres = table[:, :2].astype(np.float32)
-    in_pixels = np.abs(centres / grid[:, 2:] - grid[:, :2] - 0.5)
-    return bool(np.median(np.abs(centres - 0.5)) < np.median(in_pixels))
+def _is_undecoded(table: Array, grid: Array) -> bool:
+    """Whether centers are relative to their cells, not in pixels."""
+    centers = table[:, :2].astype(np.float32)
+    in_pixels = np.abs(centers / grid[:, 2:] - grid[:, :2] - 0.5)
+    return bool(np.median(np.abs(centers - 0.5)) < np.median(in_pixels))
 
 
-def _check_chances(scores: Array) -> None:
+def _check_scores(scores: Array) -> None:
     if scores.size and not (scores.min() >= -1e-3 and scores.max() <= 1.001):
-        raise Unknown("scores outside of 0 to 1: export it with the activation of its head")
+        raise UnknownStyle("scores outside 0 to 1: export it with the activation of its head")

@@ -1,6 +1,6 @@
 """COCO's average precision and recall, to the last digit what pycocotools gives.
 
-Areas are those of the boxes. COCO's own files tell areas of masks, which are smaller: with those,
+Areas are those of the boxes. COCO's own files have areas of masks, which are smaller: with those,
 some objects would change between small, medium and large.
 """
 
@@ -13,12 +13,12 @@ import numpy as np
 
 from mot.evaluation.detection.matching import Hits, match_coco
 from mot.evaluation.detection.pairs import DetectionPairs, areas, mean
-from mot.evaluation.scene import Mask, Values
+from mot.evaluation.sequence_pairs import Mask, Values
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
 AREAS = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
-LIMITS = (1, 10, 100)  # detections of a picture and class, the best ones
+LIMITS = (1, 10, 100)  # detections of a image and class, the best ones
 _EPS = np.spacing(1)
 
 
@@ -37,15 +37,15 @@ class CocoScores:
 def coco_scores(sides: DetectionPairs, limits: Sequence[int] = LIMITS) -> CocoScores:
     """Means over the classes that there are objects of."""
     counted = [each.best_of_each(max(limits)) for each in sides.classes()]
-    whole = [_of_size(each, None) for each in counted]
+    overall = [_of_size(each, None) for each in counted]
     parts = {name: [_of_size(each, name) for each in counted] for name in AREAS}
-    precision = np.array([size.precision() for size in whole]).reshape(-1, len(THRESHOLDS))
+    precision = np.array([size.precision() for size in overall]).reshape(-1, len(THRESHOLDS))
     return CocoScores(
         mean(precision),
         mean(precision[:, 0]),
         mean(precision[:, 5]),
         {name: mean([size.precision() for size in sizes]) for name, sizes in parts.items()},
-        {limit: mean([size.recall(limit) for size in whole]) for limit in limits},
+        {limit: mean([size.recall(limit) for size in overall]) for limit in limits},
         {name: mean([size.recall() for size in sizes]) for name, sizes in parts.items()},
     )
 
@@ -62,7 +62,7 @@ class _OfSize:
         return average_precision(self.sides.found.scores, self.hits, self.objects)
 
     def recall(self, limit: int | None = None) -> Values:
-        """(T,) with the best detections of each picture."""
+        """(T,) with the best detections of each image."""
         right = self.hits.right
         if limit is not None:
             right = right[:, self.sides.found.ranks() < limit]
@@ -102,7 +102,7 @@ def recall_of(right: Mask, objects: int) -> Values:
 
 
 def in_area(corners: Values, name: str) -> Mask:
-    least, most = AREAS[name]
+    minimum, most = AREAS[name]
     area = areas(corners)
-    inside: Mask = (area >= least) & (area <= most)
+    inside: Mask = (area >= minimum) & (area <= most)
     return inside

@@ -9,7 +9,7 @@ import numpy as np
 
 from mot.evaluation.detection.matching import match_every_class
 from mot.evaluation.detection.pairs import MIN_IOU, DetectionPairs
-from mot.evaluation.scene import Mask
+from mot.evaluation.sequence_pairs import Mask
 from mot.types import IntArray
 
 IOU = 0.5
@@ -37,11 +37,11 @@ class Mistakes:
         return {**found, "missed": int(self.missed.sum())}
 
     def by_picture(self, sides: DetectionPairs) -> IntArray:
-        """How many objects are missed and how many detections are false, in each picture."""
+        """How many objects are missed and how many detections are false, in each image."""
         wrong = np.concatenate(
-            [sides.found.pictures[self.kinds >= DUPLICATE], sides.truth.pictures[self.missed]]
+            [sides.found.records[self.kinds >= DUPLICATE], sides.truth.records[self.missed]]
         )
-        return np.bincount(wrong, minlength=sides.pictures)
+        return np.bincount(wrong, minlength=sides.records)
 
 
 def find_mistakes(sides: DetectionPairs, threshold: float) -> Mistakes:

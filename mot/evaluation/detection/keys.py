@@ -1,4 +1,4 @@
-"""Which picture and which class of a data set the words of a file mean."""
+"""Which image and which class of a dataset the words of a file mean."""
 
 from __future__ import annotations
 
@@ -10,52 +10,52 @@ from typing import Any
 
 from mot.datasets.dataset import DataSet
 from mot.errors import MotError
-from mot.formats.model import MOT_CLASSES, class_of_label
+from mot.formats.video_tracks import MOT_CLASSES, find_class
 from mot.motfile import base_name
 
-Class = int | str | None  # by the data set's number, by name, or not told
+Class = int | str | None  # by the dataset's number, by name, or unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
     dataset: DataSet
-    numbers: Mapping[int, int]  # of pictures, to their places in the data set
+    numbers: Mapping[int, int]  # of images, to their positions in the dataset
     names: Mapping[str, int]
     categories: Mapping[int, str] | None = None  # COCO's, where the ground truth is of COCO
 
     @classmethod
     def of(cls, dataset: DataSet, categories: Mapping[int, str] | None = None) -> Key:
-        numbers = {picture.number: place for place, picture in enumerate(dataset)}
-        names = {picture.name: place for place, picture in enumerate(dataset)}
-        stems = [PurePosixPath(picture.name).stem for picture in dataset]
-        counts = Counter(stems)  # a picture is known without folder and suffix too
+        numbers = {record.number: place for place, record in enumerate(dataset)}
+        names = {record.name: place for place, record in enumerate(dataset)}
+        stems = [PurePosixPath(record.name).stem for record in dataset]
+        counts = Counter(stems)  # a image is known without folder and suffix too
         alone = {stem: place for place, stem in enumerate(stems) if counts[stem] == 1}
         return cls(dataset, numbers, {**alone, **names}, categories)
 
-    def place_of(self, picture: int | str) -> int | None:
-        known: Mapping[Any, int] = self.names if isinstance(picture, str) else self.numbers
-        return known.get(picture)
+    def place_of(self, record: int | str) -> int | None:
+        known: Mapping[Any, int] = self.names if isinstance(record, str) else self.numbers
+        return known.get(record)
 
-    def label_of(self, told: Class) -> int | None:
-        """None: a class that is not in the data set."""
+    def label_of(self, value: Class) -> int | None:
+        """None: a class that is not in the dataset."""
         names = self.dataset.names
-        if isinstance(told, str):
-            same = [label for label, name in enumerate(names) if is_same_class(name, told)]
+        if isinstance(value, str):
+            same = [label for label, name in enumerate(names) if is_same_class(name, value)]
             return same[0] if same else None
-        if told is None:
+        if value is None:
             return 0 if len(names) == 1 else None
-        return told if 0 <= told < len(names) else None
+        return value if 0 <= value < len(names) else None
 
     def category(self, number: int) -> Class:
         """What COCO's number stands for; without a list of them labels are counted from 1."""
         return number - 1 if self.categories is None else self.categories.get(number, "")
 
     def frames(self, path: Path) -> Mapping[int, int]:
-        """The places of the frames, from 1, of the sequence that a file of detections is named
-        after, or of the only one; by number where the pictures are of no sequence."""
+        """The positions of the frames, from 1, of the sequence that a file of detections is named
+        after, or of the only one; by number where the images are of no sequence."""
         sequences: dict[str, dict[int, int]] = {}
-        for place, picture in enumerate(self.dataset):
-            sequence, _, file = picture.name.rpartition("/")
+        for place, record in enumerate(self.dataset):
+            sequence, _, file = record.name.rpartition("/")
             stem = PurePosixPath(file).stem
             if not sequence or not stem.isdecimal():
                 return self.numbers
@@ -70,8 +70,8 @@ class Key:
 
 def is_same_class(name: str, other: str) -> bool:
     """People have many names."""
-    number = class_of_label(name)
-    return name == other or (number is not None and number == class_of_label(other))
+    number = find_class(name)
+    return name == other or (number is not None and number == find_class(other))
 
 
 def mot_class(number: int) -> str:

@@ -1,5 +1,5 @@
 """Who is matched to whom: each detection, by falling score, takes what it likes best of what is
-still free. All pictures and all thresholds of overlap take their turns together."""
+still free. All images and all thresholds of overlap take their turns together."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mot.evaluation.detection.pairs import DetectionPairs, Found, Pairs, places_in_runs
-from mot.evaluation.scene import Mask, Values
+from mot.evaluation.sequence_pairs import Mask, Values
 from mot.types import IntArray
 
-NOBODY = -1
+UNMATCHED = -1
 _MOST = 1 - 1e-10  # COCO's: a threshold of 1 would ask for more than rounding leaves
 
 
@@ -23,7 +23,7 @@ class Hits:
 
     right: Mask  # (T, D)
     false: Mask  # (T, D)
-    truth: IntArray  # (T, D) the row that each took, NOBODY where none
+    truth: IntArray  # (T, D) the row that each took, UNMATCHED where none
 
     def __getitem__(self, rows: Mask | IntArray) -> Hits:
         return Hits(self.right[:, rows], self.false[:, rows], self.truth[:, rows])
@@ -57,11 +57,11 @@ def match_coco(
 
 def match_every_class(sides: DetectionPairs, threshold: float = 0.5) -> Hits:
     """As COCO does, each class on its own, those without an object too; rows are those of all."""
-    hits = _hits(np.full((1, len(sides.found)), NOBODY), sides.truth.ignored)
+    hits = _hits(np.full((1, len(sides.found)), UNMATCHED), sides.truth.ignored)
     for label in np.unique(np.concatenate([sides.truth.labels, sides.found.labels])).tolist():
         truth, found = sides.truth.labels == label, sides.found.labels == label
         own = match_coco(sides.chosen(truth, found), threshold)
-        rows = np.append(np.flatnonzero(truth), NOBODY)  # so that NOBODY stays what it is
+        rows = np.append(np.flatnonzero(truth), UNMATCHED)  # so that UNMATCHED stays what it is
         hits.right[:, found], hits.false[:, found] = own.right, own.false
         hits.truth[:, found] = rows[own.truth]
     return hits
@@ -87,18 +87,18 @@ def match_voc(sides: DetectionPairs, threshold: float = 0.5) -> Hits:
     near = pairs[np.flatnonzero(pairs.iou >= threshold)]
     near = near[_preferred(near, near.iou, np.zeros(len(sides.truth), np.bool_), last=False)]
     best = near[np.flatnonzero(places_in_runs(near.found) == 0)]
-    truth = np.full(len(sides.found), NOBODY)
+    truth = np.full(len(sides.found), UNMATCHED)
     truth[best.found] = best.truth
     is_first = np.zeros(len(sides.found), np.bool_)
     is_first[best.found[np.unique(best.truth, return_index=True)[1]]] = True
-    difficult = (truth != NOBODY) & _of(sides.truth.ignored, truth)
+    difficult = (truth != UNMATCHED) & _of(sides.truth.ignored, truth)
     return Hits((is_first & ~difficult)[None], (~is_first & ~difficult)[None], truth[None])
 
 
 def take_turns(found: Found, pairs: Pairs, enough: Mask, is_shared: Mask) -> IntArray:
     """(T, D) the truth that each detection takes: of its pairs, which stand in the order of its
     liking, the first that is `enough` (T, P) and free. What is shared is always free."""
-    took = np.full((len(enough), len(found)), NOBODY)
+    took = np.full((len(enough), len(found)), UNMATCHED)
     if not len(pairs.found):
         return took
     taken = np.zeros((len(enough), int(pairs.truth.max()) + 1), np.bool_)
@@ -117,12 +117,12 @@ def take_turns(found: Found, pairs: Pairs, enough: Mask, is_shared: Mask) -> Int
 
 
 def _turns(found: Found, pairs: Pairs) -> IntArray:
-    """(P,) when the detection of each pair is at it: its place among its picture's that have any.
+    """(P,) when the detection of each pair is at it: its place among its image's that have any.
 
-    Detections of one picture never go at the same time, and no two pictures meet.
+    Detections of one image never go at the same time, and no two images meet.
     """
     detections, pair = np.unique(pairs.found, return_inverse=True)
-    turns: IntArray = places_in_runs(found.pictures[detections])[pair]
+    turns: IntArray = places_in_runs(found.records[detections])[pair]
     return turns
 
 
@@ -145,11 +145,11 @@ def _preferred(pairs: Pairs, overlap: Values, out: Mask, last: bool) -> IntArray
 
 
 def _hits(took: IntArray, out: Mask, strange: Mask | None = None) -> Hits:
-    nothing = took == NOBODY
+    nothing = took == UNMATCHED
     right = ~nothing & ~_of(out, took)
     return Hits(right, nothing if strange is None else nothing & ~strange, took)
 
 
 def _of(mask: Mask, rows: IntArray) -> Mask:
-    """The mask at the rows; anything where a row is NOBODY."""
+    """The mask at the rows; anything where a row is UNMATCHED."""
     return mask[rows] if len(mask) else np.zeros(rows.shape, np.bool_)

@@ -1,4 +1,4 @@
-"""Detections of many pictures beside what is to be found in them, as long arrays.
+"""Detections of many images beside what is to be found in them, as long arrays.
 
 Overlaps are float64, as COCO's and CrowdHuman's own tools compute them: a pair that lies exactly at
 a threshold falls on the same side of it.
@@ -14,19 +14,19 @@ import numpy.typing as npt
 
 from mot import boxes
 from mot.datasets.dataset import DataSet
-from mot.evaluation.scene import Mask, Values
+from mot.evaluation.sequence_pairs import Mask, Values
 from mot.types import Detections, IntArray
 
-MIN_IOU = 0.1  # pairs that overlap by less tell nothing
+MIN_IOU = 0.1  # pairs that overlap by less are left out
 _AT_ONCE = 1 << 20  # pairs whose overlaps are computed together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """What is to be found, picture by picture."""
+    """What is to be found, image by image."""
 
     boxes: Values  # (G, 4) xyxy
-    pictures: IntArray  # (G,) rising places in the data set
+    records: IntArray  # (G,) rising positions in the dataset
     labels: IntArray  # (G,)
     ignored: Mask  # (G,) regions that are neither objects nor background
     shares: Values  # (G,) of the box that is seen
@@ -40,10 +40,10 @@ class Truth:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """Detections in the order of the pictures' numbers; those of a picture by falling score."""
+    """Detections in the order of the images' numbers; those of a image by falling score."""
 
     boxes: Values  # (D, 4) xyxy
-    pictures: IntArray  # (D,) places in the data set
+    records: IntArray  # (D,) positions in the dataset
     labels: IntArray  # (D,)
     scores: Values  # (D,)
 
@@ -54,13 +54,13 @@ class Found:
         return Found(*(getattr(self, column.name)[rows] for column in fields(self)))
 
     def ranks(self) -> IntArray:
-        """(D,) from 0: how many of the same picture come before."""
-        return places_in_runs(self.pictures)
+        """(D,) from 0: how many of the same image come before."""
+        return places_in_runs(self.records)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
-    """Detections and truths of the same picture that overlap, in the order of the detections."""
+    """Detections and truths of the same image that overlap, in the order of the detections."""
 
     found: IntArray  # (P,) rows
     truth: IntArray  # (P,) rows, rising for each detection
@@ -75,7 +75,7 @@ class Pairs:
 class DetectionPairs:
     """Both sides and the pairs between them."""
 
-    pictures: int
+    records: int
     truth: Truth
     found: Found
     pairs: Pairs
@@ -95,7 +95,7 @@ class DetectionPairs:
         return self.chosen(self.truth.labels == label, self.found.labels == label)
 
     def best_of_each(self, most: int) -> DetectionPairs:
-        """At most so many detections of each picture."""
+        """At most so many detections of each image."""
         return self.chosen(np.ones(len(self.truth), np.bool_), self.found.ranks() < most)
 
     def chosen(self, truth: Mask, found: Mask) -> DetectionPairs:
@@ -107,7 +107,7 @@ class DetectionPairs:
             found=(np.cumsum(found) - 1)[pairs.found],
             truth=(np.cumsum(truth) - 1)[pairs.truth],
         )
-        return DetectionPairs(self.pictures, self.truth[truth], self.found[found], pairs)
+        return DetectionPairs(self.records, self.truth[truth], self.found[found], pairs)
 
     def classes(self) -> Iterator[DetectionPairs]:
         yield from (self.of_class(int(label)) for label in self.labels)
@@ -116,30 +116,30 @@ class DetectionPairs:
 def put_side_by_side(dataset: DataSet, found: Sequence[Detections]) -> DetectionPairs:
     """`found[i]` is what was detected in `dataset[i]`."""
     if len(dataset) != len(found):
-        raise ValueError(f"detections of {len(found)} pictures for a data set of {len(dataset)}")
+        raise ValueError(f"detections of {len(found)} images for a dataset of {len(dataset)}")
     truth, table = _truth(dataset), _found(dataset, found)
     return DetectionPairs(len(dataset), truth, table, pair_up(truth, table))
 
 
 def clipped(sides: DetectionPairs, dataset: DataSet) -> DetectionPairs:
-    """All boxes cut to their pictures, where their sizes are told."""
-    sizes = np.array([picture.size for picture in dataset], np.float64).reshape(-1, 2)
+    """All boxes cut to their images, where their sizes are known."""
+    sizes = np.array([record.size for record in dataset], np.float64).reshape(-1, 2)
     sizes[sizes <= 0] = np.inf
     truth, found = (
-        np.clip(side.boxes, 0, np.tile(sizes[side.pictures], 2))
+        np.clip(side.boxes, 0, np.tile(sizes[side.records], 2))
         for side in (sides.truth, sides.found)
     )
     if (truth == sides.truth.boxes).all() and (found == sides.found.boxes).all():
         return sides
     cut = replace(sides.truth, boxes=truth), replace(sides.found, boxes=found)
-    return DetectionPairs(sides.pictures, *cut, pair_up(*cut))
+    return DetectionPairs(sides.records, *cut, pair_up(*cut))
 
 
 def pair_up(truth: Truth, found: Found) -> Pairs:
-    """All that may match: an IoU that tells something, or half of the detection in a region."""
+    """All that may match: an IoU from MIN_IOU on, or half of the detection in a region."""
     parts = [Pairs(*(np.zeros(0, np.int64),) * 2, *(np.zeros(0),) * 2)]
     for rows, others, shared in intersections(
-        found.boxes, found.pictures, truth.boxes, truth.pictures
+        found.boxes, found.records, truth.boxes, truth.records
     ):
         area = areas(found.boxes)[rows]
         iou = _share(shared, area + areas(truth.boxes)[others] - shared)
@@ -151,14 +151,14 @@ def pair_up(truth: Truth, found: Found) -> Pairs:
 
 
 def intersections(
-    one: Values, pictures: IntArray, other: Values, other_pictures: IntArray
+    one: Values, records: IntArray, other: Values, other_pictures: IntArray
 ) -> Iterator[tuple[IntArray, IntArray, Values]]:
-    """Rows of both that share an area in the same picture, and the area; the other's pictures rise.
+    """Rows of both that share an area in the same image, and the area; the other's images rise.
 
     In parts of bounded size.
     """
-    first = np.searchsorted(other_pictures, pictures)
-    counts = np.searchsorted(other_pictures, pictures, side="right") - first
+    first = np.searchsorted(other_pictures, records)
+    counts = np.searchsorted(other_pictures, records, side="right") - first
     ends = np.cumsum(counts)
     planes, others = np.ascontiguousarray(one.T), np.ascontiguousarray(other.T)
     start = 0
@@ -196,39 +196,39 @@ def areas(corners: Values) -> Values:
 
 
 def mean(values: npt.ArrayLike) -> float:
-    """Of those that are told: a class of which there is nothing to find has nan."""
+    """The mean over classes with ground truth; others are nan."""
     known = np.asarray(values, np.float64)
     known = known[~np.isnan(known)]
     return float(known.mean()) if known.size else float("nan")
 
 
 def _truth(dataset: DataSet) -> Truth:
-    told = dataset.annotations
-    counts = [len(picture.annotations) for picture in dataset]
+    source = dataset.annotations
+    counts = [len(record.annotations) for record in dataset]
     return Truth(
-        told.boxes.astype(np.float64),
+        source.boxes.astype(np.float64),
         np.repeat(np.arange(len(dataset)), counts),
-        told.labels,
-        told.ignored,
-        told.shares.astype(np.float64),
+        source.labels,
+        source.ignored,
+        source.shares.astype(np.float64),
     )
 
 
 def _found(dataset: DataSet, found: Sequence[Detections]) -> Found:
-    numbers = np.array([picture.number for picture in dataset], np.int64)
+    numbers = np.array([record.number for record in dataset], np.int64)
     order = np.argsort(numbers, kind="stable").tolist()
     ordered = [Detections.empty(), *(found[place] for place in order)]
-    pictures = np.repeat([-1, *order], [len(each) for each in ordered])
+    records = np.repeat([-1, *order], [len(each) for each in ordered])
     scores = np.concatenate([each.scores for each in ordered]).astype(np.float64)
     turn = np.repeat(np.arange(len(ordered)), [len(each) for each in ordered])
     rows = np.lexsort((-scores, turn))  # which is stable
     return Found(
         np.concatenate([each.boxes for each in ordered]).astype(np.float64)[rows],
-        pictures[rows],
+        records[rows],
         np.concatenate([each.labels for each in ordered])[rows],
         scores[rows],
     )
 
 
-def _share(part: Values, whole: Values) -> Values:
-    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+def _share(part: Values, full: Values) -> Values:
+    return np.divide(part, full, out=np.zeros(len(part)), where=full > 0)

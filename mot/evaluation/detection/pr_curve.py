@@ -1,4 +1,4 @@
-"""Precision and recall while the least score falls, and the best place on the way."""
+"""Precision and recall over the minimum score, and the best operating point."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mot.evaluation.detection.matching import Hits
-from mot.evaluation.scene import Mask, Values
+from mot.evaluation.sequence_pairs import Mask, Values
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +28,7 @@ class Curve:
         return self.right / (self.right + self.false)
 
     def ends(self) -> Mask:
-        """Where a least score can lie: after the last of equal scores."""
+        """Possible minimum scores: after the last of equal scores."""
         falls: Mask = np.diff(self.scores, append=-np.inf) < 0
         return falls
 
@@ -57,7 +57,7 @@ def curve_of(scores: Values, hits: Hits, objects: int) -> Curve:
 
 
 def best_operation(curve: Curve) -> Operation:
-    """Where F1 is highest; with the fewest detections of several such places."""
+    """Where F1 is highest; with the fewest detections of several such points."""
     if not curve.objects or not len(curve.scores):
         return Operation(float("nan"), float("nan"), 0.0 if curve.objects else float("nan"), 0.0)
     f1 = 2 * curve.right / (curve.right + curve.false + curve.objects)
@@ -65,7 +65,7 @@ def best_operation(curve: Curve) -> Operation:
 
 
 def operation_at(curve: Curve, threshold: float) -> Operation:
-    """What comes of a least score that is given."""
+    """The operating point of a given minimum score."""
     count = int(np.count_nonzero(curve.scores >= threshold))
     if not count:
         return Operation(threshold, float("nan"), 0.0, 0.0)

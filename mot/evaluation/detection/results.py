@@ -1,7 +1,7 @@
 """Files of detections, read and written.
 
 COCO's results are a list of objects with image_id, category_id, bbox and score; CrowdHuman's have a
-line a picture with ID and dtboxes; `mot detect` writes frames, as JSON or as MOTChallenge's text.
+line a image with ID and dtboxes; `mot detect` writes frames, as JSON or as MOTChallenge's text.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from mot.datasets.dataset import DataSet
 from mot.datasets.parsing import at, entries, field, lines_of, parse_json, read_json
 from mot.errors import MotError
 from mot.evaluation.detection.keys import Class, Key, is_same_class, mot_class
-from mot.evaluation.scene import Values
+from mot.evaluation.sequence_pairs import Values
 from mot.files import read_bytes
 from mot.motfile import read_detections
 from mot.types import FARTHEST, Detections, IntArray
 
 
 class Row(NamedTuple):
-    """One detection, as a file tells it."""
+    """One detection of a file."""
 
-    picture: int | str  # its number, or its name
+    record: int | str  # its number, or its name
     label: Class
     box: Any  # four numbers, one hopes
     score: Any
 
 
 class RawImage(NamedTuple):
-    """The detections of a file that are of the data set's classes."""
+    """The detections of a file that are of the dataset's classes."""
 
-    found: list[Detections]  # one for each picture of the data set
+    found: list[Detections]  # one for each image of the dataset
     others: int  # how many are of other classes
 
 
 def read_results(path: Path, key: Key) -> RawImage:
-    """Detections of the data set's pictures, from a file of any of the formats."""
+    """Detections of the dataset's images, from a file of any of the formats."""
     return _READERS[path.suffix.lower()](path, key)
 
 
@@ -124,10 +124,10 @@ def _told(
     place_of: Callable[[Any], int | None],
     is_corners: bool = False,
 ) -> RawImage:
-    strange = {row.picture for row in rows if place_of(row.picture) is None}
+    strange = {row.record for row in rows if place_of(row.record) is None}
     if strange:
-        raise MotError(_strange(path, f"picture {next(iter(strange))!r}", strange))
-    label_of = {told: key.label_of(told) for told in {row.label for row in rows}}
+        raise MotError(_strange(path, f"image {next(iter(strange))!r}", strange))
+    label_of = {value: key.label_of(value) for value in {row.label for row in rows}}
     known = [row for row in rows if label_of[row.label] is not None]
     corners = _numbers(path, known, [row.box for row in known], 4, "box")
     if not is_corners:
@@ -135,11 +135,11 @@ def _told(
     wrong = (corners[:, 2:] < corners[:, :2]).any(axis=1)
     if wrong.any():
         row = known[int(wrong.argmax())]
-        raise MotError(f"{path}: picture {row.picture!r}: the box {row.box} has a negative size")
+        raise MotError(f"{path}: image {row.record!r}: the box {row.box} has a negative size")
     scores = _numbers(path, known, [[row.score] for row in known], 1, "score")[:, 0]
-    places = np.array([place_of(row.picture) for row in known], np.int64)
+    positions = np.array([place_of(row.record) for row in known], np.int64)
     labels = np.array([label_of[row.label] for row in known], np.int64)
-    found = _by_place(places, corners, scores, labels, len(key.dataset))
+    found = _by_record(positions, corners, scores, labels, len(key.dataset))
     return RawImage(found, len(rows) - len(known))
 
 
@@ -154,8 +154,8 @@ def _numbers(
     except (TypeError, ValueError, OverflowError):
         pass
     row = next(row for row, value in zip(rows, values, strict=True) if not _is_sound(value, count))
-    told = json.dumps(row.box if what == "box" else row.score)
-    raise MotError(f"{path}: picture {row.picture!r}: {what} {told[:60]} is no {what}")
+    value = json.dumps(row.box if what == "box" else row.score)
+    raise MotError(f"{path}: image {row.record!r}: {what} {value[:60]} is no {what}")
 
 
 def _is_sound(value: Any, count: int) -> bool:
@@ -166,11 +166,11 @@ def _is_sound(value: Any, count: int) -> bool:
         return False
 
 
-def _by_place(
-    places: IntArray, corners: Values, scores: Values, labels: IntArray, count: int
+def _by_record(
+    positions: IntArray, corners: Values, scores: Values, labels: IntArray, count: int
 ) -> list[Detections]:
-    order = np.argsort(places, kind="stable")
-    ends = np.cumsum(np.bincount(places, minlength=count))[:-1]
+    order = np.argsort(positions, kind="stable")
+    ends = np.cumsum(np.bincount(positions, minlength=count))[:-1]
     columns = (np.split(column[order], ends) for column in (corners, scores, labels))
     return [Detections.from_boxes(*part) for part in zip(*columns, strict=True)]
 
@@ -179,23 +179,23 @@ def _strange(path: Path, which: str, strange: set[Any]) -> str:
     more = f" (and {len(strange) - 1} more)" if len(strange) > 1 else ""
     return (
         f"{path}: {which}{more} is not in the ground truth: are the detections of another data "
-        "set, or of pictures that are missing?"
+        "set, or of images that are missing?"
     )
 
 
 def coco_results(
     dataset: DataSet, found: Sequence[Detections], categories: Mapping[int, str] | None = None
 ) -> list[dict[str, Any]]:
-    """As COCO's `loadRes` reads them, with the ground truth's numbers of pictures and classes."""
+    """As COCO's `loadRes` reads them, with the ground truth's numbers of images and classes."""
     numbers = _category_numbers(dataset.names, categories)
     return [
         {
-            "image_id": picture.number,
+            "image_id": record.number,
             "category_id": numbers[label],
             "bbox": [round(side, 3) for side in box],
             "score": round(score, 6),
         }
-        for picture, each in zip(dataset, found, strict=True)
+        for record, each in zip(dataset, found, strict=True)
         for box, score, label in zip(
             boxes.xyxy_to_xywh(each.boxes.astype(np.float64)).tolist(),
             each.scores.tolist(),

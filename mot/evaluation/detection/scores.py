@@ -1,4 +1,4 @@
-"""All metrics of a detector on a data set: what the training loop asks for, and the command line.
+"""All metrics of a detector on a dataset: what the training loop asks for, and the command line.
 
 scores = evaluate(dataset, found)      # found[i]: the detections in dataset[i]
 print(scores.coco.ap50, scores.crowdhuman.miss_rate, scores.best.f1)
@@ -23,7 +23,7 @@ from mot.types import Detections
 class Scores:
     """Shares from 0 to 1; nan where there is nothing to find."""
 
-    pictures: int
+    records: int
     objects: int
     detections: int
     coco: CocoScores
@@ -51,7 +51,7 @@ class Scores:
             "threshold": best.threshold,
             "precision": best.precision,
             "recall": best.recall,
-            "pictures": self.pictures,
+            "images": self.records,
             "objects": self.objects,
             "detections": self.detections,
         }
@@ -61,13 +61,13 @@ def evaluate(
     dataset: DataSet, found: Sequence[Detections], limits: Sequence[int] = LIMITS
 ) -> Scores:
     """`found[i]` is what was detected in `dataset[i]`. `limits` are COCO's maxDets: how many
-    detections of a picture count for its recalls; for its precision the most of them."""
+    detections of a image count for its recalls; for its precision the most of them."""
     return score(put_side_by_side(dataset, found), dataset, limits)
 
 
 def score(sides: DetectionPairs, dataset: DataSet, limits: Sequence[int] = LIMITS) -> Scores:
     return Scores(
-        sides.pictures,
+        sides.records,
         sides.objects,
         len(sides.found),
         coco_scores(sides, limits),

@@ -12,7 +12,7 @@ from mot.evaluation.detection.crowdhuman import log_average_miss_rate
 from mot.evaluation.detection.matching import match_coco
 from mot.evaluation.detection.pairs import DetectionPairs, mean
 from mot.evaluation.detection.pr_curve import Operation, curve_of
-from mot.evaluation.scene import Mask, Values
+from mot.evaluation.sequence_pairs import Mask, Values
 
 _INF = float("inf")
 
@@ -28,8 +28,8 @@ class Split:
 
     def objects(self, sides: DetectionPairs) -> Mask:
         truth = sides.truth
-        least, end = self.shares
-        seen: Mask = (truth.shares >= least) & (truth.shares < end)
+        minimum, end = self.shares
+        seen: Mask = (truth.shares >= minimum) & (truth.shares < end)
         return seen & self._of_size(truth.boxes)
 
     def detections(self, sides: DetectionPairs) -> Mask:
@@ -71,7 +71,7 @@ class SplitScores:
 
 
 def split_scores(sides: DetectionPairs, best: Operation) -> Iterator[tuple[str, SplitScores]]:
-    """By size; and by occlusion where the data set tells it. Means over the classes."""
+    """By size; and by occlusion where it is annotated. Means over the classes."""
     tells_occlusion = bool((sides.truth.shares < 1).any())
     for split in (*BY_SIZE, *(BY_OCCLUSION if tells_occlusion else ())):
         scored = [_score(each, split, best.threshold) for each in sides.classes()]
@@ -95,6 +95,6 @@ def _score(
     return (
         objects,
         float(average_precision(scores, hits, objects)[0]),
-        log_average_miss_rate(curve_of(scores, hits, objects), sides.pictures),
+        log_average_miss_rate(curve_of(scores, hits, objects), sides.records),
         float(shown.sum() / objects),
     )

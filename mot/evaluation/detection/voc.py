@@ -37,7 +37,7 @@ def area_under(curve: Curve) -> float:
 
 def at_eleven_recalls(curve: Curve) -> float:
     best = np.append(_best_from_here(curve), 0.0)
-    # Shares of whole numbers are compared as such: 0.3 of 10 objects is 3 of them.
+    # Shares of integers are compared as such: 0.3 of 10 objects is 3 of them.
     needed = np.ceil(np.arange(11) * curve.objects / 10 - 1e-9)
     return float(best[np.searchsorted(curve.right, needed)].mean())
 

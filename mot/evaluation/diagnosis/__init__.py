@@ -1,1 +1,1 @@
-"""Why results are as they are."""
+"""Tracking errors one by one, with and without ground truth."""

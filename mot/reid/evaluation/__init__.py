@@ -1,1 +1,1 @@
-"""How well embeddings tell identities apart."""
+"""Evaluation of embedders: re-ID galleries and retrieval metrics."""

@@ -1,10 +1,9 @@
-"""How well vectors tell people apart: Market-1501's protocol (Zheng et al., ICCV 2015).
+"""Retrieval metrics of Market-1501's protocol (Zheng et al., ICCV 2015).
 
-Each query ranks the gallery by cosine distance. Rank-k is the share of queries with a right one
-among the k nearest. The average precision of a query is the plain one: the mean of the precisions
-at each right one, as Python evaluations have it; the MATLAB code of the data set takes trapezoids,
-which gives a little less. Of equal distances the wrong ones come first, so that an embedder gains
-nothing by not deciding.
+Each query ranks the gallery by cosine distance. Rank-k is the share of queries with a correct match
+among the k nearest. Average precision is the mean of the precisions at each match, as in Python
+evaluations; the MATLAB code of the dataset uses trapezoids, which gives a little less. At equal
+distances, wrong matches come first, so that constant embeddings gain nothing.
 """
 
 from __future__ import annotations
@@ -15,132 +14,148 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mot.datasets.market import DISTRACTOR, JUNK
 from mot.embeddings import cosine_distance, normalize
 from mot.types import FloatArray, IndexArray, IntArray
 
 BoolArray = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
 
-OTHER, JUNK = 0, -1  # ids: somebody whom no query looks for; what must not count at all
 BINS = 2000  # of distances from 0 to 2
 _PAIRS = 1 << 20  # distances held at a time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Looks:
-    """N people as they were seen."""
+class IdentityEmbeddings:
+    """N embeddings with ids."""
 
-    vectors: FloatArray  # (N, D); zeros where nothing is known
-    ids: IntArray  # (N,) who: from 1, or OTHER, or JUNK
-    places: IntArray  # (N,) the camera, or the frame
+    vectors: FloatArray  # (N, D); zeros if unknown
+    ids: IntArray  # (N,) from 1, or DISTRACTOR, or JUNK
+    views: IntArray  # (N,) camera, or frame
 
     def __post_init__(self) -> None:
         count = len(self.ids)
-        if self.vectors.ndim != 2 or {len(self.vectors), len(self.places)} != {count}:
-            shapes = self.vectors.shape, self.ids.shape, self.places.shape
-            raise ValueError(f"vectors, ids and places of the shapes {shapes} do not go together")
-        sound = np.isfinite(self.vectors).all(axis=1)
-        if not sound.all():
-            raise ValueError(f"vectors: row {int(sound.argmin())} is not finite")
+        if self.vectors.ndim != 2 or {len(self.vectors), len(self.views)} != {count}:
+            shapes = self.vectors.shape, self.ids.shape, self.views.shape
+            raise ValueError(f"shapes of vectors, ids and views do not match: {shapes}")
+        finite = np.isfinite(self.vectors).all(axis=1)
+        if not finite.all():
+            raise ValueError(f"vectors: row {int(finite.argmin())} is not finite")
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, rows: IndexArray) -> Looks:
-        return Looks(self.vectors[rows], self.ids[rows], self.places[rows])
+    def __getitem__(self, rows: IndexArray) -> IdentityEmbeddings:
+        return IdentityEmbeddings(self.vectors[rows], self.ids[rows], self.views[rows])
 
 
-# (Q, G) which of the gallery each query does not look at.
-LeftOut = Callable[[Looks, Looks], BoolArray]
+# (Q, G) pairs of queries and gallery that are excluded from the ranking.
+Exclusion = Callable[[IdentityEmbeddings, IdentityEmbeddings], BoolArray]
 
 
-def same_camera(queries: Looks, gallery: Looks) -> BoolArray:
-    """Market-1501's rule: the same person seen by the same camera."""
+def exclude_same_camera(queries: IdentityEmbeddings, gallery: IdentityEmbeddings) -> BoolArray:
+    """Market-1501's rule: excludes the same id in the same camera."""
     same: BoolArray = queries.ids[:, None] == gallery.ids
-    same &= queries.places[:, None] == gallery.places
+    same &= queries.views[:, None] == gallery.views
     return same
 
 
-def sooner_than(gap: int) -> LeftOut:
-    """The rule of a sequence: everybody in the frames before the query's and `gap` after it."""
+def exclude_sooner_than(gap: int) -> Exclusion:
+    """The rule of sequences: excludes everything sooner than `gap` frames after the query."""
 
-    def left_out(queries: Looks, gallery: Looks) -> BoolArray:
-        sooner: BoolArray = gallery.places < queries.places[:, None] + gap
+    def exclude(queries: IdentityEmbeddings, gallery: IdentityEmbeddings) -> BoolArray:
+        sooner: BoolArray = gallery.views < queries.views[:, None] + gap
         return sooner
 
-    return left_out
+    return exclude
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Retrieval:
-    """What became of Q queries among G others."""
+    """Result of Q queries in a gallery."""
 
-    precision: Values  # (Q,) average precision; nan where there is no right one
-    rank: IntArray  # (Q,) of the nearest right one, from 1; 0 where there is none
-    nearest: IntArray  # (Q, 2) row of the gallery of the nearest right and wrong one; -1: none
-    distances: FloatArray  # (Q, 2) to them; infinite where there is none
-    same: IntArray  # (BINS,) pairs of the same person, by distance
-    different: IntArray  # (BINS,) pairs of different people
+    precision: Values  # (Q,) average precision; NaN if there is no correct match
+    rank: IntArray  # (Q,) of the nearest correct match, from 1; 0 if there is none
+    nearest: IntArray  # (Q, 2) gallery rows of the nearest correct and wrong match; -1: none
+    distances: FloatArray  # (Q, 2) to them; infinite if there is none
+    same: IntArray  # (BINS,) histogram of the distances between pairs with the same id
+    different: IntArray  # (BINS,) between pairs with different ids
 
     @property
     def answerable(self) -> BoolArray:
-        """(Q,) there is a right one; all shares are of these queries."""
+        """(Q,) queries with a correct match; metrics are over these."""
         return self.rank > 0
 
     @property
-    def mean_precision(self) -> float:
-        """mAP."""
+    def mean_ap(self) -> float:
+        """Mean average precision (mAP)."""
         return _mean(self.precision[self.answerable])
 
-    def within(self, count: int) -> float:
-        """The share of queries with a right one among so many: rank-1, rank-5, ... of the CMC."""
-        return _mean(self.rank[self.answerable] <= count)
+    def cmc(self, k: int) -> float:
+        """Share of queries with a correct match among the k nearest, rank-k."""
+        return _mean(self.rank[self.answerable] <= k)
 
     def equal_error(self) -> tuple[float, float]:
-        """The distance at which as large a share of the pairs of the same person lies beyond it as
-        of different people within it, and that share; nan where there are none of either."""
+        """Distance threshold with equal error rates of both kinds of pairs, and this rate.
+
+        NaN if there are no pairs of either kind.
+        """
         if not self.same.any() or not self.different.any():
             return float("nan"), float("nan")
-        refused = 1 - np.cumsum(self.same) / self.same.sum()
-        taken = np.cumsum(self.different) / self.different.sum()
-        edge = int((taken >= refused).argmax())
-        return 2 * (edge + 1) / BINS, float(refused[edge] + taken[edge]) / 2
+        rejected = 1 - np.cumsum(self.same) / self.same.sum()
+        accepted = np.cumsum(self.different) / self.different.sum()
+        edge = int((accepted >= rejected).argmax())
+        return 2 * (edge + 1) / BINS, float(rejected[edge] + accepted[edge]) / 2
 
 
 def _mean(values: npt.NDArray[np.float64] | BoolArray) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
-def retrieve(queries: Looks, gallery: Looks, left_out: LeftOut = same_camera) -> Retrieval:
-    """Look for each query among the gallery. A query of no known person has no right one."""
-    gallery = Looks(normalize(gallery.vectors), gallery.ids, gallery.places)
+def retrieve(
+    queries: IdentityEmbeddings,
+    gallery: IdentityEmbeddings,
+    exclusion: Exclusion = exclude_same_camera,
+) -> Retrieval:
+    """Ranks the gallery for each query; queries with the id DISTRACTOR or JUNK have no match."""
+    gallery = IdentityEmbeddings(normalize(gallery.vectors), gallery.ids, gallery.views)
     step = max(1, _PAIRS // max(1, len(gallery)))
     starts = range(0, max(1, len(queries)), step)
-    return _joined([_ranked(queries[at : at + step], gallery, left_out) for at in starts])
-
-
-def _ranked(queries: Looks, gallery: Looks, left_out: LeftOut) -> Retrieval:
-    """Of so few queries that all their distances fit."""
-    if not len(gallery) or not len(queries):
-        return _unanswered(len(queries))
-    kept = (gallery.ids != JUNK) & (queries.ids != JUNK)[:, None] & ~left_out(queries, gallery)
-    right = kept & (queries.ids[:, None] == gallery.ids) & (gallery.ids != OTHER)
-    wrong = kept & ~right
-    distance = cosine_distance(normalize(queries.vectors), gallery.vectors)
-    order = _order(distance, kept, right)
-    right_places = np.take_along_axis(right, order, axis=1)
-    nearest = np.stack([_first(order, right), _first(order, wrong)], axis=1)
+    parts = [_retrieve_block(queries[at : at + step], gallery, exclusion) for at in starts]
     return Retrieval(
-        _average_precision(right_places),
-        np.where(right_places.any(axis=1), right_places.argmax(axis=1) + 1, 0),
-        nearest,
-        np.where(nearest >= 0, np.take_along_axis(distance, nearest, axis=1), np.float32(np.inf)),
-        _counts(distance[right]),
-        _counts(distance[wrong]),
+        np.concatenate([part.precision for part in parts]),
+        np.concatenate([part.rank for part in parts]),
+        np.concatenate([part.nearest for part in parts]),
+        np.concatenate([part.distances for part in parts]),
+        np.sum([part.same for part in parts], axis=0),
+        np.sum([part.different for part in parts], axis=0),
     )
 
 
-def _unanswered(count: int) -> Retrieval:
+def _retrieve_block(
+    queries: IdentityEmbeddings, gallery: IdentityEmbeddings, exclusion: Exclusion
+) -> Retrieval:
+    """Few enough queries that all distances fit into memory; the gallery is normalized."""
+    if not len(gallery) or not len(queries):
+        return _no_matches(len(queries))
+    kept = (gallery.ids != JUNK) & (queries.ids != JUNK)[:, None] & ~exclusion(queries, gallery)
+    correct = kept & (queries.ids[:, None] == gallery.ids) & (gallery.ids != DISTRACTOR)
+    wrong = kept & ~correct
+    distance = cosine_distance(normalize(queries.vectors), gallery.vectors)
+    order = _order(distance, kept, correct)
+    ranked = np.take_along_axis(correct, order, axis=1)
+    nearest = np.stack([_first(order, correct), _first(order, wrong)], axis=1)
+    return Retrieval(
+        _average_precision(ranked),
+        np.where(ranked.any(axis=1), ranked.argmax(axis=1) + 1, 0),
+        nearest,
+        np.where(nearest >= 0, np.take_along_axis(distance, nearest, axis=1), np.float32(np.inf)),
+        _histogram(distance[correct]),
+        _histogram(distance[wrong]),
+    )
+
+
+def _no_matches(count: int) -> Retrieval:
     none = np.zeros(BINS, np.int64)
     return Retrieval(
         np.full(count, np.nan),
@@ -152,39 +167,28 @@ def _unanswered(count: int) -> Retrieval:
     )
 
 
-def _order(distance: FloatArray, kept: BoolArray, right: BoolArray) -> IntArray:
-    """(Q, G) the gallery from near to far, what is left out at the end."""
-    far = np.where(kept, distance, np.inf)  # float64, which has room between two float32
-    np.nextafter(far, np.inf, out=far, where=right)
+def _order(distance: FloatArray, kept: BoolArray, correct: BoolArray) -> IntArray:
+    """(Q, G) gallery rows from near to far, excluded ones last."""
+    far = np.where(kept, distance, np.inf)  # float64, which has values between two float32
+    np.nextafter(far, np.inf, out=far, where=correct)
     return far.argsort(axis=1, kind="stable")
 
 
 def _first(order: IntArray, wanted: BoolArray) -> IntArray:
-    """(Q,) the first of the wanted ones; -1 where there is none."""
+    """(Q,) first wanted row in this order; -1 if there is none."""
     ordered = np.take_along_axis(wanted, order, axis=1)
     first = np.take_along_axis(order, ordered.argmax(axis=1)[:, None], axis=1)[:, 0]
     return np.where(ordered.any(axis=1), first, -1)
 
 
-def _average_precision(right: BoolArray) -> Values:
-    """(Q,) of right ones in their order."""
-    found = right.cumsum(axis=1)
-    precision = found / np.arange(1, right.shape[1] + 1)
-    total = np.where(right.any(axis=1), found[:, -1], np.nan)
-    mean: Values = (precision * right).sum(axis=1) / total
+def _average_precision(correct: BoolArray) -> Values:
+    """(Q,) of the correct matches in their order."""
+    found = correct.cumsum(axis=1)
+    precision = found / np.arange(1, correct.shape[1] + 1)
+    total = np.where(correct.any(axis=1), found[:, -1], np.nan)
+    mean: Values = (precision * correct).sum(axis=1) / total
     return mean
 
 
-def _counts(distances: FloatArray) -> IntArray:
+def _histogram(distances: FloatArray) -> IntArray:
     return np.histogram(np.clip(distances, 0, 2), BINS, (0, 2))[0]
-
-
-def _joined(parts: list[Retrieval]) -> Retrieval:
-    return Retrieval(
-        np.concatenate([part.precision for part in parts]),
-        np.concatenate([part.rank for part in parts]),
-        np.concatenate([part.nearest for part in parts]),
-        np.concatenate([part.distances for part in parts]),
-        np.sum([part.same for part in parts], axis=0),
-        np.sum([part.different for part in parts], axis=0),
-    )

@@ -1,33 +1,23 @@
-"""Who says which object each place of a network should find, or that there is none.
+"""Assigners decide which object each anchor of a network should predict, or that there is none.
 
-An assigner is called with the places, the target of one picture and, where it chooses by that, the
-network's guess.
+They are called with the anchors, the target of one image and, where they depend on them, the
+network's predictions.
 """
 
 from __future__ import annotations
 
-from mot.training.assigners.anchors import Atss, BestPrior, MaxIou
-from mot.training.assigners.core import Assigner, spare_regions
-from mot.training.assigners.points import Centre
-from mot.training.assigners.transport import Ota, SimOta
+from mot.training.assigners.center import Center
+from mot.training.assigners.core import Assigner
+from mot.training.assigners.ota import Ota, SimOta
+from mot.training.assigners.overlap import Atss, BestPrior, MaxIou
 
 ASSIGNERS: dict[str, type[Assigner]] = {
     "max-iou": MaxIou,
     "best-prior": BestPrior,
-    "centre": Centre,
+    "center": Center,
     "atss": Atss,
     "simota": SimOta,
     "ota": Ota,
 }
 
-__all__ = [
-    "ASSIGNERS",
-    "Assigner",
-    "Atss",
-    "BestPrior",
-    "Centre",
-    "MaxIou",
-    "Ota",
-    "SimOta",
-    "spare_regions",
-]
+__all__ = ["ASSIGNERS", "Assigner", "Atss", "BestPrior", "Center", "MaxIou", "Ota", "SimOta"]

@@ -1,4 +1,4 @@
-"""A picture of the data set to a sample of training. The same seed gives the same sample."""
+"""A image of the dataset to a sample of training. The same seed gives the same sample."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from mot.training.augment.views import (
 from mot.training.targets import Target
 from mot.types import Image
 
-Read = Callable[[int], tuple[Image, Annotations]]  # the BGR picture of a number, and what is in it
+Read = Callable[[int], tuple[Image, Annotations]]  # the BGR image of a number, and what is in it
 
 
 class Augment:
-    """Pictures to samples: `augment(read, count, index, size, seed)`."""
+    """Images to samples: `augment(read, count, index, size, seed)`."""
 
     def __init__(self, settings: AugmentSettings, spec: InputSpec) -> None:
         self.settings, self.spec = settings, spec
@@ -39,7 +39,7 @@ class Augment:
     def __call__(
         self, read: Read, count: int, index: int, size: Size, seed: int
     ) -> tuple[Tensor, Target]:
-        """The picture `index` of `count`, on a canvas of this size; a mosaic reads others too."""
+        """The image `index` of `count`, on a canvas of this size; a mosaic reads others too."""
         rng, settings = np.random.default_rng(seed), self.settings
         if rng.random() < settings.mosaic:
             canvas, parts = self._mosaic(read, [index, *rng.integers(count, size=3)], size, rng)
@@ -57,17 +57,17 @@ class Augment:
         canvas, sides = self._canvas(size), (image.shape[1], image.shape[0])
         view = single_view(sides, annotations, self.spec, size, self.settings, rng)
         paint(image, view, canvas)
-        return canvas, [show(annotations, sides, view, self.spec.whole)]
+        return canvas, [show(annotations, sides, view, self.spec.amodal)]
 
     def _mosaic(
         self, read: Read, indices: list[int], size: Size, rng: np.random.Generator
     ) -> tuple[Image, list[Shown]]:
         canvas = self._canvas(size)
-        pictures = [read(int(index)) for index in indices]
+        records = [read(int(index)) for index in indices]
         tiles = rng.permutation(mosaic_tiles(size, rng)).tolist()
         parts = [
             self._tile(image, annotations, canvas, tuple(tile), rng)
-            for (image, annotations), tile in zip(pictures, tiles, strict=True)
+            for (image, annotations), tile in zip(records, tiles, strict=True)
         ]
         return canvas, parts
 
@@ -82,7 +82,7 @@ class Augment:
         sides, size = (image.shape[1], image.shape[0]), (canvas.shape[1], canvas.shape[0])
         view = tile_view(sides, self.spec, size, tile, self.settings, rng)
         paint(image, view, canvas)
-        return show(annotations, sides, view, self.spec.whole)
+        return show(annotations, sides, view, self.spec.amodal)
 
     def _canvas(self, size: Size) -> Image:
         return np.full((size[1], size[0], 3), self.spec.margin, np.uint8)

@@ -1,7 +1,7 @@
 """A crop as a detector and a camera might give it. The same seed gives the same one.
 
 The crop is resampled once: its box moved, mirrored and brought to a size at a time. What a camera
-does to a picture is done at the size that it saw the person in, and the rest at the network's.
+does to a image is done at the size that it saw the person in, and the rest at the network's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mot.datasets.dataset import Annotations
-from mot.datasets.identities import NOBODY
+from mot.datasets.identities import UNKNOWN_ID
 from mot.opencv import cv2
 from mot.runtime.preprocess import Size
 from mot.training.augment.augmenter import Read
@@ -25,7 +25,7 @@ from mot.types import Image
 MARGIN = 0.1
 _TRIALS = 10  # shapes of rectangles to erase
 _TALLEST = 3.0  # of them, height to width and width to height
-_LEAST_SEEN = 0.1  # of a crop's height that somebody in front begins below, at least sometimes
+_MIN_VISIBLE = 0.1  # of a crop's height stays above a covering person
 _LOWEST = 0.4
 
 Window = tuple[float, float, float, float]  # left, top, right, bottom; of a box from 0 to 1
@@ -62,7 +62,7 @@ def _seen(
     settings: CropSettings,
     rng: np.random.Generator,
 ) -> tuple[Image, bool]:
-    """And whether it is somebody who has never been."""
+    """And whether the crop is spliced, of no real identity."""
     filmed_size = _coarse(size, settings, rng)
     window, is_mirrored = _jittered(settings, rng), bool(rng.random() < settings.flip)
     crop = _window(kept, window, is_mirrored, filmed_size)
@@ -108,12 +108,12 @@ def _window(kept: Image, window: Window, is_mirrored: bool, size: Size) -> Image
 
 
 def resampled(image: Image, window: Window, is_mirrored: bool, size: Size) -> Image:
-    """The window, in pixels, at a size; bilinear, as embedders see people. Beyond the picture's
+    """The window, in pixels, at a size; bilinear, as embedders see people. Beyond the image's
     edges they go on."""
     left, top, right, bottom = window
     if is_mirrored:
         left, right = right, left
-    # From a pixel of the result to one of the picture; pixels are squares with a middle.
+    # From a pixel of the result to one of the image; pixels are squares with a middle.
     across, down = (right - left) / size[0], (bottom - top) / size[1]
     inverse = np.array(
         [[across, 0, left + (across - 1) / 2], [0, down, top + (down - 1) / 2]], np.float64
@@ -138,7 +138,7 @@ def _stand_in_front(
     height, width = crop.shape[:2]
     share = rng.uniform(*settings.cross_width)
     columns = max(1, round(share * width))
-    rows = round(height * (1 - rng.uniform(-_LEAST_SEEN, _LOWEST)))
+    rows = round(height * (1 - rng.uniform(-_MIN_VISIBLE, _LOWEST)))
     rows = min(height, max(1, rows))
     begin = rng.uniform(0.1, 0.9 - share) if share < 0.8 else 0.0
     part = _window(other, (begin, 0, begin + share, rows / height), False, (columns, rows))
@@ -155,7 +155,7 @@ def _noisy(crop: Image, sigma: float, rng: np.random.Generator) -> Image:
 
 
 def _erase(crop: Image, settings: CropSettings, rng: np.random.Generator) -> None:
-    """A rectangle of one colour or of noise (Zhong et al., 2020)."""
+    """A rectangle of one color or of noise (Zhong et al., 2020)."""
     height, width = crop.shape[:2]
     for _ in range(_TRIALS):
         area = rng.uniform(*settings.erase_area) * height * width
@@ -174,5 +174,5 @@ def _erase(crop: Image, settings: CropSettings, rng: np.random.Generator) -> Non
 def _target(who: Annotations, view: int, is_nobody: bool) -> Target:
     """`labels` is the crop's place among all of them, or that of its view."""
     boxes, ids = torch.from_numpy(who.boxes.copy()), torch.from_numpy(who.ids.copy())
-    ids = torch.full_like(ids, NOBODY) if is_nobody else ids
+    ids = torch.full_like(ids, UNKNOWN_ID) if is_nobody else ids
     return Target(boxes, torch.tensor([view]), ids, boxes[:0])

@@ -22,19 +22,19 @@ class CropSettings:
     brightness: float = 0.2  # factors from 1 - 0.2 to 1 + 0.2
     contrast: float = 0.2
     saturation: float = 0.2
-    hue: float = 0.01  # of the circle, either way: clothes tell people apart
+    hue: float = 0.01  # of the circle, either way: clothes identify people
     grey: float = 0.0
     blur: float = 0.2
     blur_sigma: float = 1.2  # pixels at most
     jpeg: float = 0.2
     jpeg_quality: tuple[int, int] = (30, 90)  # worst and best, of 100
     noise: float = 0.1
-    noise_sigma: float = 0.04  # of the whole range of grey levels
+    noise_sigma: float = 0.04  # of the full range of gray levels
     erase: float = 0.2  # a rectangle of noise
     erase_area: tuple[float, float] = (0.03, 0.25)  # of the crop
-    cross: float = 0.2  # somebody else stands in front of a part
+    cross: float = 0.2  # another person covers a part
     cross_width: tuple[float, float] = (0.15, 0.5)  # of the crop, from one of its sides
-    splice: float = 0.0  # with legs of somebody else: people whom a teacher alone knows
+    splice: float = 0.0  # with the legs of another person: only the teacher supervises these
     splice_height: tuple[float, float] = (0.4, 0.6)  # of the crop, at which they begin
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
-"""Colours, the faults of surveillance cameras, and things in front of people.
+"""Colors, the faults of surveillance cameras, and things in front of people.
 
-What takes torchvision several milliseconds a picture is done with OpenCV, on a BGR picture, to the
+What takes torchvision several milliseconds a image is done with OpenCV, on a BGR image, to the
 same effect; compression too, which torchvision gives up. The others are torchvision's, on a sample.
 """
 
@@ -27,7 +27,7 @@ _LEAST_SIGMA = 0.3  # pixels; less blurs nothing
 def filmed(
     canvas: Image, settings: AugmentSettings | CropSettings, rng: np.random.Generator
 ) -> Image:
-    """As by another camera: in other colours, maybe out of focus, maybe compressed."""
+    """As by another camera: in other colors, maybe out of focus, maybe compressed."""
     for number in rng.permutation(len(_COLOURS)):
         name, change = _COLOURS[number]
         strength = getattr(settings, name)

@@ -1,6 +1,6 @@
-"""A picture of the network's size with its objects, for torchvision's transforms, and its target.
+"""A image of the network's size with its objects, for torchvision's transforms, and its target.
 
-Pictures are BGR until they come here, RGB in a sample, and in the order of the network's channels
+Images are BGR until they come here, RGB in a sample, and in the order of the network's channels
 when they leave.
 """
 
@@ -23,20 +23,20 @@ from mot.types import Image
 
 
 class Sample(NamedTuple):
-    """What `torchvision.transforms.v2` moves as one: the picture and its `BoundingBoxes`."""
+    """What `torchvision.transforms.v2` moves as one: the image and its `BoundingBoxes`."""
 
     image: Tensor  # tv_tensors.Image, (3, H, W) uint8 RGB
     boxes: Tensor  # (N, 4) xyxy, maybe beyond the edges
-    inside: Tensor  # (N, 4) xyxy of what the picture holds of each box
+    inside: Tensor  # (N, 4) xyxy of what the image holds of each box
     visible: Tensor  # (N, 4) xyxy of what is still seen of the object
-    share: Tensor  # (N,) of what was seen in the picture
+    share: Tensor  # (N,) of what was seen in the image
     labels: Tensor  # (N,)
     ignored: Tensor  # (N,)
     ids: Tensor  # (N,)
 
     @classmethod
     def of(cls, canvas: Image, parts: Sequence[Shown]) -> Sample:
-        """From a BGR picture and the objects of each picture in it."""
+        """From a BGR image and the objects of each image in it."""
         image = torch.from_numpy(cv2.cvtColor(canvas, cv2.COLOR_BGR2RGB)).permute(2, 0, 1)
         columns = (torch.from_numpy(np.concatenate(column)) for column in zip(*parts, strict=True))
         boxes, inside, visible, *others = columns
@@ -78,6 +78,6 @@ def letterboxed(
 ) -> tuple[Tensor, Target]:
     """The very pixels that a detector sees, and where the objects are in them."""
     canvas, letterboxes = make_batch([image], spec, size)
-    shown = show(annotations, letterboxes[0].size, fitted(letterboxes[0]), whole=True)
+    shown = show(annotations, letterboxes[0].size, fitted(letterboxes[0]), amodal=True)
     sample = Sample.of(canvas[0], [shown])
     return for_network(sample, spec), target_of(sample, 0, 0)

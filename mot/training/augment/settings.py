@@ -1,4 +1,4 @@
-"""How much the pictures of training are changed."""
+"""How much the images of training are changed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ class AugmentSettings:
     """A step that is named alone is its probability; 0 switches it off."""
 
     flip: float = 0.5
-    scale: tuple[float, float] = (0.7, 1.4)  # least and most, of the size that just fits
+    scale: tuple[float, float] = (
+        0.7,
+        1.4,
+    )  # relative to the size that just fits
     crop: float = 0.3  # to a window that some object overlaps enough, as SSD does
-    crop_min: float = 0.3  # of the picture's sides
+    crop_min: float = 0.3  # of the image's sides
     crop_overlaps: tuple[float, ...] = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)  # IoU, one of them at random
-    zoom_out: float = 0.1  # the picture becomes small in a canvas of margin
+    zoom_out: float = 0.1  # the image becomes small in a canvas of margin
     zoom_out_max: float = 2.5
-    mosaic: float = 0.3  # four pictures in one
+    mosaic: float = 0.3  # four images in one
     mosaic_scale: tuple[float, float] = (0.5, 1.2)  # of the size that each has alone
     brightness: float = 0.3  # factors from 1 - 0.3 to 1 + 0.3
     contrast: float = 0.3
@@ -31,11 +34,11 @@ class AugmentSettings:
     jpeg: float = 0.05
     jpeg_quality: tuple[int, int] = (20, 80)  # worst and best, of 100
     noise: float = 0.05
-    noise_sigma: float = 0.04  # of the whole range of grey levels
+    noise_sigma: float = 0.04  # of the full range of gray levels
     erase: float = 0.1  # a rectangle of the input
     erase_area: tuple[float, float] = (0.02, 0.15)  # of the input
     # Objects of which less is left are neither found nor missed; so are smaller ones.
-    min_visible: float = 0.25  # share of the part that was seen in the picture
+    min_visible: float = 0.25  # share of the part that was seen in the image
     min_side: float = 3.0  # pixels of the input
 
     def __post_init__(self) -> None:
@@ -56,7 +59,7 @@ class AugmentSettings:
 
 
 def check_film(hue: float, jpeg_quality: tuple[int, int]) -> None:
-    """Of what a camera does to a picture, whatever it shows."""
+    """Of what a camera does to a image, whatever it shows."""
     _need(hue <= 0.5, f"hue = {hue} must be at most 0.5, half the circle")
     check_range("jpeg_quality", jpeg_quality)
     _need(1 <= jpeg_quality[0] and jpeg_quality[1] <= 100, "jpeg_quality: 1 to 100")
@@ -69,11 +72,11 @@ def _check_numbers(name: str, values: Sequence[object]) -> None:
 
 
 def check_range(name: str, ends: Sequence[float]) -> None:
-    """Of a setting that is the least and the most."""
+    """Checks a setting of a minimum and a maximum."""
     _check_numbers(name, ends)
     _need(
         len(ends) == 2 and 0 < ends[0] <= ends[-1],
-        f"{name} = {list(ends)} must be two numbers above 0, the least and the most",
+        f"{name} = {list(ends)} must be two numbers above 0, the minimum and the maximum",
     )
 
 

@@ -1,4 +1,4 @@
-"""Where a picture, or a window of it, lies on the canvas; its pixels and its boxes move as one.
+"""Where a image, or a window of it, lies on the canvas; its pixels and its boxes move as one.
 
 Crops, jittered scales, zooming out and the tiles of a mosaic are all one resampling of a window,
 the same bilinear one with which detectors see.
@@ -28,24 +28,24 @@ Rectangle = tuple[int, int, int, int]  # left, top, right, bottom
 
 @dataclass(frozen=True, slots=True)
 class View:
-    window: Rectangle  # of the picture
+    window: Rectangle  # of the image
     inner: Rectangle  # of the canvas, filled by the window
 
 
 class Shown(NamedTuple):
-    """The objects of a picture, and what the canvas holds of them: of some nothing."""
+    """The objects of a image, and what the canvas holds of them: of some nothing."""
 
     boxes: FloatArray  # (N, 4) xyxy on the canvas, maybe beyond its edges
     inside: FloatArray  # (N, 4) xyxy of what the canvas holds of each box
     visible: FloatArray  # (N, 4) xyxy of what is still seen of the object
-    share: FloatArray  # (N,) of what was seen in the picture
+    share: FloatArray  # (N,) of what was seen in the image
     labels: IntArray  # (N,)
     ignored: BoolArray  # (N,)
     ids: IntArray  # (N,)
 
 
 def fitted(placed: Letterbox) -> View:
-    """The whole picture, where a detector sees it."""
+    """The full image, letterboxed as for a detector."""
     left, top = (int(value) for value in placed.offset)
     width, height = (
         round(side * scale) for side, scale in zip(placed.size, placed.scale, strict=True)
@@ -60,12 +60,12 @@ def paint(image: Image, view: View, canvas: Image) -> None:
     cv2.resize(image[y1:y2, x1:x2], (right - left, bottom - top), dst=inner)
 
 
-def show(annotations: Annotations, size: Size, view: View, whole: bool) -> Shown:
-    """Where the objects come to lie; `whole` boxes are not cut by the view."""
+def show(annotations: Annotations, size: Size, view: View, amodal: bool) -> Shown:
+    """The objects in a view; `amodal` boxes are not clipped to it."""
     xyxy = annotations.boxes
     seen = _within(annotations.visible, (0, 0, *size))
     visible, inside = (_within(boxes, view.window) for boxes in (seen, xyxy))
-    boxes = xyxy if whole else _within(xyxy, _cutting(view.window, size))
+    boxes = xyxy if amodal else _within(xyxy, _cutting(view.window, size))
     return Shown(
         boxes=_moved(boxes, view),
         inside=_moved(inside, view),
@@ -77,13 +77,13 @@ def show(annotations: Annotations, size: Size, view: View, whole: bool) -> Shown
     )
 
 
-def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
-    share: FloatArray = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+def _share(part: FloatArray, full: FloatArray) -> FloatArray:
+    share: FloatArray = np.divide(part, full, out=np.zeros_like(part), where=full > 0)
     return share
 
 
 def _cutting(window: Rectangle, size: Size) -> tuple[float, ...]:
-    """Its edges within the picture: whether those of the picture cut is told in the data set."""
+    """The view's edges within the image; the image's own edges cut as the dataset says."""
     ends = np.where(np.array(window) == (0, 0, *size), np.inf, window)
     return (*np.where(np.isinf(ends[:2]), -np.inf, ends[:2]), *ends[2:])
 
@@ -111,12 +111,12 @@ def single_view(
     settings: AugmentSettings,
     rng: np.random.Generator,
 ) -> View:
-    """A picture alone: maybe a window of it, at a size drawn at random."""
+    """A image alone: maybe a window of it, at a size drawn at random."""
     window: Rectangle = (0, 0, *size)
     if rng.random() < settings.crop:
         window = crop_window(size, annotations.boxes[~annotations.ignored], settings, rng)
     sides = window[2] - window[0], window[3] - window[1]
-    placed = place(sides, spec, target)
+    placed = make_letterbox(sides, spec, target)
     scale = rng.uniform(*settings.scale)
     if rng.random() < settings.zoom_out:
         scale /= rng.uniform(1, settings.zoom_out_max)
@@ -133,9 +133,9 @@ def tile_view(
     settings: AugmentSettings,
     rng: np.random.Generator,
 ) -> View:
-    """A picture in its part of a mosaic."""
+    """A image in its part of a mosaic."""
     scale = rng.uniform(*settings.mosaic_scale)
-    return _at_random((0, 0, *size), _scaled(place(size, spec, target), scale), tile, rng)
+    return _at_random((0, 0, *size), _scaled(make_letterbox(size, spec, target), scale), tile, rng)
 
 
 def mosaic_tiles(target: Size, rng: np.random.Generator) -> list[Rectangle]:
@@ -174,7 +174,7 @@ def crop_window(
 ) -> Rectangle:
     """The first window that fits in shape and objects (Liu et al., SSD, 2016), else all.
 
-    torchvision's RandomIoUCrop draws the same one by one: 20 ms a picture where this takes 0.2,
+    torchvision's RandomIoUCrop draws the same one by one: 20 ms a image where this takes 0.2,
     and it divides by zero where a side is of one pixel.
     """
     sides = np.maximum(1, np.array(size) * rng.uniform(settings.crop_min, 1, (_TRIALS, 2)))
@@ -193,7 +193,7 @@ def crop_window(
 
 
 def _best_overlap(objects: FloatArray, windows: npt.NDArray[Any]) -> FloatArray:
-    """(T,) the greatest IoU of each window with an object whose centre it holds, else -1."""
+    """(T,) the greatest IoU of each window with an object whose center it holds, else -1."""
     centres = (objects[:, :2] + objects[:, 2:]) / 2  # (N, 2)
     inside = (centres > windows[:, None, :2]) & (centres < windows[:, None, 2:])
     best: FloatArray = np.where(

@@ -1,1 +1,1 @@
-"""Pictures with boxes, of whatever format, as one kind of data set."""
+"""Images with boxes, of whatever format, as one kind of dataset."""

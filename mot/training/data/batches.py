@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader
 
 from mot.datasets.dataset import Annotations, DataSet, ImageRecord
-from mot.datasets.images import read_picture
+from mot.datasets.images import read_image
 from mot.errors import MachineError, MotError
 from mot.opencv import cv2
 from mot.runtime.preprocess import InputSpec, Size
@@ -23,41 +23,41 @@ from mot.types import Image
 
 
 class Broken(NamedTuple):
-    """A picture that cannot be read; another took its place."""
+    """A image that cannot be read; another took its place."""
 
-    picture: int
+    record: int
     reason: str  # which names the file
 
 
 class Item(NamedTuple):
-    image: Tensor | None  # (3, H, W) uint8; None where no picture at all can be read
+    image: Tensor | None  # (3, H, W) uint8; None where no image at all can be read
     target: Target | None
-    picture: int  # that was read
+    record: int  # that was read
     broken: tuple[Broken, ...]
 
 
 class Batch(NamedTuple):
     images: Tensor  # (B, 3, H, W) uint8 in the order of the network's channels
     targets: list[Target]
-    pictures: Tensor  # (B,) their places in the data set
+    records: Tensor  # (B,) their positions in the dataset
     broken: tuple[Broken, ...]
 
 
-# A picture of so many, changed: `change(read, count, index, size, seed)`.
+# A image of so many, changed: `change(read, count, index, size, seed)`.
 Change = Callable[[Read, int, int, Size, int], tuple[Tensor, Target]]
 
 
 class EpochData:
-    """Pictures as samples of a network; without a change as its detector sees them."""
+    """Images as samples of a network; without a change as its detector sees them."""
 
     def __init__(
         self,
-        pictures: Sequence[ImageRecord],
+        records: Sequence[ImageRecord],
         spec: InputSpec,
         change: AugmentSettings | Change | None = None,
-        read: Callable[[ImageRecord], Image] = read_picture,
+        read: Callable[[ImageRecord], Image] = read_image,
     ) -> None:
-        self._pictures, self._spec, self._read = pictures, spec, read
+        self._pictures, self._spec, self._read = records, spec, read
         self.change = Augment(change, spec) if isinstance(change, AugmentSettings) else change
 
     def __len__(self) -> int:
@@ -68,13 +68,13 @@ class EpochData:
         try:
             image, target = self._sample(reading, draw)
         except _NothingReadable:
-            return Item(None, None, draw.picture, tuple(reading.broken))
+            return Item(None, None, draw.record, tuple(reading.broken))
         return Item(image, target, reading.first, tuple(reading.broken))
 
     def _sample(self, reading: _Reading, draw: Draw) -> tuple[Tensor, Target]:
         if self.change is None:
-            return letterboxed(*reading(draw.picture), self._spec, draw.size)
-        return self.change(reading, len(self), draw.picture, draw.size, draw.seed)
+            return letterboxed(*reading(draw.record), self._spec, draw.size)
+        return self.change(reading, len(self), draw.record, draw.size, draw.seed)
 
 
 class _NothingReadable(Exception):
@@ -82,26 +82,26 @@ class _NothingReadable(Exception):
 
 
 class _Reading:
-    """Reads the pictures of one sample; instead of a broken one the next that is sound."""
+    """Reads the images of one sample; instead of a broken one the next that is sound."""
 
     def __init__(
-        self, pictures: Sequence[ImageRecord], read: Callable[[ImageRecord], Image]
+        self, records: Sequence[ImageRecord], read: Callable[[ImageRecord], Image]
     ) -> None:
-        self._pictures, self._read = pictures, read
+        self._pictures, self._read = records, read
         self.broken: list[Broken] = []
-        self.first = -1  # the picture that was read first
+        self.first = -1  # the image that was read first
 
     def __call__(self, index: int) -> tuple[Image, Annotations]:
         for step in range(len(self._pictures)):
             place = (index + step) % len(self._pictures)
-            picture = self._pictures[place]
+            record = self._pictures[place]
             try:
-                image = self._read(picture)
+                image = self._read(record)
             except MotError as error:
                 self.broken.append(Broken(place, str(error)))
                 continue
             self.first = place if self.first < 0 else self.first
-            return image, picture.annotations
+            return image, record.annotations
         raise _NothingReadable
 
 
@@ -111,19 +111,19 @@ def collate(items: Sequence[Item]) -> Batch:
     return Batch(
         torch.stack(images) if images else torch.zeros((0, 3, 1, 1), dtype=torch.uint8),
         [item.target for item in sound if item.target is not None],
-        torch.tensor([item.picture for item in sound], dtype=torch.int64),
+        torch.tensor([item.record for item in sound], dtype=torch.int64),
         tuple(broken for item in items for broken in item.broken),
     )
 
 
 class Loader:
-    """Epochs of batches from worker processes, and the broken pictures that they met."""
+    """Epochs of batches from worker processes, and the broken images that they met."""
 
     def __init__(
         self, data: EpochData, batches: Batches, workers: int = 0, pin: bool = False
     ) -> None:
         self.data, self._batches = data, batches
-        self.broken: dict[int, str] = {}  # pictures that cannot be read, and why
+        self.broken: dict[int, str] = {}  # images that cannot be read, and why
         self._loader: DataLoader[Batch] = DataLoader(
             data,  # type: ignore[arg-type, unused-ignore]
             batch_sampler=batches,  # type: ignore[arg-type, unused-ignore]
@@ -139,9 +139,9 @@ class Loader:
         """The batches of an epoch, from one of them on."""
         self._batches.start_at(number, first)
         for batch in _whole(self._loader):
-            self.broken.update({each.picture: each.reason for each in batch.broken})
+            self.broken.update({each.record: each.reason for each in batch.broken})
             if len(batch.broken) and not len(batch.images):
-                raise MotError(f"no picture can be read: {batch.broken[0].reason}")
+                raise MotError(f"no image can be read: {batch.broken[0].reason}")
             yield batch
 
     def __len__(self) -> int:
@@ -149,14 +149,14 @@ class Loader:
 
 
 def _whole(loader: Iterable[Batch]) -> Iterator[Batch]:
-    """What a lost process says is told as what it is."""
+    """A lost worker process is reported as such."""
     try:
         yield from loader
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
         raise MachineError(
-            "a process that reads pictures was killed, maybe for its memory: go on with --resume "
+            "a process that reads images was killed, maybe for its memory: go on with --resume "
             "--set schedule.workers=0"
         ) from error
 

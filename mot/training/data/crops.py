@@ -1,4 +1,4 @@
-"""People cut out of the pictures of data sets, once, and kept in memory."""
+"""People cut out of the images of datasets, once, and kept in memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from mot import boxes as geometry
 from mot.datasets.dataset import Annotations, DataSet, ImageRecord
-from mot.datasets.identities import NOBODY
-from mot.datasets.images import read_picture
+from mot.datasets.identities import UNKNOWN_ID
+from mot.datasets.images import read_image
 from mot.datasets.problems import Problems
 from mot.errors import MotError
 from mot.runtime.preprocess import Size
@@ -25,24 +25,24 @@ from mot.video.background import in_background
 # Kept larger than the input, so that boxes can be moved. A crop for an input of 64x128 takes 36 kB,
 # one for 128x256 takes 142 kB; each process of torchrun has its own, workers share them.
 _MOST_BYTES = 16 << 30
-_LEAST_HEIGHT = 20  # pixels; who is lower cannot be told from anybody
-_LEAST_SIDE = 2.0  # pixels of what the picture holds of a box
+_MIN_HEIGHT = 20  # pixels; smaller crops show too little
+_LEAST_SIDE = 2.0  # pixels of what the image holds of a box
 
-UNREAD = "pictures cannot be read"
-LOW = f"people are lower than {_LEAST_HEIGHT} pixels, and left out"
-UNSEEN = "people are not in their picture, and left out"
-UNKNOWN = "people are not told apart, and left out"
+UNREAD = "images cannot be read"
+LOW = f"people are lower than {_MIN_HEIGHT} pixels, and left out"
+UNSEEN = "people are not in their image, and left out"
+UNKNOWN = "people have no identity, and are left out"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crops(Sequence[ImageRecord]):
-    """N people, each a picture of one object; its label is the crop's place."""
+    """N people, each a image of one object; its label is the crop's place."""
 
     sources: Sequence[ImageRecord]  # that they were cut out of
-    source: IntArray  # (N,) place of that picture
+    source: IntArray  # (N,) place of that image
     boxes: FloatArray  # (N, 4) xyxy there
     ids: IntArray  # (N,) from 0 without gaps
-    sets: IntArray  # (N,) number of the data set
+    sets: IntArray  # (N,) number of the dataset
     pixels: npt.NDArray[np.uint8]  # (M, H, W, 3) BGR, with a margin on each side
     rows: IntArray  # (N,) of the pixels
 
@@ -58,12 +58,12 @@ class Crops(Sequence[ImageRecord]):
         image: Image = self.pixels[self.rows[crop.number]]
         return image
 
-    def whole(self, index: int) -> tuple[Image, Annotations]:
+    def full_image(self, index: int) -> tuple[Image, Annotations]:
         crop = self[index]
         return self.read(crop), crop.annotations
 
     def take(self, chosen: Any) -> Crops:
-        """Some of them, with the people that are left numbered anew."""
+        """A selection, with its identities renumbered."""
         columns = ("source", "boxes", "ids", "sets", "rows")
         taken = replace(self, **{name: getattr(self, name)[chosen] for name in columns})
         return replace(taken, ids=np.unique(taken.ids, return_inverse=True)[1])
@@ -73,12 +73,12 @@ class Crops(Sequence[ImageRecord]):
         return int(self.ids.max(initial=-1)) + 1
 
     def shots(self, problems: Problems) -> Iterator[tuple[IntArray, Image]]:
-        """The pictures that can be read, each with the crops in it."""
+        """The images that can be read, each with the crops in it."""
         edges = np.flatnonzero(np.diff(self.source)) + 1
         for rows in np.split(np.arange(len(self)), edges):
             try:
                 if len(rows):
-                    yield rows, read_picture(self.sources[int(self.source[rows[0]])])
+                    yield rows, read_image(self.sources[int(self.source[rows[0]])])
             except MotError as error:
                 problems.note(UNREAD, [str(error)])
 
@@ -86,7 +86,7 @@ class Crops(Sequence[ImageRecord]):
 class _Wanted(NamedTuple):
     """One row each for who is to be cut out."""
 
-    source: IntArray  # picture
+    source: IntArray  # image
     boxes: FloatArray
     ids: IntArray
     sets: IntArray
@@ -97,7 +97,7 @@ class _Wanted(NamedTuple):
 
 
 def cut(datasets: Sequence[DataSet], size: Size, problems: Problems) -> Crops:
-    """Of data sets with numbered identities, for an input of this size."""
+    """Of datasets with numbered identities, for an input of this size."""
     starts = np.cumsum([0, *map(len, datasets)]).tolist()
     wanted = _Wanted.joined(
         [_wanted_of(data, number, starts[number], problems) for number, data in enumerate(datasets)]
@@ -114,15 +114,15 @@ def cut(datasets: Sequence[DataSet], size: Size, problems: Problems) -> Crops:
 
 
 def _wanted_of(data: DataSet, number: int, start: int, problems: Problems) -> _Wanted:
-    told = data.annotations
-    pictures = np.repeat(np.arange(len(data)), [len(picture.annotations) for picture in data])
-    is_known = told.ids != NOBODY
-    is_low = told.boxes[:, 3] - told.boxes[:, 1] < _LEAST_HEIGHT
-    for kind, rows in ((UNKNOWN, ~is_known & ~told.ignored), (LOW, is_known & is_low)):
-        problems.note(kind, (data[place].name for place in pictures[rows].tolist()))
-    chosen = is_known & ~is_low & ~told.ignored
+    source = data.annotations
+    records = np.repeat(np.arange(len(data)), [len(record.annotations) for record in data])
+    is_known = source.ids != UNKNOWN_ID
+    is_low = source.boxes[:, 3] - source.boxes[:, 1] < _MIN_HEIGHT
+    for kind, rows in ((UNKNOWN, ~is_known & ~source.ignored), (LOW, is_known & is_low)):
+        problems.note(kind, (data[place].name for place in records[rows].tolist()))
+    chosen = is_known & ~is_low & ~source.ignored
     sets = np.full(int(chosen.sum()), number)
-    return _Wanted(start + pictures[chosen], told.boxes[chosen], told.ids[chosen], sets)
+    return _Wanted(start + records[chosen], source.boxes[chosen], source.ids[chosen], sets)
 
 
 def _filled(crops: Crops, problems: Problems) -> npt.NDArray[np.bool_]:
@@ -139,7 +139,7 @@ def _filled(crops: Crops, problems: Problems) -> npt.NDArray[np.bool_]:
 
 
 def _keep(image: Image, box: FloatArray, into: Image) -> bool:
-    """What the picture holds of the box, with a margin; whether that is anything."""
+    """What the image holds of the box, with a margin; whether that is anything."""
     height, width = image.shape[:2]
     left, top, right, bottom = geometry.clip(box, width, height).tolist()
     wide, high = right - left, bottom - top

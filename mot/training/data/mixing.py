@@ -1,4 +1,4 @@
-"""Several data sets in one epoch, each as often as its weight says."""
+"""Several datasets in one epoch, each as often as its weight says."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def mixed(
     seed: int = 0,
     epoch: int = 0,
 ) -> IntArray:
-    """(N, 2) the data set and the picture of each step, shuffled; the same for a seed and epoch.
+    """(N, 2) the dataset and the image of each step, shuffled; the same for a seed and epoch.
 
-    A picture of a data set of weight 2 comes twice as often as one of weight 1; of weight 0.5, half
-    of the pictures come. With a `length` all weights are scaled until it is met.
+    A image of a dataset of weight 2 comes twice as often as one of weight 1; of weight 0.5, half
+    of the images come. With a `length` all weights are scaled until it is met.
     """
     sizes = np.array([len(each) for each in datasets], np.float64)
     counts = _counts(sizes * (1.0 if weights is None else np.array(weights, np.float64)), length)
@@ -34,9 +34,9 @@ def mixed(
 
 
 def _counts(shares: npt.NDArray[np.float64], length: int | None) -> IntArray:
-    """Whole numbers as near to the shares as their sum allows."""
+    """Integers as near to the fractions as their sum allows."""
     if not (np.isfinite(shares).all() and (shares >= 0).all() and shares.sum() > 0):
-        raise ValueError("there is no picture to choose, or a weight is negative")
+        raise ValueError("there is no image to choose, or a weight is negative")
     total = round(float(shares.sum())) if length is None else length
     exact = shares * (total / shares.sum())
     counts: IntArray = np.floor(exact + 1e-9).astype(np.int64)
@@ -46,7 +46,7 @@ def _counts(shares: npt.NDArray[np.float64], length: int | None) -> IntArray:
 
 
 def _rows(size: int, count: int, rng: np.random.Generator) -> IntArray:
-    """Each picture as often as any other, or once more."""
-    whole, rest = divmod(count, size) if size else (0, 0)
-    rows = [np.tile(np.arange(size), whole), rng.permutation(size)[:rest]]
+    """Each image as often as any other, or once more."""
+    cycles, rest = divmod(count, size) if size else (0, 0)
+    rows = [np.tile(np.arange(size), cycles), rng.permutation(size)[:rest]]
     return np.concatenate(rows)

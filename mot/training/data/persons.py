@@ -22,10 +22,10 @@ class PersonSettings:
     ranks: int = 1  # processes
 
     def __post_init__(self) -> None:
-        whole = self.each * self.ranks
-        if self.batch % whole or self.batch < 1:
+        group = self.each * self.ranks
+        if self.batch % group or self.batch < 1:
             raise ValueError(
-                f"batch = {self.batch} must be a multiple of {whole}: {self.each} crops of each "
+                f"batch = {self.batch} must be a multiple of {group}: {self.each} crops of each "
                 f"person (augment.each), in {self.ranks} process{'es' * (self.ranks > 1)}"
             )
 
@@ -33,12 +33,12 @@ class PersonSettings:
 def by_person(
     ids: IntArray, counts: Sequence[int], weights: Sequence[float], wanted: PersonSettings
 ) -> Order:
-    """Of crops of the people `ids` in data sets of so many crops, one behind the other.
+    """Of crops of the people `ids` in datasets of so many crops, one behind the other.
 
-    Each crop comes as often as the weight of its data set says, in a group of K of its person.
+    Each crop comes as often as the weight of its dataset says, in a group of K of its person.
     Whose crops are no multiple of K has some of them once more: even a single one makes a group.
-    The groups of a person are spread over the epoch; what makes no whole batch waits for another.
-    Of `Batches`, each process gets whole groups.
+    The groups of a person are spread over the epoch; an incomplete batch waits for another epoch.
+    Of `Batches`, each process gets complete groups.
     """
     starts = np.cumsum([0, *counts])
     sets = [range(count) for count in counts]
@@ -66,7 +66,7 @@ def _grouped(rows: IntArray, ids: IntArray, each: int, rng: np.random.Generator)
 
 
 def _batched(groups: IntArray, wanted: PersonSettings) -> IntArray:
-    """(N,) crops in their order, of which every n-th is a process's, in whole batches."""
+    """(N,) crops in their order, every n-th for a process, in complete batches."""
     people = wanted.batch // wanted.each
     count = max(1, len(groups) // people)
     taken = np.arange(count * people) % len(groups)  # of too few some come again

@@ -1,7 +1,7 @@
-"""Which pictures make up each batch of an epoch, at which size.
+"""Which images make up each batch of an epoch, at which size.
 
 All that is random in an epoch is drawn here, from the seed and the epoch, and handed to the worker
-processes with each picture: batches are the same with any number of workers, and after a resume.
+processes with each image: batches are the same with any number of workers, and after a resume.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _SIZE, _SAMPLE = 1, 2  # what is drawn: numbers of the same epoch that do not re
 class Draw(NamedTuple):
     """What a worker needs to make a sample."""
 
-    picture: int
+    record: int
     size: Size  # of the network's input
     seed: int
 
 
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
-    batch: int  # pictures, over all processes
+    batch: int  # images, over all processes
     sizes: tuple[Size, ...]  # of the network's input; each batch has one of them
     seed: int = 0
     rank: int = 0  # this process
@@ -45,7 +45,7 @@ class BatchSettings:
             raise ValueError("sizes is empty: name at least one")
 
 
-# The pictures of an epoch, in their order.
+# The images of an epoch, in their order.
 Order = Callable[[int], IntArray]
 
 
@@ -56,7 +56,7 @@ def in_order(count: int) -> Order:
 def shuffled(
     datasets: Sequence[DataSet], weights: Sequence[float] | None = None, seed: int = 0
 ) -> Order:
-    """Of several data sets, one behind the other, each as often as its weight says."""
+    """Of several datasets, one behind the other, each as often as its weight says."""
     starts = np.cumsum([0, *(len(each) for each in datasets)])
 
     def order(epoch: int) -> IntArray:
@@ -70,12 +70,12 @@ def shuffled(
 class Batches:
     """The batches of an epoch, of which each process draws its share: a batch sampler.
 
-    `whole` batches alone, for training: what is left over waits for another epoch, and too few
-    pictures for one batch come several times. Else each picture comes once.
+    `drop_last` omits the incomplete batch, for training; too few
+    images for one batch come several times. Else each image comes once.
     """
 
-    def __init__(self, order: Order, settings: BatchSettings, whole: bool = True) -> None:
-        self._order, self._settings, self._whole = order, settings, whole
+    def __init__(self, order: Order, settings: BatchSettings, drop_last: bool = True) -> None:
+        self._order, self._settings, self._drop_last = order, settings, drop_last
         self.start_at(0)
 
     def start_at(self, epoch: int, batch: int = 0) -> None:
@@ -87,10 +87,10 @@ class Batches:
         return max(0, self._count() - self._first)
 
     def _count(self) -> int:
-        batch, pictures = self._settings.batch, len(self._rows)
-        if not self._whole:
-            return -(-pictures // batch)
-        return max(pictures // batch, min(1, pictures))
+        batch, records = self._settings.batch, len(self._rows)
+        if not self._drop_last:
+            return -(-records // batch)
+        return max(records // batch, min(1, records))
 
     def __iter__(self) -> Iterator[list[Draw]]:
         """Validation may leave a process without a share of the last batch: it is empty."""
@@ -102,34 +102,20 @@ class Batches:
         """Anchors in the epoch."""
         wanted = self._settings
         end = (number + 1) * wanted.batch
-        if not self._whole:
+        if not self._drop_last:
             end = min(end, len(self._rows))
         return range(number * wanted.batch + wanted.rank, end, wanted.ranks)
 
     def _draw(self, place: int, size: Size) -> Draw:
         turn, row = divmod(place, len(self._rows))
-        picture = int(self._rows[row])
-        return Draw(picture, size, _seed(_SAMPLE, self._settings.seed, self._epoch, row, turn))
+        record = int(self._rows[row])
+        return Draw(record, size, _seed(_SAMPLE, self._settings.seed, self._epoch, row, turn))
 
 
 def size_of_batch(settings: BatchSettings, epoch: int, number: int) -> Size:
     """The same in every process."""
     drawn = _seed(_SIZE, settings.seed, epoch, number)
     return settings.sizes[drawn % len(settings.sizes)]
-
-
-def sizes_around(
-    size: Size, stride: int, least: float = 1.0, most: float = 1.0
-) -> tuple[Size, ...]:
-    """Multiples of the stride from `least` to `most` times the size, of nearly its shape."""
-    longer = max(size)
-    steps = range(max(1, round(longer * least / stride)), round(longer * most / stride) + 1)
-    factors = [step * stride / longer for step in steps] or [1.0]
-    return tuple((_rounded(size[0] * by, stride), _rounded(size[1] * by, stride)) for by in factors)
-
-
-def _rounded(side: float, stride: int) -> int:
-    return max(1, round(side / stride)) * stride
 
 
 def _seed(*numbers: int) -> int:

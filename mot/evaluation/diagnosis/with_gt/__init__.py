@@ -1,1 +1,1 @@
-"""The likely cause of each error, against ground truth."""
+"""The likely cause of each tracking error, from the ground truth."""

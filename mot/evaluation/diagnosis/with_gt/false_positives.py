@@ -1,4 +1,4 @@
-"""Why boxes of a result are on nobody."""
+"""Causes of false positives: runs of boxes of a result track that are not matched."""
 
 from __future__ import annotations
 
@@ -7,144 +7,148 @@ from functools import cached_property
 
 import numpy as np
 
-from mot.evaluation.diagnosis.with_gt.features import Lives, ResultClues, Spans
+from mot.evaluation.diagnosis.with_gt.features import ResultFeatures, Spans, TrackRows
 from mot.evaluation.diagnosis.with_gt.rules import (
-    NEAR,
-    OVERLAP,
+    MATCH_IOU,
+    NEAR_IOU,
     SOON,
     Rule,
-    frames,
-    mean_of_flagged,
-    mostly,
+    count_frames,
+    describe_flagged,
+    in_most_rows,
 )
-from mot.evaluation.scene import Mask, Values
+from mot.evaluation.sequence_pairs import Mask, Values
 from mot.types import IntArray
 
 
 @dataclass(frozen=True, eq=False)
-class Alarms:
-    """Runs of a tracked id's boxes that are matched to nobody."""
+class FalsePositives:
+    """S runs of unmatched boxes. Gt tracks are track numbers, -1: none."""
 
-    clues: ResultClues
-    people: Lives  # of the truth
+    features: ResultFeatures
+    gt: TrackRows
     run: Spans
-    person_before: IntArray  # (S,) to whom the id was last matched, by number; -1: to nobody
-    person_after: IntArray  # (S,) to whom it is matched next; -1: to nobody
+    gt_before: IntArray  # (S,) gt track of the last match of the result track before the run
+    gt_after: IntArray  # (S,) gt track of its next match
 
     @cached_property
     def is_short(self) -> Mask:
-        return np.asarray(self.run.lengths <= SOON * self.clues.fps)
+        return np.asarray(self.run.lengths <= SOON * self.features.fps)
 
     @cached_property
-    def present(self) -> IntArray:
-        """(S,) boxes in the truth, while the run lasts, of the person matched before it."""
-        moments = self.clues.lives.frames
-        first, last = moments[self.run.first], moments[self.run.end - 1]
-        return self.people.spans(self.person_before, first, last).lengths
+    def is_between(self) -> Mask:
+        """(S,) whether the result track has matches before and after the run."""
+        return np.asarray((self.gt_before >= 0) & (self.gt_after >= 0))
+
+    @cached_property
+    def gt_present(self) -> IntArray:
+        """(S,) boxes that the gt track matched before the run has during the run."""
+        frames = self.features.rows.frames
+        first, last = frames[self.run.first], frames[self.run.end - 1]
+        return self.gt.spans(self.gt_before, first, last).lengths
 
     @cached_property
     def scores(self) -> Values:
-        return self.run.mean(self.clues.score)
+        """(S,) mean scores."""
+        return self.run.mean(self.features.score)
+
+    def gt_id(self, track: int) -> int:
+        """The id in the file of a gt track number."""
+        return int(self.gt.table.file_ids[track])
 
 
-def _is_uncounted(case: Alarms) -> Mask:
-    return mostly(case.run, case.clues.uncounted >= OVERLAP)
+def _ignored_evidence(case: FalsePositives, index: int) -> str:
+    iou = case.features.ignored_iou
+    return f"IoU with an ignored gt box {describe_flagged(case.run, index, iou, iou >= MATCH_IOU)}"
 
 
-def _uncounted(case: Alarms, index: int) -> str:
-    overlap = case.clues.uncounted
-    seen = mean_of_flagged(case.run, index, overlap, overlap >= OVERLAP)
-    return f"overlaps a row of the ground truth that does not count by {seen}"
+def _duplicate_evidence(case: FalsePositives, index: int) -> str:
+    iou = case.features.taken_iou
+    shown = describe_flagged(case.run, index, iou, iou >= MATCH_IOU)
+    return f"IoU with a gt box matched to another id {shown}"
 
 
-def _is_duplicate(case: Alarms) -> Mask:
-    return mostly(case.run, case.clues.taken_overlap >= OVERLAP)
+def _localization_evidence(case: FalsePositives, index: int) -> str:
+    iou = case.features.free_iou
+    shown = describe_flagged(case.run, index, iou, iou >= NEAR_IOU)
+    return f"IoU with an unmatched gt box is only {shown}"
 
 
-def _duplicate(case: Alarms, index: int) -> str:
-    overlap = case.clues.taken_overlap
-    seen = mean_of_flagged(case.run, index, overlap, overlap >= OVERLAP)
-    return f"overlaps a person who has another id by {seen}"
+def _start_evidence(case: FalsePositives, index: int) -> str:
+    length, gt_id = case.run.lengths[index], case.gt_id(case.gt_after[index])
+    return f"{count_frames(length)} before the first match of the id, with gt track {gt_id}"
 
 
-def _is_off(case: Alarms) -> Mask:
-    return mostly(case.run, case.clues.overlap >= NEAR)
+def _end_evidence(case: FalsePositives, index: int) -> str:
+    length, gt_id = case.run.lengths[index], case.gt_id(case.gt_before[index])
+    return f"{count_frames(length)} after the last match of the id, with gt track {gt_id}"
 
 
-def _off(case: Alarms, index: int) -> str:
-    overlap = case.clues.overlap
-    seen = mean_of_flagged(case.run, index, overlap, overlap >= NEAR)
-    return f"overlaps a person who has no box by only {seen}"
+def _is_in_gt_gap(case: FalsePositives) -> Mask:
+    """Matched to the same gt track before and after, which has a gap in between."""
+    same = case.is_between & (case.gt_before == case.gt_after)
+    return np.asarray(same & (case.gt_present <= case.run.lengths / 2))
 
 
-def _is_early(case: Alarms) -> Mask:
-    return (case.person_before < 0) & (case.person_after >= 0) & case.is_short
-
-
-def _birth(case: Alarms, index: int) -> str:
-    person = case.people.side.names[case.person_after[index]]
-    return f"{frames(case.run.lengths[index])} before the id's first match, with person {person}"
-
-
-def _is_late(case: Alarms) -> Mask:
-    return (case.person_before >= 0) & (case.person_after < 0) & case.is_short
-
-
-def _death(case: Alarms, index: int) -> str:
-    person = case.people.side.names[case.person_before[index]]
-    return f"{frames(case.run.lengths[index])} after the id's last match, with person {person}"
-
-
-def _is_between(case: Alarms) -> Mask:
-    return np.asarray((case.person_before >= 0) & (case.person_after >= 0))
-
-
-def _is_absent(case: Alarms) -> Mask:
-    """The id follows the same person before and after, and the truth has a gap."""
-    same = _is_between(case) & (case.person_before == case.person_after)
-    return np.asarray(same & (case.present <= case.run.lengths / 2))
-
-
-def _absence(case: Alarms, index: int) -> str:
-    person, length = case.people.side.names[case.person_before[index]], case.run.lengths[index]
+def _gap_evidence(case: FalsePositives, index: int) -> str:
+    length, gt_id = case.run.lengths[index], case.gt_id(case.gt_before[index])
     return (
-        f"follows person {person} before and after, who is in the ground truth "
-        f"in {case.present[index]} of {frames(length)}"
+        f"matched to gt track {gt_id} before and after, "
+        f"which has boxes in {case.gt_present[index]} of {count_frames(length)}"
     )
 
 
-def _drift(case: Alarms, index: int) -> str:
-    before, after = (
-        case.people.side.names[person[index]] for person in (case.person_before, case.person_after)
-    )
-    return f"{frames(case.run.lengths[index])} on its way from person {before} to person {after}"
+def _drift_evidence(case: FalsePositives, index: int) -> str:
+    before, after = (case.gt_id(track[index]) for track in (case.gt_before, case.gt_after))
+    length = count_frames(case.run.lengths[index])
+    return f"{length} between matches with gt track {before} and gt track {after}"
 
 
-def _is_weak(case: Alarms) -> Mask:
-    return np.asarray(case.scores < case.clues.low_score)
-
-
-def _weak(case: Alarms, index: int) -> str:
+def _low_score_evidence(case: FalsePositives, index: int) -> str:
     return (
-        f"score {case.scores[index]:.2f} on average; "
-        f"nine in ten of the boxes have {case.clues.low_score:.2f} or more"
+        f"mean score {case.scores[index]:.2f}; "
+        f"90 % of the boxes have at least {case.features.low_score:.2f}"
     )
 
 
-def _background(case: Alarms, index: int) -> str:
+def _background_evidence(case: FalsePositives, index: int) -> str:
     rows = slice(case.run.first[index], case.run.end[index])
-    near = np.maximum(case.clues.overlap[rows], case.clues.taken_overlap[rows]).max()
-    return f"overlaps nobody by over {near:.2f} for {frames(rows.stop - rows.start)}"
+    iou = np.maximum(case.features.free_iou[rows], case.features.taken_iou[rows]).max()
+    return f"maximum IoU with a gt box {iou:.2f} in {count_frames(rows.stop - rows.start)}"
 
 
-ALARMS: tuple[Rule[Alarms], ...] = (
-    Rule("unscored", _is_uncounted, _uncounted),
-    Rule("duplicate", _is_duplicate, _duplicate),
-    Rule("localisation", _is_off, _off),
-    Rule("birth", _is_early, _birth),
-    Rule("death", _is_late, _death),
-    Rule("absence", _is_absent, _absence),
-    Rule("drift", _is_between, _drift),
-    Rule("low score", _is_weak, _weak),
-    Rule("background", lambda case: np.ones(len(case.run), np.bool_), _background),
+FALSE_POSITIVE_RULES: tuple[Rule[FalsePositives], ...] = (
+    Rule(
+        "ignored gt",
+        lambda case: in_most_rows(case.run, case.features.ignored_iou >= MATCH_IOU),
+        _ignored_evidence,
+    ),
+    Rule(
+        "duplicate",
+        lambda case: in_most_rows(case.run, case.features.taken_iou >= MATCH_IOU),
+        _duplicate_evidence,
+    ),
+    Rule(
+        "localization",
+        lambda case: in_most_rows(case.run, case.features.free_iou >= NEAR_IOU),
+        _localization_evidence,
+    ),
+    Rule(
+        "track start",
+        lambda case: (case.gt_before < 0) & (case.gt_after >= 0) & case.is_short,
+        _start_evidence,
+    ),
+    Rule(
+        "track end",
+        lambda case: (case.gt_before >= 0) & (case.gt_after < 0) & case.is_short,
+        _end_evidence,
+    ),
+    Rule("gt gap", _is_in_gt_gap, _gap_evidence),
+    Rule("drift", lambda case: case.is_between, _drift_evidence),
+    Rule(
+        "low score",
+        lambda case: np.asarray(case.scores < case.features.low_score),
+        _low_score_evidence,
+    ),
+    Rule("background", lambda case: np.ones(len(case.run), np.bool_), _background_evidence),
 )

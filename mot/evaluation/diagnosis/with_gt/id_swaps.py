@@ -1,4 +1,4 @@
-"""Of each identity switch: whether the ids came from, or went to, another person."""
+"""Which id switches are swaps: the id came from, or went to, another gt track."""
 
 from __future__ import annotations
 
@@ -7,66 +7,66 @@ from dataclasses import dataclass
 import numpy as np
 
 from mot.evaluation.clear import ClearMatches
-from mot.evaluation.scene import SequencePairs
+from mot.evaluation.sequence_pairs import SequencePairs
 from mot.types import IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Exchanges:
-    """Of each switch; people and ids by number, -1: nobody, frames from 0."""
+class IdSwaps:
+    """Of each of S id switches. Tracks are numbers of the box tables, -1: none; frames from 0."""
 
-    scene: SequencePairs
-    new_id: IntArray
-    old_id: IntArray
-    giver: IntArray  # who had the new id shortly before
-    given: IntArray  # the last frame in which he had it
-    heir: IntArray  # who got the old id, since then or shortly after the switch
-    inherited: IntArray  # the first frame in which he has it
+    seq: SequencePairs
+    new_id: IntArray  # result track after the switch
+    old_id: IntArray  # result track before the switch
+    previous_owner: IntArray  # gt track that had the new id shortly before
+    last_owned: IntArray  # its last frame with it
+    next_owner: IntArray  # gt track that has the old id since, or gets it shortly after
+    first_owned: IntArray  # its first frame with it
 
     def describe(self, index: int) -> str:
-        """In words, with the names and frames of the files; nothing where there was none."""
-        people, ids = self.scene.truth.names, self.scene.result.names
-        giver, heir = self.giver[index], self.heir[index]
-        if giver >= 0 and giver == heir:
-            return f"ids exchanged with person {people[giver]}"
+        """In words, with the ids and frames of the files; empty if it is no swap."""
+        gt_ids, result_ids = self.seq.gt.file_ids, self.seq.result.file_ids
+        previous, following = self.previous_owner[index], self.next_owner[index]
+        if previous >= 0 and previous == following:
+            return f"ids swapped with gt track {gt_ids[previous]}"
         parts = []
-        if giver >= 0:
-            until = f"until frame {self.given[index] + 1}"
-            parts.append(f"id {ids[self.new_id[index]]} was person {people[giver]}'s {until}")
-        if heir >= 0:
-            since = f"in frame {self.inherited[index] + 1}"
-            parts.append(f"id {ids[self.old_id[index]]} went to person {people[heir]} {since}")
+        if previous >= 0:
+            owner = f"gt track {gt_ids[previous]} until frame {self.last_owned[index] + 1}"
+            parts.append(f"id {result_ids[self.new_id[index]]} was on {owner}")
+        if following >= 0:
+            owner = f"gt track {gt_ids[following]} in frame {self.first_owned[index] + 1}"
+            parts.append(f"id {result_ids[self.old_id[index]]} went to {owner}")
         return ", ".join(parts)
 
 
-def find_exchanges(scene: SequencePairs, clear: ClearMatches, soon: float) -> Exchanges:
-    """`soon` is in frames."""
-    pairs = scene.pairs[clear.pairs]
-    person, frame = scene.truth.ids[pairs.truth], scene.truth.frames[pairs.truth]
-    ids = scene.result.ids[pairs.result]
+def find_id_swaps(seq: SequencePairs, clear: ClearMatches, max_frames: float) -> IdSwaps:
+    """For each id switch, look for other owners of its ids within `max_frames` frames."""
+    pairs = seq.pairs[clear.pairs]
+    gt_track, frame = seq.gt.ids[pairs.gt], seq.gt.frames[pairs.gt]
+    ids = seq.result.ids[pairs.result]
     now = np.flatnonzero(clear.is_switch)
-    last, following = _neighbours(ids, frame)
-    source, target = last[now], following[clear.before[now]]
-    gave = (source >= 0) & (person[source] != person[now])
-    gave &= frame[now] - frame[source] <= soon
-    took = (target >= 0) & (person[target] != person[now])
-    took &= frame[target] - frame[now] <= soon
-    return Exchanges(
-        scene,
+    previous, following = _adjacent_matches(ids, frame)
+    source, target = previous[now], following[clear.previous[now]]
+    has_source = (source >= 0) & (gt_track[source] != gt_track[now])
+    has_source &= frame[now] - frame[source] <= max_frames
+    has_target = (target >= 0) & (gt_track[target] != gt_track[now])
+    has_target &= frame[target] - frame[now] <= max_frames
+    return IdSwaps(
+        seq,
         new_id=ids[now],
-        old_id=ids[clear.before[now]],
-        giver=np.where(gave, person[source], -1),
-        given=frame[source],
-        heir=np.where(took, person[target], -1),
-        inherited=frame[target],
+        old_id=ids[clear.previous[now]],
+        previous_owner=np.where(has_source, gt_track[source], -1),
+        last_owned=frame[source],
+        next_owner=np.where(has_target, gt_track[target], -1),
+        first_owned=frame[target],
     )
 
 
-def _neighbours(ids: IntArray, frames: IntArray) -> tuple[IntArray, IntArray]:
-    """(M,) each match's last and next one of the same tracked id; -1: none."""
+def _adjacent_matches(ids: IntArray, frames: IntArray) -> tuple[IntArray, IntArray]:
+    """(M,) the previous and the next match of the same result track; -1: none."""
     order = np.lexsort((frames, ids))
     same = np.diff(ids[order]) == 0
-    last, following = np.full((2, len(ids)), -1)
-    last[order[1:][same]] = order[:-1][same]
+    previous, following = np.full((2, len(ids)), -1)
+    previous[order[1:][same]] = order[:-1][same]
     following[order[:-1][same]] = order[1:][same]
-    return last, following
+    return previous, following

@@ -1,7 +1,7 @@
-"""Why people are missed, lost for a while, or followed on under another id.
+"""Causes of misses, fragmentations and id switches: gaps in the matches of gt tracks.
 
-What the files say for certain comes first, then what usually loses people (they are hidden, come or
-go, the camera is shaken, ids are exchanged), then what is more of a symptom.
+Rules on certain facts (a gap in the ground truth) come first, then frequent causes of lost tracks
+(occlusion, track start and end, camera motion, id swaps), then symptoms (localization, low score).
 """
 
 from __future__ import annotations
@@ -11,235 +11,240 @@ from functools import cached_property
 
 import numpy as np
 
-from mot.evaluation.diagnosis.with_gt.features import Spans, TruthClues
-from mot.evaluation.diagnosis.with_gt.id_swaps import Exchanges
-from mot.evaluation.diagnosis.with_gt.rules import NEAR, SOON, Rule, frames, mean_of_flagged, mostly
-from mot.evaluation.scene import Mask, Values
+from mot.evaluation.diagnosis.with_gt.features import GtFeatures, Spans
+from mot.evaluation.diagnosis.with_gt.id_swaps import IdSwaps
+from mot.evaluation.diagnosis.with_gt.rules import (
+    NEAR_IOU,
+    SOON,
+    Rule,
+    count_frames,
+    describe_flagged,
+    in_most_rows,
+)
+from mot.evaluation.sequence_pairs import Mask, Values
 from mot.types import IntArray
 
-VISIBLE = 0.5  # who shows less is hidden: a detector sees another, smaller box, or nothing
-JUST_BEFORE = 0.25  # seconds in which scores sink and people overlap before one is lost
-AT_ONCE = 0.1  # seconds: a jolt misleads a motion model for the next few frames alone
-# The camera is shaken where the people move by 0.1 heights in a frame, a quarter of their width,
-# which alone makes an overlap of 1 one of 0.6, and three times as far as they usually do.
-SHAKE, TIMES_USUAL = 0.1, 3.0
+_MIN_VISIBILITY = 0.5  # below it an object is occluded: detectors find a smaller box, or none
+_SCORE_WINDOW = 0.25  # seconds before a gap in which scores and visibility explain it
+_MOTION_WINDOW = 0.1  # seconds before a gap in which camera motion misleads a motion model
+# Camera motion: the median box moves by at least 0.1 box heights in a frame, a quarter of the width
+# of a pedestrian (IoU 0.6 with its last position), and three times as far as usual.
+_MIN_MOTION, _TIMES_USUAL = 0.1, 3.0
 
 
 @dataclass(frozen=True, eq=False)
-class Losses:
-    """Gaps in the matches of people."""
+class LostTracks:
+    """S gaps in the matches of gt tracks."""
 
-    clues: TruthClues
-    gap: Spans  # the rows without a match; none where two matches follow each other
-    before: IntArray  # (S,) the row of the match before the gap; -1: none
-    after: IntArray  # (S,) the row of the match after it; -1: none
+    features: GtFeatures
+    gap: Spans  # the unmatched rows; empty if two matches follow each other
+    before: IntArray  # (S,) row of the match before the gap; -1: none
+    after: IntArray  # (S,) row of the match after the gap; -1: none
 
     @cached_property
     def first(self) -> IntArray:
-        """(S,) the frame of the last match or, without one, that of the first miss."""
-        return self.clues.lives.frames[np.where(self.before >= 0, self.before, self.gap.first)]
+        """(S,) frame of the last match or, without one, of the first miss."""
+        return self.features.rows.frames[np.where(self.before >= 0, self.before, self.gap.first)]
 
     @cached_property
     def last(self) -> IntArray:
-        """(S,) the frame of the next match or, without one, that of the last miss."""
-        return self.clues.lives.frames[np.where(self.after >= 0, self.after, self.gap.end - 1)]
+        """(S,) frame of the next match or, without one, of the last miss."""
+        return self.features.rows.frames[np.where(self.after >= 0, self.after, self.gap.end - 1)]
 
     @cached_property
     def age(self) -> IntArray:
-        """(S,) of the person at the last frame."""
-        lives = self.clues.lives
-        return self.last - lives.frames[lives.begins[self.gap.first]] + 1
+        """(S,) frames from the start of the gt track to the last frame of the gap."""
+        rows = self.features.rows
+        return self.last - rows.frames[rows.starts[self.gap.first]] + 1
 
     @cached_property
-    def left(self) -> IntArray:
-        """(S,) frames from the first one to the end of the person's life."""
-        lives = self.clues.lives
-        return lives.frames[lives.ends[self.gap.first] - 1] - self.first + 1
+    def remaining(self) -> IntArray:
+        """(S,) frames from the first frame of the gap to the end of the gt track."""
+        rows = self.features.rows
+        return rows.frames[rows.ends[self.gap.first] - 1] - self.first + 1
 
     @cached_property
-    def absent(self) -> IntArray:
-        """(S,) the frames between two matches in which the ground truth has no box."""
+    def frames_without_gt(self) -> IntArray:
+        """(S,) frames between two matches in which the gt track has no box."""
         between = (self.before >= 0) & (self.after >= 0)
         return np.where(between, self.last - self.first - 1 - self.gap.lengths, 0)
 
     @cached_property
     def onset(self) -> Spans:
-        """Up to the gap's first row or, where it has none, the match after it."""
-        first = np.minimum(self._rows_before(AT_ONCE) + 1, self.gap.first)
+        """From shortly before the gap to its first row or, if it has none, the match after it."""
+        first = np.minimum(self._rows_before(_MOTION_WINDOW) + 1, self.gap.first)
         return Spans(first, self.gap.first + 1)
 
     @cached_property
     def around(self) -> Spans:
-        """From just before the gap to the match after it."""
+        """From shortly before the gap to the match after it."""
         end = np.where(self.after >= 0, self.after + 1, self.gap.end)
-        return Spans(self._rows_before(JUST_BEFORE), end)
+        return Spans(self._rows_before(_SCORE_WINDOW), end)
 
     def _rows_before(self, seconds: float) -> IntArray:
-        """(S,) the row so long before the gap, one at least, within the person's life."""
-        rows = max(1, round(seconds * self.clues.fps))
-        return np.maximum(self.gap.first - rows, self.clues.lives.begins[self.gap.first])
+        """(S,) the row some time before the gap, at least one row, within the gt track."""
+        rows = max(1, round(seconds * self.features.fps))
+        return np.maximum(self.gap.first - rows, self.features.rows.starts[self.gap.first])
 
     @cached_property
     def scores(self) -> Values:
-        """(S,) of the matches around the gap; NaN where there are none."""
-        return self.around.mean(self.clues.score)
+        """(S,) mean score of the matches around the gap; NaN if there are none."""
+        return self.around.mean(self.features.score)
 
     @cached_property
-    def hidden(self) -> Mask:
+    def occluded(self) -> Mask:
         """(rows,)"""
-        return self.clues.visible < VISIBLE
+        return self.features.visibility < _MIN_VISIBILITY
 
     @cached_property
-    def usual_jolt(self) -> float:
-        return float(np.median(self.clues.jolt)) if len(self.clues.jolt) else 0.0
+    def usual_motion(self) -> float:
+        motion = self.features.global_motion
+        return float(np.median(motion)) if len(motion) else 0.0
 
     @property
     def soon(self) -> float:
-        return SOON * self.clues.fps
+        """Frames."""
+        return SOON * self.features.fps
 
 
 @dataclass(frozen=True, eq=False)
-class Switches(Losses):
-    """Gaps, some of them of no row, after which the person has another id."""
+class IdSwitches(LostTracks):
+    """Gaps, possibly empty, after which the gt track has another id."""
 
-    exchanges: Exchanges
+    swaps: IdSwaps
 
     @cached_property
-    def partners(self) -> Spans:
-        """The rows, around each switch, of who gave the new id or got the old one."""
-        giver, heir = self.exchanges.giver, self.exchanges.heir
-        partner = np.where(giver >= 0, giver, heir)
-        return self.clues.lives.spans(partner, self.first, self.last)
+    def partner_rows(self) -> Spans:
+        """(S,) the rows around each switch of the gt track that had the new or gets the old id."""
+        previous, following = self.swaps.previous_owner, self.swaps.next_owner
+        partner = np.where(previous >= 0, previous, following)
+        return self.features.rows.spans(partner, self.first, self.last)
 
 
-def _is_absent(case: Losses) -> Mask:
-    return np.asarray((case.absent > 0) & (case.absent >= case.gap.lengths))
+def _is_gt_gap(case: LostTracks) -> Mask:
+    missing = case.frames_without_gt
+    return np.asarray((missing > 0) & (missing >= case.gap.lengths))
 
 
-def _absence(case: Losses, index: int) -> str:
-    return f"the ground truth leaves the person out for {frames(case.absent[index])} in between"
+def _occlusion_evidence(case: LostTracks, index: int) -> str:
+    features = case.features
+    shown = describe_flagged(case.gap, index, features.visibility, case.occluded)
+    return f"{features.visibility_source} {shown}"
 
 
-def _is_hidden(case: Losses) -> Mask:
-    return mostly(case.gap, case.hidden)
+def _is_any_occluded(case: IdSwitches) -> Mask:
+    """The gt track or its swap partner, at any time around the switch."""
+    return (case.around.count(case.occluded) > 0) | (case.partner_rows.count(case.occluded) > 0)
 
 
-def _hidden(case: Losses, index: int) -> str:
-    seen = mean_of_flagged(case.gap, index, case.clues.visible, case.hidden)
-    return f"{case.clues.measure} {seen}"
+def _any_occlusion_evidence(case: IdSwitches, index: int) -> str:
+    rows, subject, features = case.around, "", case.features
+    if not rows.count(case.occluded)[index]:
+        rows = case.partner_rows
+        subject = f"gt track {features.rows.file_ids[rows.first[index]]}: "
+    shown = describe_flagged(rows, index, features.visibility, case.occluded)
+    return f"{subject}{features.visibility_source} {shown}"
 
 
-def _was_hidden(case: Switches) -> Mask:
-    """At any time around the switch: the person, or the other one."""
-    return (case.around.count(case.hidden) > 0) | (case.partners.count(case.hidden) > 0)
+def _has_camera_motion(case: LostTracks) -> Mask:
+    limit = max(_MIN_MOTION, _TIMES_USUAL * case.usual_motion)
+    return np.asarray(case.onset.count(case.features.global_motion > limit) > 0)
 
 
-def _had_been_hidden(case: Switches, index: int) -> str:
-    rows, whose = case.around, ""
-    if not rows.count(case.hidden)[index]:
-        rows = case.partners
-        whose = f"person {case.clues.lives.names[rows.first[index]]}: "
-    seen = mean_of_flagged(rows, index, case.clues.visible, case.hidden)
-    return f"{whose}{case.clues.measure} {seen}"
-
-
-def _is_new(case: Losses) -> Mask:
-    return np.asarray(case.age <= case.soon)
-
-
-def _birth(case: Losses, index: int) -> str:
-    return f"within the person's first {frames(case.age[index])}"
-
-
-def _is_going(case: Losses) -> Mask:
-    return np.asarray(case.left <= case.soon)
-
-
-def _death(case: Losses, index: int) -> str:
-    return f"within the person's last {frames(case.left[index])}"
-
-
-def _is_shaken(case: Losses) -> Mask:
-    shaken = case.clues.jolt > max(SHAKE, TIMES_USUAL * case.usual_jolt)
-    return np.asarray(case.onset.count(shaken) > 0)
-
-
-def _shaken(case: Losses, index: int) -> str:
-    jolt = case.clues.jolt[case.onset.first[index] : case.onset.end[index]].max()
+def _camera_motion_evidence(case: LostTracks, index: int) -> str:
+    rows = slice(case.onset.first[index], case.onset.end[index])
     return (
-        f"everybody moves by {jolt:.2f} heights from one frame to the next; "
-        f"usual is {case.usual_jolt:.2f}"
+        f"boxes move by {case.features.global_motion[rows].max():.2f} heights between two frames; "
+        f"the median is {case.usual_motion:.2f}"
     )
 
 
-def _is_exchanged(case: Switches) -> Mask:
-    return np.asarray((case.exchanges.giver >= 0) | (case.exchanges.heir >= 0))
+def _localization_evidence(case: LostTracks, index: int) -> str:
+    iou = case.features.free_iou
+    shown = describe_flagged(case.gap, index, iou, iou >= NEAR_IOU)
+    return f"IoU with a free result box is only {shown}"
 
 
-def _is_off(case: Losses) -> Mask:
-    return mostly(case.gap, case.clues.overlap >= NEAR)
-
-
-def _off(case: Losses, index: int) -> str:
-    overlap = case.clues.overlap
-    return f"a box overlaps by only {mean_of_flagged(case.gap, index, overlap, overlap >= NEAR)}"
-
-
-def _is_weak(case: Losses) -> Mask:
-    return np.asarray(case.scores < case.clues.low_score)
-
-
-def _weak(case: Losses, index: int) -> str:
+def _low_score_evidence(case: LostTracks, index: int) -> str:
     return (
-        f"score {case.scores[index]:.2f} around it; "
-        f"nine in ten of the boxes have {case.clues.low_score:.2f} or more"
+        f"mean score {case.scores[index]:.2f} around the gap; "
+        f"90 % of the boxes have at least {case.features.low_score:.2f}"
     )
 
 
-def _unexplained(case: Losses, index: int) -> str:
-    rows = slice(case.gap.first[index], case.gap.end[index])
-    visible, near = case.clues.visible[rows].mean(), case.clues.overlap[rows].max()
-    near = (
-        f"in which a free box overlaps by {near:.2f} at most" if near else "with no free box near"
-    )
-    return f"{case.clues.measure} {visible:.2f} for {frames(rows.stop - rows.start)} {near}"
+def _unexplained_evidence(case: LostTracks, index: int) -> str:
+    features, rows = case.features, slice(case.gap.first[index], case.gap.end[index])
+    visibility, iou = features.visibility[rows].mean(), features.free_iou[rows].max()
+    free = f"maximum IoU with a free result box {iou:.2f}" if iou else "no free result box overlaps"
+    length = count_frames(rows.stop - rows.start)
+    return f"{features.visibility_source} {visibility:.2f} for {length}; {free}"
 
 
-def _from_match_to_match(case: Switches, index: int) -> str:
+def _unexplained_switch_evidence(case: IdSwitches, index: int) -> str:
     if case.gap.lengths[index]:
-        return _unexplained(case, index)
-    visible = case.clues.visible[case.after[index]]
-    return f"from one match to the next, {case.clues.measure} {visible:.2f}"
+        return _unexplained_evidence(case, index)
+    visibility = case.features.visibility[case.after[index]]
+    return f"between successive matches, {case.features.visibility_source} {visibility:.2f}"
 
 
-def _always(case: Losses) -> Mask:
+def _always(case: LostTracks) -> Mask:
     return np.ones(len(case.gap), np.bool_)
 
 
-ABSENCE = Rule("absence", _is_absent, _absence)
-BIRTH = Rule("birth", _is_new, _birth)
-DEATH = Rule("death", _is_going, _death)
-CAMERA_MOTION = Rule("camera motion", _is_shaken, _shaken)
-LOCALISATION = Rule("localisation", _is_off, _off)
-LOW_SCORE = Rule("low score", _is_weak, _weak)
-LOSSES: tuple[Rule[Losses], ...] = (
-    ABSENCE,
-    Rule("occlusion", _is_hidden, _hidden),
-    BIRTH,
-    DEATH,
-    CAMERA_MOTION,
-    LOCALISATION,
-    LOW_SCORE,
-    Rule("unexplained", _always, _unexplained),
+_GT_GAP: Rule[LostTracks] = Rule(
+    "gt gap",
+    _is_gt_gap,
+    lambda case, index: (
+        f"the gt track has no boxes in {count_frames(case.frames_without_gt[index])} in between"
+    ),
 )
-SWITCHES: tuple[Rule[Switches], ...] = (
-    ABSENCE,
-    Rule("occlusion", _was_hidden, _had_been_hidden),
-    BIRTH,
-    DEATH,
-    CAMERA_MOTION,
-    Rule("exchange", _is_exchanged, lambda case, index: ""),
-    LOCALISATION,
-    LOW_SCORE,
-    Rule("unexplained", _always, _from_match_to_match),
+_TRACK_START: Rule[LostTracks] = Rule(
+    "track start",
+    lambda case: np.asarray(case.age <= case.soon),
+    lambda case, index: f"within the first {count_frames(case.age[index])} of the gt track",
+)
+_TRACK_END: Rule[LostTracks] = Rule(
+    "track end",
+    lambda case: np.asarray(case.remaining <= case.soon),
+    lambda case, index: f"within the last {count_frames(case.remaining[index])} of the gt track",
+)
+_CAMERA_MOTION = Rule("camera motion", _has_camera_motion, _camera_motion_evidence)
+_LOCALIZATION: Rule[LostTracks] = Rule(
+    "localization",
+    lambda case: in_most_rows(case.gap, case.features.free_iou >= NEAR_IOU),
+    _localization_evidence,
+)
+_LOW_SCORE: Rule[LostTracks] = Rule(
+    "low score",
+    lambda case: np.asarray(case.scores < case.features.low_score),
+    _low_score_evidence,
+)
+LOST_TRACK_RULES: tuple[Rule[LostTracks], ...] = (
+    _GT_GAP,
+    Rule(
+        "occlusion",
+        lambda case: in_most_rows(case.gap, case.occluded),
+        _occlusion_evidence,
+    ),
+    _TRACK_START,
+    _TRACK_END,
+    _CAMERA_MOTION,
+    _LOCALIZATION,
+    _LOW_SCORE,
+    Rule("unexplained", _always, _unexplained_evidence),
+)
+ID_SWITCH_RULES: tuple[Rule[IdSwitches], ...] = (
+    _GT_GAP,
+    Rule("occlusion", _is_any_occluded, _any_occlusion_evidence),
+    _TRACK_START,
+    _TRACK_END,
+    _CAMERA_MOTION,
+    Rule(
+        "id swap",
+        lambda case: np.asarray((case.swaps.previous_owner >= 0) | (case.swaps.next_owner >= 0)),
+        lambda case, index: "",  # IdSwaps.describe gives it for every cause
+    ),
+    _LOCALIZATION,
+    _LOW_SCORE,
+    Rule("unexplained", _always, _unexplained_switch_evidence),
 )

@@ -1,1 +1,1 @@
-"""Suspicious places in results that have no ground truth."""
+"""Suspected errors in results that have no ground truth."""

@@ -1,7 +1,7 @@
-"""How good a result looks, without ground truth: what a person should look at, and how much of it.
+"""Quality of a result without ground truth: suspected errors, to be checked by a person.
 
-report = inspect(read_rows_of("result.txt"), fps=30)
-report.counts, report.per_minute, report.suspicions
+>>> report = inspect_tracks(read_mot_rows("result.txt"), fps=30)  # doctest: +SKIP
+>>> report.counts, report.per_minute, report.errors  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -13,73 +13,79 @@ from typing import Any
 import numpy as np
 
 from mot.errors import MotError
-from mot.evaluation.diagnosis.without_gt.suspicions import (
-    Claims,
+from mot.evaluation.diagnosis.without_gt.suspected_errors import (
     QualitySettings,
-    Suspicion,
+    ReportedErrors,
+    SuspectedError,
     find_duplicates,
     find_gaps,
     find_short,
     find_teleports,
-    leaps,
+    jump_distances,
 )
 from mot.evaluation.diagnosis.without_gt.switches import (
-    Courses,
+    JoinCosts,
+    calibrate_embeddings,
     find_jumps,
     find_switches,
-    gauge_looks,
 )
-from mot.evaluation.trajectories import Paths, Values, camera_shake, make_paths, motions
+from mot.evaluation.trajectories import (
+    Trajectories,
+    Values,
+    build_trajectories,
+    fit_motion,
+    measure_camera_shake,
+)
 from mot.motfile import MotRows
 from mot.types import FloatArray, IntArray
 
-__all__ = ["KINDS", "QualityReport", "QualitySettings", "Suspicion", "inspect"]
+__all__ = ["KINDS", "QualityReport", "QualitySettings", "SuspectedError", "inspect_tracks"]
 
 KINDS = {
-    "switch": "an id seems to pass from one person to another",
-    "restart": "an id begins where the person of one that has just ended would be",
-    "teleport": "an id leaps farther than a person can",
-    "duplicate": "two ids are on one person",
-    "gap": "an id is away for a while and comes back",
-    "short": "an id is seen for a moment only",
+    "switch": "an id seems to move from one object to another",
+    "restart": "an object seems to continue under a new id",
+    "teleport": "an id moves faster than a person can",
+    "duplicate": "two ids are on one object",
+    "gap": "an id has no boxes for a while",
+    "short": "a track is very short",
 }
-_MOST_BINS = 60
+_MAX_BINS = 60
 _BINS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)  # seconds
-_FASTEST = 1000.0  # frames a second
+_MAX_FPS = 1000.0
 _DEFAULTS = QualitySettings()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QualityReport:
-    """What was found, in numbers and one by one."""
+    """Statistics of a result, and its suspected errors sorted by frame."""
 
     name: str
     frames: int
     seconds: float
     tracks: int
     boxes: int
-    people: float  # the median over the frames
-    track_seconds: dict[str, float]  # from the first box to the last: p10, median and p90
+    boxes_per_frame: float  # median over the frames
+    track_seconds: dict[str, float]  # lengths of the tracks: p10, median, p90
     counts: dict[str, int]  # by kind
     per_minute: dict[str, float]  # by kind
-    suspicions: tuple[Suspicion, ...]  # in the order of their frames
-    timeline: dict[str, IntArray]  # by kind, the count of each bin of time
+    errors: tuple[SuspectedError, ...]
+    timeline: dict[str, IntArray]  # by kind, counts per time bin
     bin_seconds: float
 
     @property
     def switches(self) -> int:
-        """Suspected changes of identity, as MOTA counts them: under another's id, or a new one."""
+        """Suspected id switches as MOTA counts them: onto another object, or to a new id."""
         return self.counts["switch"] + self.counts["restart"]
 
     def summary(self) -> dict[str, Any]:
-        """One level of numbers: a row of a table."""
+        """The statistics as a flat dict, such as a row of a table."""
         return {
             "name": self.name,
             "frames": self.frames,
             "seconds": round(self.seconds, 3),
             "tracks": self.tracks,
             "boxes": self.boxes,
-            "people": self.people,
+            "boxes_per_frame": self.boxes_per_frame,
             **{f"track_seconds_{key}": round(v, 3) for key, v in self.track_seconds.items()},
             **self.counts,
             **{f"{kind}_per_minute": round(v, 2) for kind, v in self.per_minute.items()},
@@ -90,13 +96,13 @@ class QualityReport:
         return {
             **self.summary(),
             "kinds": KINDS,
-            "suspicions": [asdict(suspicion) for suspicion in self.suspicions],
+            "errors": [asdict(error) for error in self.errors],
             "bin_seconds": self.bin_seconds,
             "timeline": {kind: counts.tolist() for kind, counts in self.timeline.items()},
         }
 
 
-def inspect(  # the sixth is the name that errors and the report call the result by
+def inspect_tracks(
     rows: MotRows,
     fps: float,
     length: int | None = None,
@@ -104,39 +110,53 @@ def inspect(  # the sixth is the name that errors and the report call the result
     settings: QualitySettings = _DEFAULTS,
     name: str = "",
 ) -> QualityReport:
-    """`length` is in frames, by default up to the last row; `embeddings` has a row for each row."""
+    """Find suspected errors in a result.
+
+    Args:
+        length: frames of the video; by default up to the last row.
+        embeddings: (N, D), one per row; makes switches easier to find.
+        name: of the result, in the report and in error messages.
+    """
     _check(rows, fps, embeddings, name or "the result")
-    paths = make_paths(rows, fps, embeddings)
+    trajectories = build_trajectories(rows, fps, embeddings)
     frames = max(length or 0, rows.last_frame)
-    found = sorted(_suspicions(paths, frames, settings), key=lambda s: (s.frame, s.kind, s.ids))
-    counts = {kind: sum(s.kind == kind for s in found) for kind in KINDS}
+    found = _find_errors(trajectories, frames, settings)
+    found.sort(key=lambda error: (error.frame, error.kind, error.ids))
+    counts = {kind: sum(error.kind == kind for error in found) for kind in KINDS}
     bin_seconds = _bin_seconds(frames / fps)
     return QualityReport(
         name=name,
         frames=frames,
         seconds=frames / fps,
-        tracks=len(paths.firsts),
-        boxes=len(paths),
-        people=_median_people(paths.frames, frames),
-        track_seconds=_track_seconds(paths),
+        tracks=len(trajectories.firsts),
+        boxes=len(trajectories),
+        boxes_per_frame=_median_boxes(trajectories.frames, frames),
+        track_seconds=_track_seconds(trajectories),
         counts=counts,
         per_minute={kind: 60 * fps * count / max(frames, 1) for kind, count in counts.items()},
-        suspicions=tuple(found),
+        errors=tuple(found),
         timeline=_timeline(found, fps, frames, bin_seconds),
         bin_seconds=bin_seconds,
     )
 
 
 def _check(rows: MotRows, fps: float, embeddings: FloatArray | None, name: str) -> None:
-    if not 0 < fps <= _FASTEST:
-        raise MotError(f"{name}: {fps:g} frames a second: give a rate above 0, up to {_FASTEST:g}")
+    if not 0 < fps <= _MAX_FPS:
+        raise MotError(f"{name}: {fps:g} frames per second: give a rate from 0 to {_MAX_FPS:g}")
     if rows.ids.min(initial=0) < 0:
         row = int((rows.ids < 0).argmax())
         raise MotError(
             f"{name}: frame {rows.frames[row]} has a box with the id {rows.ids[row]}: "
-            "a result needs ids from 0; are these detections? (mot track follows them)"
+            "a result needs ids from 0; are these detections? (mot track tracks them)"
         )
-    _refuse_twins(rows, name)
+    order = np.lexsort((rows.ids, rows.frames))
+    repeated = (np.diff(rows.ids[order]) == 0) & (np.diff(rows.frames[order]) == 0)
+    if repeated.any():
+        row = order[repeated.argmax()]
+        raise MotError(
+            f"{name}: frame {rows.frames[row]} has the id {rows.ids[row]} twice: "
+            "remove one of the boxes"
+        )
     if embeddings is not None and (embeddings.ndim != 2 or len(embeddings) != len(rows)):
         raise MotError(
             f"{name}: has {len(rows)} rows, and embeddings of the shape {embeddings.shape}: "
@@ -144,64 +164,57 @@ def _check(rows: MotRows, fps: float, embeddings: FloatArray | None, name: str) 
         )
 
 
-def _refuse_twins(rows: MotRows, name: str) -> None:
-    order = np.lexsort((rows.ids, rows.frames))
-    again = (np.diff(rows.ids[order]) == 0) & (np.diff(rows.frames[order]) == 0)
-    if again.any():
-        row = order[again.argmax()]
-        raise MotError(
-            f"{name}: frame {rows.frames[row]} has the id {rows.ids[row]} twice: "
-            "leave one of the boxes out"
-        )
-
-
-def _suspicions(paths: Paths, frames: int, settings: QualitySettings) -> list[Suspicion]:
-    """The better explained first: what they account for is not reported again."""
-    before, after = (motions(paths, settings.window, ahead) for ahead in (False, True))
-    shake = camera_shake(paths, before, after)
-    looks = gauge_looks(paths, before, after)
-    courses = Courses(paths, before, after, shake, settings, looks)
-    leap, claims = leaps(paths, before, after), Claims(paths.frames_in(settings.spacing))
+def _find_errors(
+    trajectories: Trajectories, frames: int, settings: QualitySettings
+) -> list[SuspectedError]:
+    """Kinds with the best explanation first: what they explain is not reported again."""
+    before, after = (fit_motion(trajectories, settings.window, ahead) for ahead in (False, True))
+    shake = measure_camera_shake(trajectories, before, after)
+    calibration = calibrate_embeddings(trajectories, before, after)
+    costs = JoinCosts(trajectories, before, after, shake, settings, calibration)
+    jumps = jump_distances(trajectories, before, after)
+    reported = ReportedErrors(trajectories.to_frames(settings.spacing))
     return [
-        *find_switches(courses, claims),
-        *find_teleports(paths, leap, shake, claims, settings),
-        *find_jumps(courses, leap, claims),
-        *find_duplicates(paths, settings),
-        *find_gaps(paths, settings),
-        *find_short(paths, frames, settings),
+        *find_switches(costs, reported),
+        *find_teleports(trajectories, jumps, shake, reported, settings),
+        *find_jumps(costs, jumps, reported),
+        *find_duplicates(trajectories, settings),
+        *find_gaps(trajectories, settings),
+        *find_short(trajectories, frames, settings),
     ]
 
 
 def _bin_seconds(seconds: float) -> float:
-    """A round length, of which not too many fill the time."""
-    least = seconds / _MOST_BINS
-    hours = 3600.0 * math.ceil(least / 3600)
-    return float(next((length for length in _BINS if length >= least), hours))
+    """A round bin length that gives at most 60 bins."""
+    shortest = seconds / _MAX_BINS
+    hours = 3600.0 * math.ceil(shortest / 3600)
+    return float(next((length for length in _BINS if length >= shortest), hours))
 
 
 def _timeline(
-    found: list[Suspicion], fps: float, frames: int, bin_seconds: float
+    found: list[SuspectedError], fps: float, frames: int, bin_seconds: float
 ) -> dict[str, IntArray]:
     count = math.ceil(frames / fps / bin_seconds)
     timeline = {kind: np.zeros(count, np.int64) for kind in KINDS}
-    for suspicion in found:
-        place = int((suspicion.frame - 1) / fps // bin_seconds)
-        timeline[suspicion.kind][min(place, count - 1)] += 1
+    for error in found:
+        index = int((error.frame - 1) / fps // bin_seconds)
+        timeline[error.kind][min(index, count - 1)] += 1
     return timeline
 
 
-def _median_people(frames: IntArray, length: int) -> float:
-    """Over all frames, those without a box too; there may be far more than rows."""
+def _median_boxes(frames: IntArray, length: int) -> float:
+    """Median boxes per frame over all frames, which may be far more than those with boxes."""
     counts = np.sort(np.unique(frames, return_counts=True)[1])
     empty = length - len(counts)
-    middle = [place - empty for place in ((length - 1) // 2, length // 2)]
-    return float(sum(counts[place] if place >= 0 else 0 for place in middle)) / 2 if length else 0.0
+    middle = [index - empty for index in ((length - 1) // 2, length // 2)]
+    return float(sum(counts[index] if index >= 0 else 0 for index in middle)) / 2 if length else 0.0
 
 
-def _track_seconds(paths: Paths) -> dict[str, float]:
-    lives: Values = (paths.frames[paths.lasts] - paths.frames[paths.firsts] + 1) / paths.fps
-    shares = {"p10": 10, "median": 50, "p90": 90}
+def _track_seconds(trajectories: Trajectories) -> dict[str, float]:
+    frames = trajectories.frames
+    spans = frames[trajectories.lasts] - frames[trajectories.firsts] + 1
+    lengths: Values = spans / trajectories.fps
     return {
-        name: float(np.percentile(lives, share)) if len(lives) else 0.0
-        for name, share in shares.items()
+        name: float(np.percentile(lengths, percent)) if len(lengths) else 0.0
+        for name, percent in {"p10": 10, "median": 50, "p90": 90}.items()
     }
