@@ -53,7 +53,7 @@ class CameraMotion:
             return _IDENTITY.copy()
         try:
             motion = self._estimate(last, here)
-        except cv2.error:  # too small or too thin a image, or no convergence
+        except cv2.error:  # too small or too thin an image, or no convergence
             motion = None
         if motion is None or not _is_likely(motion, grey.shape[1]):
             self.failures += 1

@@ -1,4 +1,4 @@
-"""`mot data`: look at what a detector is to learn from."""
+"""`mot data`: check datasets, fit anchors."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from mot.cli.flags import parse_size
+from mot.datasets.config import BOXES, FORMAT_NAMES
 
-FORMATS = ("crowdhuman", "coco", "voc", "mot", "eurocity", "citypersons", "yolo", "jde", "market")
-BOXES = ("full", "visible")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _SOURCE_FLAGS = (
@@ -20,16 +19,18 @@ _SOURCE_FLAGS = (
         "--images",
         multiple=True,
         metavar="DIR",
-        help="Where names of images begin; once, or for each SOURCE. [default: looked for]",
+        help="Image folder; one, or one for each SOURCE. [default: searched for]",
     ),
     click.option(
-        "--format", "form", type=click.Choice(FORMATS), help="[default: by what SOURCE holds]"
+        "--format",
+        type=click.Choice(FORMAT_NAMES),
+        help="Annotation format. [default: by the content of SOURCE]",
     ),
     click.option(
         "--split",
         default="",
         metavar="NAME|FILE",
-        help="Of VOC: a list of names; of YOLO: a folder in labels.",
+        help="VOC: a list of names; YOLO: a folder in labels.",
     ),
     click.option(
         "--boxes",
@@ -38,9 +39,9 @@ _SOURCE_FLAGS = (
         show_default=True,
         help="Boxes of the full (amodal) object, or of its visible part.",
     ),
-    click.option("--classes", metavar="NAME,...", help="Only these. [default: people]"),
+    click.option("--classes", metavar="NAME,...", help="Classes to keep. [default: people]"),
     click.option(
-        "--every", type=click.IntRange(1), default=1, metavar="N", help="Only every N-th image."
+        "--every", type=click.IntRange(1), default=1, metavar="N", help="Every N-th image only."
     ),
 )
 
@@ -52,7 +53,7 @@ def _source_flags(command: Command) -> Command:
 
 
 @click.group(
-    short_help="Look at datasets of images: check them, fit anchors.",
+    short_help="Check datasets of images, fit anchors.",
     epilog="""\b
 Examples:
   mot data check train.json --images train --val val.json -o runs/data/person
@@ -60,7 +61,7 @@ Examples:
 """,
 )
 def data() -> None:
-    """Look at datasets before a detector learns from them: CrowdHuman's .odgt, COCO JSON, VOC XML,
+    """Inspect datasets before training on them: CrowdHuman's .odgt, COCO JSON, VOC XML,
     EuroCity Persons, CityPersons, MOTChallenge sequences, YOLO text."""
 
 
@@ -74,35 +75,36 @@ Examples:
 """,
 )
 @_source_flags
-@click.option("--val", multiple=True, metavar="SOURCE", help="The validation data.")
-@click.option("--val-images", multiple=True, metavar="DIR", help="As --images.")
+@click.option("--val", multiple=True, metavar="SOURCE", help="Validation dataset.")
+@click.option(
+    "--val-images", multiple=True, metavar="DIR", help="Image folder of the validation dataset."
+)
 @click.option(
     "-o",
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="[default: runs/data/NAME]",
+    help="Report folder. [default: runs/data/NAME]",
 )
 @click.option(
     "--samples",
     type=click.IntRange(1, 400),
     default=24,
     show_default=True,
-    help="Images on a sheet.",
+    help="Images on a contact sheet.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, other samples.")
-@click.option("--quick", is_flag=True, help="Do not read every image.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the samples.")
+@click.option("--quick", is_flag=True, help="Skip reading every image.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier report.")
-@click.option("-q", "--quiet", is_flag=True, help="Only errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Errors only.")
 def check(**options: Any) -> None:
-    """Read SOURCE and every image of it. Writes into a folder: samples with their boxes
-    (train.png, val.png), plots of their sizes, shapes, density and visibility
-    (distributions.png), and all that was found, in JSON (report.json): broken, missing and repeated
-    images, boxes that cannot be used, images that are in both the training and the validation
-    data or look alike there."""
-    from mot.commands.data import run_check
+    """Read SOURCE and all its images. Writes into a folder: samples with their boxes (train.png,
+    val.png), histograms of object sizes, shapes, density and visibility (distributions.png), and
+    all findings as JSON (report.json): unreadable, missing and repeated images, unusable boxes,
+    and images that are in both the training and the validation data, or similar in both."""
+    from mot.commands.data import CheckOptions, run_check
 
-    run_check(**options)
+    run_check(CheckOptions(**options))
 
 
 @data.command(
@@ -114,20 +116,25 @@ Examples:
 """,
 )
 @_source_flags
-@click.option("--count", type=click.IntRange(1, 100), default=9, show_default=True)
+@click.option(
+    "--count",
+    type=click.IntRange(1, 100),
+    default=9,
+    show_default=True,
+    help="Number of anchors.",
+)
 @click.option(
     "--imgsz",
     default="640x640",
     show_default=True,
     callback=parse_size,
     metavar="WIDTHxHEIGHT",
-    help="That the network runs at.",
+    help="Network input size.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, other starts.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the clustering.")
 def anchors(**options: Any) -> None:
-    """Find the sizes that the boxes of SOURCE are nearest to, as a network sees them that gets its
-    images at --imgsz with margins. Prints them by area, and how well they and the anchors that
-    come with the networks suit the boxes."""
-    from mot.commands.data import run_anchors
+    """Fit anchors to the box sizes of SOURCE in images that are letterboxed to --imgsz. Prints them
+    by area, and how well they and the anchors of the shipped networks fit the boxes."""
+    from mot.commands.data import AnchorOptions, run_anchors
 
-    run_anchors(**options)
+    run_anchors(AnchorOptions(**options))

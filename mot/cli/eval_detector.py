@@ -1,4 +1,4 @@
-"""`mot eval-detector`: measure detections, or detectors, against annotated images."""
+"""`mot eval-detector`: score detections, or detectors, on annotated images."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from mot.cli.data import BOXES, FORMATS
 from mot.cli.flags import network_flags, set_flag
+from mot.datasets.config import BOXES, FORMAT_NAMES
 
 
 @click.command(
     "eval-detector",
-    short_help="Measure detections: AP, miss rate, Jaccard index.",
+    short_help="Evaluate detections: AP, miss rate, Jaccard index.",
     epilog="""\b
 Examples:
   mot eval-detector detections.json --gt annotations.json
@@ -21,16 +21,20 @@ Examples:
   mot eval-detector yolov3.cfg --gt val.json --save found.json --errors errors/
 """,
 )
-@click.argument("measured", nargs=-1, required=True, metavar="DET...")
+@click.argument("detectors", nargs=-1, required=True, metavar="DET...")
 @click.option(
     "--gt",
     required=True,
     metavar="FILE|DIR",
     help="Annotated images: COCO JSON, .odgt, VOC, MOTChallenge, YOLO, ...",
 )
-@click.option("--images", metavar="DIR", help="Where names of images begin. [default: looked for]")
-@click.option("--format", "form", type=click.Choice(FORMATS), help="[default: by what --gt holds]")
-@click.option("--split", default="", metavar="NAME|FILE", help="Of VOC: a list of names.")
+@click.option("--images", metavar="DIR", help="Image folder. [default: searched for]")
+@click.option(
+    "--format",
+    type=click.Choice(FORMAT_NAMES),
+    help="Annotation format. [default: by the content of --gt]",
+)
+@click.option("--split", default="", metavar="NAME|FILE", help="VOC: a list of image names.")
 @click.option(
     "--boxes",
     type=click.Choice(BOXES),
@@ -39,7 +43,7 @@ Examples:
     help="Ground-truth boxes: full (amodal), or the visible part.",
 )
 @click.option(
-    "--every", type=click.IntRange(1), default=1, metavar="N", help="Only every N-th image."
+    "--every", type=click.IntRange(1), default=1, metavar="N", help="Every N-th image only."
 )
 @click.option(
     "--coco-limit",
@@ -47,24 +51,30 @@ Examples:
     default=100,
     show_default=True,
     metavar="N",
-    help="Detections of a image that count for COCO's AP; crowds need more.",
+    help="Detections per image that count for COCO's AP; crowds need more.",
 )
-@click.option("--splits", is_flag=True, help="By size and by how much is seen, too.")
-@click.option("--json", metavar="FILE", help="Write all numbers, in full precision.")
-@click.option("--errors", metavar="DIR", help="Write the curve, what goes wrong, and where.")
+@click.option("--splits", is_flag=True, help="Scores by size and visibility, too.")
+@click.option("--json", metavar="FILE", help="Output file of all scores, in full precision.")
+@click.option(
+    "--errors",
+    metavar="DIR",
+    help="Output folder of the curve, the kinds of errors and the worst images.",
+)
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 1),
     metavar="SCORE",
-    help="From which --errors counts mistakes. [default: where F1 is best]",
+    help="Minimum score of --errors. [default: where F1 is best]",
 )
-@click.option("--save", metavar="FILE", help="Keep a detector's detections, as COCO's results.")
+@click.option(
+    "--save", metavar="FILE", help="Output file of a detector's detections, as COCO results."
+)
 @network_flags
 @set_flag(("detector",))
 @click.option("--overwrite", is_flag=True, help="Replace earlier files.")
-@click.option("-q", "--quiet", is_flag=True, help="No notes, only the table.")
+@click.option("-q", "--quiet", is_flag=True, help="The table only.")
 def eval_detector(**options: Any) -> None:
-    """Measure DET as COCO, VOC and CrowdHuman do.
+    """Evaluate DET with the metrics of COCO, VOC and CrowdHuman.
 
     DET is a file of detections (COCO's results .json, CrowdHuman's .odgt, or what `mot detect`
     writes), or a detector as `mot detect --detector` takes it, which then runs on the images

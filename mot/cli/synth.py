@@ -36,7 +36,7 @@ Examples:
     help="A folder for a sequence, or a name that ends in .mp4.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier one.")
-@click.option("-q", "--quiet", is_flag=True, help="Only errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Errors only.")
 def synth(scene: str, seed: int, frames: int, size: str, out: Path, **flags: bool) -> None:
     """Render a scene: frames, ground truth, and the noisy detections of an imagined detector."""
     from mot.commands.console import notify, progress, refuse_existing

@@ -1,1 +1,1 @@
-"""Readers and writers of annotations, and what is known of a dataset."""
+"""Datasets of annotated images: one reader per format, checks, statistics, and COCO export."""

@@ -90,7 +90,7 @@ class CameraPath:
 
     @property
     def margin(self) -> float:
-        """How much larger than the image a image must be that covers every view."""
+        """How much larger than the image an image must be that covers every view."""
         return 1.0 if self._amount == 0 else 1.0 + 0.62 * self._amount
 
     def at(self, time: float) -> Camera:

@@ -92,7 +92,7 @@ def _stains(samples: _Samples, tile: Field) -> Field:
 def _slabs(samples: _Samples, rng: np.random.Generator, size: tuple[float, float]) -> Field:
     """Brightness of slabs laid in a bond: each with its own tone, joints between them."""
     wide, deep = size
-    # A view without roll: all samples of a image's row lie in one row of slabs.
+    # A view without roll: all samples of an image's row lie in one row of slabs.
     row = np.floor(samples.y[:, :1] / deep)
     shifted = samples.x / np.float32(wide) + np.float32(0.5) * (row % 2)
     column = np.floor(shifted)

@@ -35,7 +35,7 @@ def _speckle(image: Image, rng: np.random.Generator, depth: float) -> None:
 
 
 def _post(prop: Prop, scale: float, rgb: tuple[float, float, float], wide: float) -> Image:
-    """A cylinder in the middle of a image so many metres wide."""
+    """A cylinder in the middle of an image so many metres wide."""
     image = _blank(max(wide, prop.width), prop.height, scale)
     height, width = image.shape[:2]
     thick = max(round(prop.width * scale * 0.62), 2)

@@ -1,4 +1,4 @@
-"""Frames from arrays that the caller has, beside all that can be opened by name."""
+"""Frames from arrays in memory, and streams of arrays or of anything that can be opened."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Self
 import numpy as np
 
 from mot.errors import MotError
+from mot.motfile import DEFAULT_FPS
 from mot.types import Frame, Image
 from mot.video.sources import FrameRange, FrameSource
 from mot.video.streams import StreamSource, find_streams
-
-DEFAULT_FPS = 30.0
 
 
 class ArraySource(FrameSource):

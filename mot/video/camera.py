@@ -1,4 +1,4 @@
-"""A camera by its number. PyAV's wheels hold no capture device, so OpenCV reads it."""
+"""A camera by its number, read with OpenCV: PyAV's wheels have no capture devices."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from functools import partial
 from typing import Any
 
 from mot.errors import MotError
+from mot.motfile import DEFAULT_FPS
 from mot.opencv import cv2
 from mot.types import Image
-from mot.video.reader import Facts, RawFrame, Reader
-
-DEFAULT_FPS = 30.0
+from mot.video.reader import RawFrame, Reader, SourceInfo
 
 
 class CameraReader(Reader):
-    """Frames as the camera gives them, timed by the machine's clock."""
+    """Frames of a camera, with the times of the machine's clock."""
 
     def __init__(self, number: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._capture = _open(number)
@@ -25,7 +24,7 @@ class CameraReader(Reader):
         width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
         height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
         super().__init__(
-            Facts(
+            SourceInfo(
                 f"camera{number}",
                 float(fps) if 0 < fps <= 1000 else DEFAULT_FPS,
                 (width, height) if width and height else None,
@@ -39,18 +38,18 @@ class CameraReader(Reader):
     def frames(self) -> Iterator[RawFrame]:
         index, start = 0, None
         while not self.stopped.is_set():
-            sound, image = self._capture.read()
+            ok, image = self._capture.read()
             now = self._clock()
-            if not sound:
+            if not ok:
                 self._ended_at = index
                 break
             start = now if start is None else start
             index += 1
-            yield RawFrame(index, now - start, partial(_same, image))
+            yield RawFrame(index, now - start, partial(_identity, image))
         if not index and not self.stopped.is_set():
             raise MotError(f"camera {self._number}: gives no frames: is another program using it?")
 
-    def notes(self) -> list[str]:
+    def warnings(self) -> list[str]:
         if not self._ended_at:
             return []
         return [f"camera {self._number}: stopped giving frames after {self._ended_at}"]
@@ -62,7 +61,7 @@ class CameraReader(Reader):
 _SILENT = 0  # OpenCV's log level
 
 
-def _same(image: Image) -> Image:
+def _identity(image: Image) -> Image:
     return image
 
 

@@ -1,4 +1,4 @@
-"""Decoding with PyAV: true times, upright BGR images, whatever the pixel format."""
+"""Decoding with PyAV: true timestamps, upright BGR images from any pixel format."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mot.errors import MotError
+from mot.motfile import DEFAULT_FPS
 from mot.video.convert import Converter, shown_size
 from mot.video.libav import av, reason
-from mot.video.reader import Facts, RawFrame, Reader
+from mot.video.reader import RawFrame, Reader, SourceInfo
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -21,18 +22,16 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-DEFAULT_FPS = 30.0
-
 
 class Decoder:
-    """One opened container and its first video stream; decodes what can be decoded."""
+    """One opened container and its first video stream; corrupt packets are skipped."""
 
     def __init__(self, container: InputContainer, label: str) -> None:
         self.container = container
         self.stream = _video_stream(container, label)
         self.stream.thread_type = "AUTO"
         self.fps = _nominal_rate(self.stream)
-        self.refused = 0  # packets that the decoder would not take
+        self.refused = 0  # corrupt packets
         self.decoded = 0
         self.ended = False  # read to the end, or to where it broke off
         self.failure: Exception | None = None  # why the reading broke off
@@ -56,7 +55,7 @@ class Decoder:
         return shown_size(self._first)
 
     def frames(self) -> Iterator[RawFrame]:
-        """All images, the index from 1, the time from the start of the stream."""
+        """All frames; indices from 1, times in seconds from the start of the stream."""
         assert self._first is not None
         for index, frame in enumerate(chain([self._first], self._frames), 1):
             yield RawFrame(index, self._clock.time(frame), partial(self._to_bgr, frame))
@@ -93,7 +92,7 @@ class Decoder:
 
 
 class Clock:
-    """The time of each frame in seconds from the stream's start, always rising.
+    """The time of each frame in seconds from the stream's start, strictly increasing.
 
     A stamp that is missing or does not rise is replaced by the nominal rate's next one.
     """
@@ -102,7 +101,7 @@ class Clock:
         self._tick = stream.time_base or Fraction(1, 90000)
         self._period = 1 / fps
         # AVI stores no presentation times, only a count of packets, which libav hands on as the
-        # decoding time; what it guesses for the presentation is out of order with B-frames.
+        # decoding time; its estimate of the presentation time is out of order with B-frames.
         self._counts = counts
         self._origin = None if counts else stream.start_time
         self._last: float | None = None
@@ -117,7 +116,7 @@ class Clock:
 
     def _since_start(self, stamp: int) -> float:
         if self._origin is None:
-            # After unstamped frames the first stamp continues from them.
+            # The first timestamp continues from the frames without one.
             self._origin = stamp - round(self._next() / self._tick)
         return float((stamp - self._origin) * self._tick)
 
@@ -130,7 +129,7 @@ class FileReader(Reader):
 
     def __init__(self, decoder: Decoder, name: str, label: str) -> None:
         count = _frame_count(decoder)
-        super().__init__(Facts(name, decoder.fps, decoder.size, count))
+        super().__init__(SourceInfo(name, decoder.fps, decoder.size, count))
         self._decoder = decoder
         self._label = label
         self._announced = decoder.stream.frames
@@ -142,7 +141,7 @@ class FileReader(Reader):
             self._last = raw.time
             yield raw
 
-    def notes(self) -> list[str]:
+    def warnings(self) -> list[str]:
         decoder = self._decoder
         if decoder.refused or (decoder.ended and decoder.decoded < self._announced):
             return [f"{self._label}: {self._count()} could be decoded{self._skipped()}"]
@@ -167,7 +166,7 @@ class FileReader(Reader):
 
 
 class Pipe:
-    """What libav needs of a file that cannot be rewound.
+    """A file that cannot be rewound, as libav reads it.
 
     An interruption while libav waits for data ends the data: PyAV would keep the exception for
     later, while libav goes on asking. `check` raises it.
@@ -228,12 +227,12 @@ def open_container(
 
 
 def _video_stream(container: InputContainer, label: str) -> VideoStream:
-    # Cover art of music files counts as a video stream of one image; skip it.
+    # Skip cover art of music files: a video stream of one image.
     for stream in container.streams.video:
         if stream.codec_context is not None and not stream.disposition & 0x400:
             return stream
     container.close()
-    raise MotError(f"{label}: holds no video stream: give a file with images in it")
+    raise MotError(f"{label}: holds no video stream: give a video file")
 
 
 def _nominal_rate(stream: VideoStream) -> float:
@@ -244,11 +243,11 @@ def _nominal_rate(stream: VideoStream) -> float:
 
 
 def _announced_seconds(decoder: Decoder, alone: bool = True) -> float:
-    """0 where the header has none; with `alone`, also where it may be that of a sound track."""
+    """The header's duration, or 0; with `alone`, 0 too if it may be that of a sound track."""
     container = decoder.container
     if alone and len(container.streams) != 1:
         return 0.0
-    # Some containers count from 0, however late their first image is.
+    # Some containers count from 0 although their first frame is later.
     late = max(0, container.start_time or 0) if container.format.name.startswith("matroska") else 0
     return max(0, (container.duration or 0) - late) / float(av.time_base)
 

@@ -1,4 +1,4 @@
-"""Where the frames of a sequence are, and those of them that are wanted."""
+"""The images or the video of a sequence, and some frames of it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Footage:
     """A video, or a folder of images."""
 
     path: Path
-    last: int | None  # the number of its last frame, as far as it says
+    last: int | None  # index of the last frame, if known
 
     def frames(self, wanted: Collection[int]) -> Iterator[tuple[int, Image]]:
-        """Those that are wanted and can be read, with their numbers from 1, in order."""
+        """The wanted frames that can be read: index from 1 and image, in order."""
         last = max(wanted, default=0)
         if self.path.is_dir():
             yield from self._images(wanted)
@@ -34,7 +34,7 @@ class Footage:
                         return
 
     def _images(self, wanted: Collection[int]) -> Iterator[tuple[int, Image]]:
-        """Only the files that are wanted are decoded."""
+        """Decodes the wanted files only."""
         with closing(open_folder(self.path)) as reader:
             for raw in reader.frames():
                 image = raw.image() if raw.index in wanted else None
@@ -51,30 +51,31 @@ def find_footage(name: str, folder: Path | None, given: Path | None = None) -> F
         given: a video, a folder of images, or a folder of several sequences.
     """
     if given:
-        return _opened(_given(given, name))
-    path = _inside(folder, name) if folder else None
-    return _opened(path) if path else None
+        return _open_footage(_find_given(given, name))
+    path = _find_in_folder(folder, name) if folder else None
+    return _open_footage(path) if path else None
 
 
-def _given(given: Path, name: str) -> Path:
-    """A missing path is opened too, so that its error is reported."""
+def _find_given(given: Path, name: str) -> Path:
+    """The footage in a given path. A missing path is returned too: opening it reports the error."""
     if not given.is_dir():
         return given
     named = (given / each for each in file_names(name))
     folders = [folder for folder in named if folder.is_dir()]
-    return next(filter(None, (_inside(folder, name) for folder in [*folders, given])), given)
+    found = (_find_in_folder(folder, name) for folder in [*folders, given])
+    return next(filter(None, found), given)
 
 
-def _inside(folder: Path, name: str) -> Path | None:
+def _find_in_folder(folder: Path, name: str) -> Path | None:
     """The folder, if it holds images, else a video in it."""
     if read_sequence(folder).images if is_sequence(folder) else list_images(folder):
         return folder
     return any_video(folder, name)
 
 
-def _opened(path: Path) -> Footage:
+def _open_footage(path: Path) -> Footage:
     if path.is_dir():
         with closing(open_folder(path)) as reader:
-            return Footage(path, reader.facts.frame_count)
+            return Footage(path, reader.info.frame_count)
     with open_source(path) as source:
         return Footage(path, source.frame_count)

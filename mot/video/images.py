@@ -16,35 +16,35 @@ from mot.errors import MotError
 from mot.image_size import IMAGE_SUFFIXES
 from mot.opencv import cv2
 from mot.types import Image
-from mot.video.reader import Facts, RawFrame, Reader
+from mot.video.reader import RawFrame, Reader, SourceInfo
 
 
 class ImagesReader(Reader):
-    """Numbered images at a constant rate; one that cannot be read leaves a gap."""
+    """Numbered images at a constant rate; an unreadable image leaves a gap."""
 
-    def __init__(self, facts: Facts, numbered: Sequence[tuple[int, Path]], label: str) -> None:
-        super().__init__(facts)
+    def __init__(self, info: SourceInfo, numbered: Sequence[tuple[int, Path]], label: str) -> None:
+        super().__init__(info)
         self._numbered = numbered
         self._label = label
         self._tried = 0
         self._unread: list[Path] = []
-        facts.size = self._first_size()
+        info.size = self._first_size()
 
     @classmethod
     def from_paths(cls, paths: Sequence[Path], name: str, label: str) -> Self:
-        facts = Facts(name, motfile.DEFAULT_FPS, frame_count=len(paths))
-        return cls(facts, list(enumerate(paths, 1)), label)
+        info = SourceInfo(name, motfile.DEFAULT_FPS, frame_count=len(paths))
+        return cls(info, list(enumerate(paths, 1)), label)
 
     def _first_size(self) -> tuple[int, int]:
         for _, path in self._numbered:
             image = read_image(path)
             if image is not None:
                 return image.shape[1], image.shape[0]
-        raise MotError(f"{self._label}: not one image can be read: copy or export again")
+        raise MotError(f"{self._label}: no image can be read: copy or export them again")
 
     def frames(self) -> Iterator[RawFrame]:
         for index, path in self._numbered:
-            yield RawFrame(index, (index - 1) / self.facts.fps, partial(self._load, path))
+            yield RawFrame(index, (index - 1) / self.info.fps, partial(self._load, path))
 
     def _load(self, path: Path) -> Image | None:
         self._tried += 1
@@ -53,7 +53,7 @@ class ImagesReader(Reader):
             self._unread.append(path)
         return image
 
-    def notes(self) -> list[str]:
+    def warnings(self) -> list[str]:
         if not self._unread:
             return []
         read = self._tried - len(self._unread)
@@ -65,7 +65,7 @@ class ImagesReader(Reader):
 
 
 def read_image(path: Path) -> Image | None:
-    """(H, W, 3) uint8 BGR, whatever the depth and channels; None when it cannot be read."""
+    """(H, W, 3) uint8 BGR from any depth and channels; None if it cannot be read."""
     try:
         data = np.fromfile(path, np.uint8)
         image: Image | None = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
@@ -93,7 +93,7 @@ def open_glob(pattern: str) -> ImagesReader:
 
 
 def open_sequence(sequence: motfile.Sequence) -> ImagesReader:
-    """Image file number N is frame N, and N + 1 where the files count from 0."""
+    """Image file N is frame N, or frame N + 1 if files count from 0."""
     folder = sequence.images
     numbers = (
         [(int(path.stem), path) for path in _images(folder.iterdir()) if path.stem.isdigit()]
@@ -106,8 +106,8 @@ def open_sequence(sequence: motfile.Sequence) -> ImagesReader:
         )
     shift = 1 if min(numbers)[0] == 0 else 0
     numbered = sorted((number + shift, path) for number, path in numbers)
-    facts = Facts(sequence.name, sequence.fps, frame_count=numbered[-1][0])
-    return ImagesReader(facts, numbered, str(folder))
+    info = SourceInfo(sequence.name, sequence.fps, frame_count=numbered[-1][0])
+    return ImagesReader(info, numbered, str(folder))
 
 
 def _folder_name(path: Path) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+import av
+import av.error
+import av.filter
+import av.logging
 
-# Its type hints differ from release to release and refuse sound calls.
-av: Any = import_module("av")
+__all__ = ["av", "reason"]
 av.logging.set_level(None)
 
 

@@ -1,4 +1,4 @@
-"""What every kind of source gives: images that are converted only when they are wanted."""
+"""The readers' interface: frames that are converted to images only on demand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mot.types import Image
 
 @dataclass(frozen=True, slots=True)
 class RawFrame:
-    """A frame before its conversion."""
+    """A frame before its conversion to an image."""
 
     index: int  # from 1
     time: float  # seconds
@@ -20,10 +20,10 @@ class RawFrame:
 
 
 @dataclass(slots=True)
-class Facts:
-    """What a source says of itself before it is read; headers lie."""
+class SourceInfo:
+    """Properties of a source, from its header, which may be wrong."""
 
-    name: str  # stem for the names of outputs
+    name: str  # stem of the names of outputs
     fps: float
     size: tuple[int, int] | None = None  # width, height
     frame_count: int | None = None
@@ -34,16 +34,16 @@ class Facts:
 class Reader(ABC):
     """One opened source. It is read once, and closed in the thread that reads it."""
 
-    facts: Facts
-    stopped: threading.Event = field(default_factory=threading.Event)  # the consumer has gone
+    info: SourceInfo
+    stopped: threading.Event = field(default_factory=threading.Event)  # set by the consumer
 
     @abstractmethod
     def frames(self) -> Iterator[RawFrame]:
-        """Every image in order, indices rising, times rising."""
+        """All frames in order; indices and times increase strictly."""
 
-    def notes(self) -> list[str]:
-        """What the user should know after the reading: one line each."""
+    def warnings(self) -> list[str]:
+        """Warnings for the user after reading: one line each."""
         return []
 
     def close(self) -> None:  # noqa: B027 (most readers hold nothing open)
-        """Let go of what is held open."""
+        """Release files and devices."""

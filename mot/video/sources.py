@@ -1,4 +1,4 @@
-"""Where frames come from: one call opens a file, stream, camera, folder, sequence or pipe."""
+"""Sources of frames: one call opens a file, stream, camera, folder, sequence or pipe."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEPTH = 4  # frames decoded ahead; at 1080p each takes 6 MB
 
 @dataclass(frozen=True, slots=True)
 class FrameRange:
-    """Which frames are wanted: start <= time < end, and index 1, 1 + every, ..."""
+    """The frames to read: start <= time < end, and index 1, 1 + every, ..."""
 
     start: float | None = None  # seconds
     end: float | None = None  # seconds, exclusive
@@ -47,7 +47,7 @@ class FrameRange:
         return self.end is not None and time >= self.end
 
     def expected(self, count: int, fps: float) -> int:
-        """How many of `count` frames at this rate it lets through."""
+        """The number of frames in the range, of `count` frames at this rate."""
         first = round((self.start or 0.0) * fps)
         last = count if self.end is None else min(count, round(self.end * fps))
         return max(0, -(-last // self.every) - -(-first // self.every))
@@ -63,12 +63,12 @@ class FrameSource(ABC):
     is_live: bool
     warnings: list[str]  # complete when all frames are read
     range: FrameRange
-    has_exact_length: bool = False  # `frame_count` is right, not a guess of a header
+    has_exact_length: bool = False  # `frame_count` is exact, not an estimate of a header
 
     @property
     @abstractmethod
     def expected(self) -> int | None:
-        """About how many frames will come, given the frame range."""
+        """The approximate number of frames in the range; None: unknown."""
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]: ...
@@ -88,22 +88,22 @@ class FrameSource(ABC):
 class Source(FrameSource):
     """The frames of an opened source, decoded in their own thread; it can be read once."""
 
-    def __init__(self, reader: Reader, window: FrameRange | None = None) -> None:
+    def __init__(self, reader: Reader, frame_range: FrameRange | None = None) -> None:
         self._reader = reader
-        self.range = window or FrameRange()
-        # Weak, so that leaving a loop over an unnamed source ends its thread at once.
+        self.range = frame_range or FrameRange()
+        # Weak, so that leaving a loop over a temporary source ends its thread at once.
         self._reading: weakref.ref[Generator[Frame, None, None]] | None = None
-        facts = reader.facts
-        self.name = facts.name
-        self.fps = facts.fps
-        self.size = facts.size  # width, height of the first frame
-        self.frame_count = facts.frame_count  # as the header has it; headers lie
-        self.is_live = facts.is_live
+        info = reader.info
+        self.name = info.name
+        self.fps = info.fps
+        self.size = info.size  # width, height of the first frame
+        self.frame_count = info.frame_count  # of the header; may be wrong
+        self.is_live = info.is_live
         self.warnings: list[str] = []  # one line each, complete when the reading has ended
 
     @property
     def expected(self) -> int | None:
-        """About how many frames will come, with start, end and every taken into account."""
+        """The approximate number of frames in the range; None: unknown."""
         if self.frame_count is None:
             return None
         return self.range.expected(self.frame_count, self.fps)
@@ -124,21 +124,21 @@ class Source(FrameSource):
                 finally:
                     self._reader.stopped.set()
         finally:
-            self.warnings += self._reader.notes()
+            self.warnings += self._reader.warnings()
 
     def _frames(self) -> Iterator[Frame]:
         with closing(self._reader):
-            raw, found = None, False
+            raw, is_empty = None, True
             for raw in self._reader.frames():
                 if self.range.is_past(raw.time):
                     break
                 wanted = self.range.wants(raw.index, raw.time)
                 image = raw.image() if wanted else None
                 if image is not None:
-                    found = True
+                    is_empty = False
                     yield Frame(image, raw.index, raw.time)
-            if raw and not found:
-                self.warnings.append(_nothing(self.name, raw, self.range))
+            if raw and is_empty:
+                self.warnings.append(_no_frames_warning(self.name, raw, self.range))
 
     def close(self) -> None:
         reading = self._reading() if self._reading else None
@@ -160,9 +160,10 @@ class Source(FrameSource):
         self.close()
 
 
-def _nothing(name: str, last: RawFrame, window: FrameRange) -> str:
+def _no_frames_warning(name: str, last: RawFrame, frame_range: FrameRange) -> str:
+    start = frame_range.start or 0
     return (
-        f"{name}: no frame was chosen (start {window.start or 0:g} s, every {window.every}); "
+        f"{name}: no frame was chosen (start {start:g} s, every {frame_range.every}); "
         f"the last one read is number {last.index} at {last.time:.2f} s"
     )
 
@@ -176,11 +177,17 @@ def open_source(
 ) -> Source:
     """Open a video file, image, folder or glob of images, MOT sequence, camera, URL or `-`.
 
-    Indices are those of the full source, whatever `start` and `every` leave out: a file is
-    decoded from its beginning, because a seek does not give the number of the frame it lands on.
+    Args:
+        source: a path, a glob pattern, a camera's number, a URL, or `-` for standard input.
+        start: seconds; earlier frames are skipped.
+        end: seconds; the first frame at or after it ends the source.
+        every: read frames 1, 1 + every, ...
+
+    Frame indices count skipped frames too. A file is decoded from its beginning, since a seek does
+    not give the index of its frame.
     """
-    window = FrameRange(start, end, every)
-    return Source(_open(source), window)
+    frame_range = FrameRange(start, end, every)
+    return Source(_open(source), frame_range)
 
 
 def _open(source: str | Path | int) -> Reader:

@@ -1,4 +1,4 @@
-"""Network streams: opened again, with growing pauses, when they break off."""
+"""Network streams, which are reopened after increasing pauses when they break off."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from urllib.parse import urlsplit
 from mot.errors import MotError
 from mot.video.decode import Decoder, open_container
 from mot.video.libav import reason
-from mot.video.reader import Facts, RawFrame, Reader
+from mot.video.reader import RawFrame, Reader, SourceInfo
 
-PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each try to open it again
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each attempt to reopen
 TIMEOUT = (10.0, 10.0)  # seconds to open, and to wait for data
 # Interleaved in the one TCP connection: UDP loses packets, which shows as gray smears.
 OPTIONS = {"rtsp": {"rtsp_transport": "tcp"}, "rtsps": {"rtsp_transport": "tcp"}}
 
 
 class StreamReader(Reader):
-    """A URL. Indices and times go on rising over a break."""
+    """A URL. Indices and times continue after a break."""
 
     def __init__(
         self,
@@ -33,9 +33,9 @@ class StreamReader(Reader):
         self._decoder = self._connect()
         # A recording served over HTTP starts again from its beginning, a live stream does not.
         self._recorded = bool(self._decoder.container.duration)
-        super().__init__(self._facts())
+        super().__init__(self._source_info())
         self._pause = pause or self.stopped.wait
-        self._last = RawFrame(0, 0.0, lambda: None)  # the last one handed out
+        self._last = RawFrame(0, 0.0, lambda: None)  # the last one yielded
         self._breaks = 0
 
     def _connect(self) -> Decoder:
@@ -49,41 +49,40 @@ class StreamReader(Reader):
         )
         return Decoder(container, self._label)
 
-    def _facts(self) -> Facts:
+    def _source_info(self) -> SourceInfo:
         decoder = self._decoder
         count = decoder.stream.frames if self._recorded else None
-        return Facts(_name(self._url), decoder.fps, decoder.size, count or None, not self._recorded)
-
-    def frames(self) -> Iterator[RawFrame]:
-        """Raises MotError when all tries in a row brought no new image."""
-        yield from self._continue(0.0)
-        tries, paused = 0, 0.0
-        while self._broken():
-            self._give_up(tries)
-            self._pause(self._pauses[tries])
-            if self.stopped.is_set():
-                return
-            paused, tries = paused + self._pauses[tries], tries + 1
-            for raw in self._reconnect(paused):
-                tries, paused = 0, 0.0
-                yield raw
-
-    def _give_up(self, tries: int) -> None:
-        if tries < len(self._pauses):
-            return
-        why = reason(self._decoder.failure) if self._decoder.failure else "it ended"
-        raise MotError(
-            f"{self._label}: broke off after frame {self._last.index} ({why}) and could not be "
-            f"opened again in {tries} tries: check the network and the camera"
+        return SourceInfo(
+            _name(self._url), decoder.fps, decoder.size, count or None, not self._recorded
         )
 
-    def _broken(self) -> bool:
-        """An error breaks a stream; so does an end, where there is none in sight."""
-        endless = not self._url.lower().startswith("http") or self._is_camera()
-        return bool(self._decoder.failure) or (endless and not self._recorded)
+    def frames(self) -> Iterator[RawFrame]:
+        """Raises a `MotError` when no attempt to reopen brings a new frame."""
+        yield from self._continue(0.0)
+        attempts, paused = 0, 0.0
+        while self._is_broken():
+            if attempts == len(self._pauses):
+                raise self._broke_off(attempts)
+            self._pause(self._pauses[attempts])
+            if self.stopped.is_set():
+                return
+            paused, attempts = paused + self._pauses[attempts], attempts + 1
+            for raw in self._reconnect(paused):
+                attempts, paused = 0, 0.0
+                yield raw
 
-    def _is_camera(self) -> bool:
-        return "mpjpeg" in self._decoder.container.format.name
+    def _broke_off(self, attempts: int) -> MotError:
+        why = reason(self._decoder.failure) if self._decoder.failure else "it ended"
+        return MotError(
+            f"{self._label}: broke off after frame {self._last.index} ({why}) and could not be "
+            f"opened again in {attempts} tries: check the network and the camera"
+        )
+
+    def _is_broken(self) -> bool:
+        """After an error, or after the end of a stream that should not end."""
+        is_camera = "mpjpeg" in self._decoder.container.format.name
+        is_endless = not self._url.lower().startswith("http") or is_camera
+        return bool(self._decoder.failure) or (is_endless and not self._recorded)
 
     def _reconnect(self, paused: float) -> Iterator[RawFrame]:
         self._decoder.close()
@@ -96,7 +95,7 @@ class StreamReader(Reader):
         yield from self._continue(paused)
 
     def _continue(self, paused: float) -> Iterator[RawFrame]:
-        """The new images of the present connection, numbered and timed after the last."""
+        """The new frames of the current connection; indices and times follow the last frame."""
         before, period = self._last, 1 / self._decoder.fps
         origin = None
         for raw in self._decoder.frames():
@@ -114,7 +113,7 @@ class StreamReader(Reader):
             self._last = raw
             yield raw
 
-    def notes(self) -> list[str]:
+    def warnings(self) -> list[str]:
         if not self._breaks:
             return []
         times = "once" if self._breaks == 1 else f"{self._breaks} times"

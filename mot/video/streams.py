@@ -1,4 +1,4 @@
-"""What a user named, as the streams to track: each with its frames and its detections."""
+"""The streams to track: found from the names that a user gives, with frames and detections."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from mot.video.sources import FrameRange, FrameSource, open_source
 
 @dataclass(frozen=True, slots=True)
 class StreamSource:
-    """One stream; `open` takes whether its images are wanted."""
+    """A stream that can be opened."""
 
     name: str
-    open: Callable[[bool], FrameSource]
+    open: Callable[[bool], FrameSource]  # takes whether images are needed
     sequence: Sequence | None = None
     can_be_read_again: bool = True
 
     @property
     def folder(self) -> Path | None:
-        """Of the sequence, if it is one."""
+        """The folder of the sequence, if it is one."""
         return self.sequence.folder if self.sequence else None
 
     @property
@@ -38,25 +38,25 @@ class StreamSource:
 
 
 class SequenceSource(FrameSource):
-    """Every frame of a sequence, those without a image too."""
+    """Every frame of a sequence, those without an image too."""
 
-    def __init__(self, sequence: Sequence, window: FrameRange, frames: bool) -> None:
+    def __init__(self, sequence: Sequence, frame_range: FrameRange, with_images: bool) -> None:
         self.name = sequence.name
         self.fps = sequence.fps
         self.size = sequence.size
         self.is_live = False
         self.has_exact_length = True
         self.warnings: list[str] = []
-        self.range = window
-        shown = sequence.folder if sequence.images else sequence.video
+        self.range = frame_range
+        path = sequence.folder if sequence.images else sequence.video
         self._images = (
-            open_source(shown, start=window.start, end=window.end, every=window.every)
-            if frames and shown
+            open_source(path, start=frame_range.start, end=frame_range.end, every=frame_range.every)
+            if with_images and path
             else None
         )
         self._length = sequence.length  # 0: as long as its video
-        seen = self._images.frame_count if self._images else None
-        self.frame_count: int | None = sequence.length or seen
+        count = self._images.frame_count if self._images else None
+        self.frame_count: int | None = sequence.length or count
 
     @property
     def expected(self) -> int:
@@ -65,16 +65,16 @@ class SequenceSource(FrameSource):
     def __iter__(self) -> Iterator[Frame]:
         last = 0
         for frame in self._images or ():
-            if 0 < self._length < frame.index:  # a video may go on
+            if 0 < self._length < frame.index:  # a video may be longer
                 break
-            yield from self._blank(last + 1, frame.index)
+            yield from self._without_images(last + 1, frame.index)
             yield frame
             last = frame.index
-        yield from self._blank(last + 1, self._length + 1)
+        yield from self._without_images(last + 1, self._length + 1)
         if self._images:
             self.warnings += self._images.warnings
 
-    def _blank(self, first: int, end: int) -> Iterator[Frame]:
+    def _without_images(self, first: int, end: int) -> Iterator[Frame]:
         for index in range(first, end):
             time = (index - 1) / self.fps
             if self.range.wants(index, time) and not self.range.is_past(time):
@@ -106,53 +106,58 @@ def sequence_frames(sequence: Sequence, with_images: bool) -> Iterator[Frame]:
         yield from frames
 
 
-def find_streams(sources: tuple[str, ...], window: FrameRange) -> list[StreamSource]:
-    """One for a file, stream, camera or folder of images; many for a dataset or videos."""
-    jobs = [job for source in sources for job in _jobs_of(source, window)]
-    names = [job.name for job in jobs]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
-        raise MotError(f"two sources are called {twice!r}, and so would be their results")
-    return jobs
+def find_streams(sources: tuple[str, ...], frame_range: FrameRange) -> list[StreamSource]:
+    """One for a file, URL, camera or folder of images; several for a dataset or a folder of videos.
+
+    Raises a `MotError` for two streams of one name: their results would have one name too.
+    """
+    streams = [stream for source in sources for stream in _find_in(source, frame_range)]
+    names = [stream.name for stream in streams]
+    duplicate = next((name for name in names if names.count(name) > 1), None)
+    if duplicate:
+        raise MotError(f"two sources are called {duplicate!r}, and so would be their results")
+    return streams
 
 
-def _jobs_of(source: str, window: FrameRange) -> list[StreamSource]:
+def _find_in(source: str, frame_range: FrameRange) -> list[StreamSource]:
     if not source:
         raise MotError("an empty SOURCE: name a video, a folder, a URL or a camera's number")
     path = Path(source).expanduser()
     if path.is_dir():
-        return _jobs_of_folder(path, window)
+        return _find_in_folder(path, frame_range)
     matches = sorted(glob.glob(str(path), recursive=True))
     if not path.exists() and glob.has_magic(source) and not matches and "://" not in source:
         raise MotError(f"{source}: matches nothing: check the pattern")
-    if not path.exists() and matches and not _all_pictures(matches):
-        return [job for match in matches for job in _jobs_of(match, window)]
-    return [_video_job(source, window)]
+    if not path.exists() and matches and not _are_images(matches):
+        return [stream for match in matches for stream in _find_in(match, frame_range)]
+    return [_video_stream(source, frame_range)]
 
 
-def _jobs_of_folder(folder: Path, window: FrameRange) -> list[StreamSource]:
+def _find_in_folder(folder: Path, frame_range: FrameRange) -> list[StreamSource]:
     if not is_sequence(folder):
         if list_images(folder):
-            return [_video_job(str(folder), window)]
+            return [_video_stream(str(folder), frame_range)]
         if videos := list_videos(folder):
-            return [_video_job(str(video), window) for video in videos]
-    return [_sequence_job(sequence, window) for sequence in find_sequences(folder)]
+            return [_video_stream(str(video), frame_range) for video in videos]
+    return [_sequence_stream(sequence, frame_range) for sequence in find_sequences(folder)]
 
 
-def _all_pictures(paths: list[str]) -> bool:
+def _are_images(paths: list[str]) -> bool:
     return all(Path(path).suffix.lower() in IMAGE_SUFFIXES for path in paths)
 
 
-def _video_job(source: str, window: FrameRange) -> StreamSource:
-    def open_it(frames: bool) -> FrameSource:
-        return open_source(source, start=window.start, end=window.end, every=window.every)
+def _video_stream(source: str, frame_range: FrameRange) -> StreamSource:
+    def open_video(with_images: bool) -> FrameSource:
+        return open_source(
+            source, start=frame_range.start, end=frame_range.end, every=frame_range.every
+        )
 
     once = source == "-" or source.isdigit() or "://" in source
-    return StreamSource(_name_of(source), open_it, can_be_read_again=not once)
+    return StreamSource(_stream_name(source), open_video, can_be_read_again=not once)
 
 
-def _name_of(source: str) -> str:
-    """For files and folders of results."""
+def _stream_name(source: str) -> str:
+    """The name of result files and folders."""
     path = Path(os.path.abspath(Path(source).expanduser()))
     if path.exists():
         return path.name if path.is_dir() else path.stem
@@ -160,50 +165,46 @@ def _name_of(source: str) -> str:
         return "stdin"
     if source.isdigit():
         return f"camera{source}"
-    if "://" in source:
-        return _name_of_url(source)
+    if "://" in source:  # the last part or the host, never the user part, which holds passwords
+        parts = urlsplit(source)
+        return PurePosixPath(parts.path).stem or parts.hostname or "stream"
     return path.stem if not glob.has_magic(path.name) else path.parent.name
 
 
-def _name_of_url(url: str) -> str:
-    """Its last part, else its host; never what stands before an @, which may be a password."""
-    parts = urlsplit(url)
-    return PurePosixPath(parts.path).stem or parts.hostname or "stream"
-
-
-def _sequence_job(sequence: Sequence, window: FrameRange) -> StreamSource:
+def _sequence_stream(sequence: Sequence, frame_range: FrameRange) -> StreamSource:
     return StreamSource(
-        sequence.name, lambda frames: SequenceSource(sequence, window, frames), sequence
+        sequence.name,
+        lambda with_images: SequenceSource(sequence, frame_range, with_images),
+        sequence,
     )
 
 
-def detections_file(job: StreamSource, wanted: str | None) -> Path | None:
-    """The file to read detections from: as wanted (a file, a folder, a name), else the sequence's
-    own; None where there is none and a detector must look at the images."""
-    own = job.sequence.detections if job.sequence else {}
+def detections_file(stream: StreamSource, wanted: str | None) -> Path | None:
+    """The detections file of a stream; None if there is none, and a detector is needed.
+
+    `wanted` is a file, a folder, or the name of a file in the sequence's `det`; None: the
+    sequence's own file.
+    """
+    own = stream.sequence.detections if stream.sequence else {}
     if wanted is None:
-        return _only_file(job, own)
+        return _own_detections(stream, own)
     path = Path(wanted).expanduser()
     if path.is_file():
         return path
     if path.is_dir():
-        return _file_in(path, job)
+        for name in file_names(stream.name):
+            if (path / f"{name}.txt").is_file():
+                return path / f"{name}.txt"
+        raise MotError(f"{path}: no {stream.name}.txt in it, the detections of {stream.name}")
     if wanted in own:
         return own[wanted]
-    hint = f"; in {job.name}/det: {suggest(wanted, own)}" if own else ""
+    hint = f"; in {stream.name}/det: {suggest(wanted, own)}" if own else ""
     raise MotError(f"{wanted}: no such detections file or folder{hint}")
 
 
-def _only_file(job: StreamSource, own: dict[str, Path]) -> Path | None:
+def _own_detections(stream: StreamSource, own: dict[str, Path]) -> Path | None:
     if "det" in own or len(own) == 1:
         return own.get("det", next(iter(own.values())))
     if own:
-        raise MotError(f"{job.name}: choose with --detections one of {', '.join(sorted(own))}")
+        raise MotError(f"{stream.name}: choose with --detections one of {', '.join(sorted(own))}")
     return None
-
-
-def _file_in(folder: Path, job: StreamSource) -> Path:
-    for name in file_names(job.name):
-        if (folder / f"{name}.txt").is_file():
-            return folder / f"{name}.txt"
-    raise MotError(f"{folder}: no {job.name}.txt in it, the detections of {job.name}")

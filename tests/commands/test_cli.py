@@ -147,8 +147,8 @@ def test_every_start_end_keep_the_numbers_of_the_source(world, tmp_path, capsys)
 
 
 def test_conf_and_classes_leave_detections_out(world, tmp_path):
-    for name, flags in {"all": (), "sure": ("--conf", 0.8), "cars": ("--classes", 2)}.items():
-        assert mot("track", world / "crowd", "--no-video", "-q", *flags, "-o", name) == 0
+    for name, words in {"all": (), "sure": ("--conf", 0.8), "cars": ("--classes", 2)}.items():
+        assert mot("track", world / "crowd", "--no-video", "-q", *words, "-o", name) == 0
     rows = [len(read_mot_rows(tmp_path / name / "crowd.txt")) for name in ("all", "sure", "cars")]
     assert rows[0] > rows[1] > rows[2] == 0
 

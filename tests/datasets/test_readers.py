@@ -825,7 +825,7 @@ def test_statistics(tmp_path: Path) -> None:
     assert values["width / height"] == [0.5, 0.5, 0.25]
     assert values["visible share"] == [0.25, 1, 1]
     assert values["IoU with the nearest"] == pytest.approx([1 / 3, 1 / 3, 0])
-    assert values["people in a picture"] == [3, 0, 0]
+    assert values["people in an image"] == [3, 0, 0]
 
 
 # Anchors

@@ -1,4 +1,4 @@
-"""What every tracker promises; each test runs over all names in `TRACKERS`."""
+"""The contract of all trackers: each test runs over all names in `TRACKERS`."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from mot.trackers import TRACKERS
 from mot.types import Detections, Frame, Tracks
 
 
-def together(*streams: list[Detections]) -> list[Detections]:
-    """Several streams as one, of which each is a class of its own."""
+def merge_as_classes(*streams: list[Detections]) -> list[Detections]:
+    """Several streams as one; each becomes a class of its own."""
     return [
         detect(
             np.concatenate([d.boxes for d in parts]),
-            np.zeros(sum(map(len, parts)), int),  # all look alike
+            np.zeros(sum(map(len, parts)), int),  # the same embedding for all
             np.concatenate([d.scores for d in parts]),
             np.repeat(np.arange(len(parts)), [len(d) for d in parts]),
         )
@@ -50,7 +50,7 @@ def together(*streams: list[Detections]) -> list[Detections]:
 
 
 def check(tracks: Tracks, detections: Detections) -> None:
-    """What holds of every result."""
+    """Check the invariants of every result."""
     seen = tracks.detections[tracks.detections >= 0]
     assert len(set(tracks.ids.tolist())) == len(tracks)
     assert len(set(seen.tolist())) == len(seen)
@@ -62,23 +62,23 @@ def check(tracks: Tracks, detections: Detections) -> None:
     assert tracks.labels[used].tolist() == detections.labels[seen].tolist()
 
 
-# Input of every kind
+# Ordinary and hostile input
 
 
-@pytest.mark.parametrize("place", [0, 30, 59])
-def test_empty_frames_anywhere(name, place) -> None:
+@pytest.mark.parametrize("index", [0, 30, 59])
+def test_an_empty_frame_anywhere(name, index) -> None:
     stream = world()
-    stream[place] = NOTHING
+    stream[index] = NOTHING
     results = run(name, stream)
-    assert (results[place].detections == -1).all()
+    assert (results[index].detections == -1).all()
     assert sum(map(len, results)) > 300
 
 
-def test_nothing_at_all(name) -> None:
+def test_only_empty_frames(name) -> None:
     assert [len(tracks) for tracks in run(name, [NOTHING] * 5)] == [0] * 5
 
 
-def test_one_person(name) -> None:
+def test_one_object(name) -> None:
     results = run(name, walk(12))
     assert all_ids(results) == [1]
     for tracks, detections in zip(results[4:], walk(12)[4:], strict=True):
@@ -86,12 +86,13 @@ def test_one_person(name) -> None:
         np.testing.assert_allclose(tracks.boxes, detections.boxes, atol=3)
 
 
-def test_two_alike_have_an_id_each(name) -> None:
-    results = run(name, [detect([BOX, BOX], [0, 0])] * 10)
-    assert [sorted(tracks.ids.tolist()) for tracks in results[4:]] == [[1, 2]] * 6
+@pytest.mark.parametrize("count", [2, 3])
+def test_identical_detections_get_an_id_each(name, count) -> None:
+    results = run(name, [detect([BOX] * count, [0] * count)] * 10)
+    assert [sorted(tracks.ids.tolist()) for tracks in results[4:]] == [[*range(1, count + 1)]] * 6
 
 
-def test_a_thousand_at_once(name) -> None:
+def test_a_thousand_objects(name) -> None:
     corner = np.stack(np.meshgrid(np.arange(40), np.arange(25)), axis=-1).reshape(-1, 2) * 50.0
     results = run(name, [detect(np.concatenate([corner, np.add(corner, [20, 40])], axis=1))] * 6)
     assert sorted(results[-1].ids.tolist()) == [*range(1, 1001)]
@@ -99,14 +100,14 @@ def test_a_thousand_at_once(name) -> None:
 
 
 @pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_boxes_are_carried(name, hostile) -> None:
+def test_hostile_boxes_are_tracked(name, hostile) -> None:
     detections = detect(hostile)
     for tracks in run(name, [detections] * 12):
         check(tracks, detections)
 
 
-@pytest.mark.parametrize("then", [NOTHING, detect([0, 0, 1e9, 1e9])], ids=["gone", "there"])
-def test_boxes_that_run_against_the_end_of_the_world_are_carried(name, then) -> None:
+@pytest.mark.parametrize("then", [NOTHING, detect([0, 0, 1e9, 1e9])], ids=["absent", "present"])
+def test_boxes_at_the_largest_coordinates_are_tracked(name, then) -> None:
     edges = 1e9 * np.linspace(0.8, 0.999, 12)
     stream = [detect([0, 0, edge, edge]) for edge in edges] + [then] * 4
     for tracks, detections in zip(run(name, stream), stream, strict=True):
@@ -114,15 +115,15 @@ def test_boxes_that_run_against_the_end_of_the_world_are_carried(name, then) -> 
 
 
 @pytest.mark.parametrize("apart", [0, 60, 500])
-def test_classes_at_any_height_are_carried(name, apart) -> None:
-    """Two that share no row of the picture, or no pixel."""
+def test_classes_at_any_distance_are_tracked(name, apart) -> None:
+    """Boxes that share pixels, rows of the image, or neither."""
     pair = detect([BOX, np.add(BOX, [0, apart, 0, apart])], labels=[0, 1])
     assert sorted(run(name, [pair] * 8)[-1].ids.tolist()) == [1, 2]
 
 
 def test_the_callers_arrays_are_unchanged(name) -> None:
-    whole = world()[-1]
-    parts = (whole.boxes, whole.scores, whole.labels, whole.embeddings)
+    last = world()[-1]
+    parts = (last.boxes, last.scores, last.labels, last.embeddings)
     given = [part.copy() for part in parts]
     motion = np.array([[1.0, 0, 3], [0, 1, 4]])
     run(name, [Detections(*given)] * 6, (replace(frame, motion=motion) for frame in frames()))
@@ -132,7 +133,7 @@ def test_the_callers_arrays_are_unchanged(name) -> None:
         assert array.flags.writeable
 
 
-def test_float64_input_gives_the_same(name) -> None:
+def test_float64_input_gives_the_same_output(name) -> None:
     doubled = [
         Detections(*(part.astype(np.float64) for part in (d.boxes, d.scores)), d.labels, embeddings)
         for d in world()
@@ -141,14 +142,14 @@ def test_float64_input_gives_the_same(name) -> None:
     assert as_lists(run(name, doubled)) == as_lists(run(name, world()))
 
 
-# One tracker and another
+# Determinism and state
 
 
 def test_the_same_input_gives_the_same_output(name) -> None:
     assert as_lists(run(name, world())) == as_lists(run(name, world()))
 
 
-def test_two_trackers_do_not_see_each_other(name) -> None:
+def test_two_trackers_are_independent(name) -> None:
     one, other = build_tracker(name), build_tracker(name)
     pairs = [
         (one.update(a, frame), other.update(b, frame))
@@ -158,7 +159,7 @@ def test_two_trackers_do_not_see_each_other(name) -> None:
         assert as_lists(results) == as_lists(run(name, world(seed)))
 
 
-def test_reset_makes_a_new_tracker(name) -> None:
+def test_reset_equals_a_new_tracker(name) -> None:
     tracker = build_tracker(name)
     run(tracker, world(1))
     tracker.reset()
@@ -166,7 +167,7 @@ def test_reset_makes_a_new_tracker(name) -> None:
     assert as_lists(run(tracker, narrow)) == as_lists(run(name, narrow))
 
 
-def test_results_outlast_the_next_update(name) -> None:
+def test_results_do_not_change_with_the_next_update(name) -> None:
     tracker, kept, seen = build_tracker(name), [], []
     for detections, frame in zip(world(), frames(), strict=False):
         kept.append(tracker.update(detections, frame))
@@ -177,7 +178,7 @@ def test_results_outlast_the_next_update(name) -> None:
 # Ids
 
 
-def test_an_id_that_is_gone_does_not_come_back(name) -> None:
+def test_an_id_is_never_used_again(name) -> None:
     pause = [NOTHING] * 60
     results = run(
         name,
@@ -202,7 +203,7 @@ def with_ties(stream: list[Detections]) -> list[Detections]:
 
 
 @pytest.mark.parametrize("prepare", [list, with_ties])
-def test_the_order_of_detections_changes_their_row_numbers_alone(name, prepare) -> None:
+def test_the_order_of_detections_changes_only_row_numbers(name, prepare) -> None:
     rng, stream = np.random.default_rng(7), prepare(world(1, 100))
     orders = [rng.permutation(len(detections)) for detections in stream]
     shuffled = run(name, [d[order] for d, order in zip(stream, orders, strict=True)])
@@ -214,7 +215,7 @@ def test_the_order_of_detections_changes_their_row_numbers_alone(name, prepare) 
 
 
 def test_the_order_of_equal_boxes_does_not_matter(name) -> None:
-    """Two in one place, who then part: told apart by their looks or classes alone."""
+    """Two identical boxes that separate later differ in embedding or class only."""
     for labels in ([0, 0], [0, 1]):
         pair = detect([BOX, BOX], labels=labels)
         stream = [pair] * 6 + [
@@ -241,22 +242,22 @@ def test_tracks_lie_where_their_detections_are(name) -> None:
 # Classes
 
 
-def test_crossing_classes_are_followed_as_if_alone(name) -> None:
-    """They meet, and each is hidden for a while where the other is seen."""
+def test_crossing_classes_are_tracked_as_if_alone(name) -> None:
+    """Two classes cross, and each is missed for some frames near the other."""
     left, right = walk(60, speed=6), walk(60, speed=-6, box=np.add(BOX, [354, 0, 354, 0]))
     left[34:37] = right[20:23] = [NOTHING] * 3
-    results = run(name, together(left, right))
+    results = run(name, merge_as_classes(left, right))
     for label, stream in enumerate((left, right)):
         alone = [tracks.boxes.tolist() for tracks in run(name, stream)]
         assert [tracks.boxes[tracks.labels == label].tolist() for tracks in results] == alone
 
 
 def test_a_class_does_not_end_the_tracks_of_another(name) -> None:
-    """Who stands where something else lies, and is missed for a moment, is still the same."""
+    """A missed object keeps its id although another class is at the same place."""
     still = walk(30, speed=0)
     missed = [*still[:15], NOTHING, *still[16:]]
     for streams in ((missed, still), (still, missed)):
-        results = run(name, together(*streams))
+        results = run(name, merge_as_classes(*streams))
         for label in (0, 1):
             assert len({i for t in results for i in t.ids[t.labels == label].tolist()}) == 1
 
@@ -266,14 +267,14 @@ def test_a_class_does_not_end_the_tracks_of_another(name) -> None:
 
 @pytest.mark.parametrize("start", [0.0, 0.04, 100.0, 36000.0])
 def test_thirty_frames_a_second_equal_a_count_of_frames(name, start) -> None:
-    """A clock that stands still counts frames."""
+    """A clock that stands still counts frames too."""
     frozen = (Frame(None, index, 5.0) for index in itertools.count(1))
     assert as_lists(run(name, world(), frames(start=start))) == as_lists(run(name, world(), frozen))
 
 
 @pytest.mark.parametrize("speed", [2.0, 5.0])
 @pytest.mark.parametrize("every", [2, 3])
-def test_every_third_frame_is_enough(name, every, speed) -> None:
+def test_lower_frame_rates_keep_the_id(name, every, speed) -> None:
     results = run(name, walk(90, speed)[::every], frames(30 / every))
     assert all_ids(results) == [1]
     assert sum(map(len, results[-15:])) == 15
@@ -287,7 +288,7 @@ def test_every_third_frame_of_a_crowd(name) -> None:
 
 
 @pytest.mark.parametrize("times", [[0, 1e4, 1e4 + 0.1, 2e4], [5, 4, 3, 3, 3, 9]])
-def test_a_clock_that_jumps_is_endured(name, times) -> None:
+def test_a_clock_that_jumps_is_tolerated(name, times) -> None:
     clock = [Frame(None, index, float(time)) for index, time in enumerate(times, 1)]
     for tracks, detections in zip(run(name, walk(9, 3), clock), walk(9), strict=False):
         check(tracks, detections)
@@ -308,8 +309,8 @@ def test_a_known_camera_motion_changes_no_id(name) -> None:
     assert ids_by_row(moved) == ids_by_row(run(name, stream))
 
 
-def test_a_camera_that_zooms_and_turns_is_followed(name) -> None:
-    """All of a still crowd grows and wheels about the middle of the picture."""
+def test_known_zoom_and_rotation_are_compensated(name) -> None:
+    """A still crowd, scaled and rotated about the image's center."""
     corner = np.stack(np.meshgrid(np.arange(4), np.arange(3)), axis=-1).reshape(-1, 2) * 150.0
     box = np.concatenate([corner, np.add(corner, [50, 100])], axis=1)
     turn = 1.02 * np.array([[np.cos(0.02), -np.sin(0.02)], [np.sin(0.02), np.cos(0.02)]])
@@ -330,7 +331,7 @@ def test_a_camera_that_zooms_and_turns_is_followed(name) -> None:
 
 
 def visits(count: int) -> Iterator[Detections]:
-    """Two people at a time, who come, walk for half a second and are followed by others."""
+    """Two objects at a time, replaced by others every half second."""
     for index in range(count):
         visit, step = divmod(index, 15)
         start = np.array([[80.0 * (visit % 7), 100], [80.0 * (visit % 5), 300]]) + step * 2
@@ -346,12 +347,12 @@ LONG = [
 ]
 
 
-@pytest.mark.parametrize(("tracker", "length"), LONG)
-def test_nothing_grows_over_a_long_stream(tracker, length) -> None:
-    tracker, sizes = build_tracker(tracker), []
+@pytest.mark.parametrize(("name", "length"), LONG)
+def test_memory_does_not_grow_over_a_long_stream(name, length) -> None:
+    tracker, sizes = build_tracker(name), []
     for detections, frame in zip(visits(length), frames(), strict=False):
         tracks = tracker.update(detections, frame)
-        if frame.index % 1050 == 0:  # all places have been visited
+        if frame.index % 1050 == 0:  # every combination of positions has occurred
             sizes.append(len(pickle.dumps(tracker)))
     assert tracks.ids.max() > length / 40
     assert max(sizes[1:]) < sizes[0] * 1.3 + 2000
@@ -366,35 +367,35 @@ DETECTION = st.tuples(
     SIZE,
     st.sampled_from([-1.0, 0, 0.05, 0.1, 0.3, 0.5, 0.6, 0.7, 0.9, 1]),  # score
     st.integers(0, 2),  # label
-    st.integers(0, 9),  # who; 9: nobody knows
+    st.integers(0, 9),  # identity; 9: unknown embedding
 )
 
 
 STEP = st.tuples(
-    st.sampled_from(["new", "empty", "go on", "go on", "jump"]),
-    st.lists(DETECTION, max_size=7),  # where it is new
-    st.integers(-4, 4),  # pixels to go on
+    st.sampled_from(["new", "empty", "move", "move", "jump"]),
+    st.lists(DETECTION, max_size=7),  # for "new"
+    st.integers(-4, 4),  # pixels, for "move"
     st.sampled_from([1 / 30, 1 / 30, 0.1, 0.0, 5.0]),  # seconds
     st.booleans(),  # the camera moves
 )
 PAN = np.array([[1.0, 0.01, 5], [-0.01, 1, -3]])
-STRANGERS = np.vstack([EMBEDDINGS[:9], np.zeros(16)])
+WITH_UNKNOWN = np.vstack([EMBEDDINGS[:9], np.zeros(16)])
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(steps=st.lists(STEP, min_size=2, max_size=14))
-@pytest.mark.parametrize("tracker", TRACKERS)
-def test_random_worlds_are_followed(tracker, steps) -> None:
-    follower, newest, table, time = build_tracker(tracker), 0, np.zeros((0, 7)), 0.0
+@pytest.mark.parametrize("name", TRACKERS)
+def test_random_streams_keep_the_invariants(name, steps) -> None:
+    tracker, newest, table, time = build_tracker(name), 0, np.zeros((0, 7)), 0.0
     for index, (kind, rows, pixels, seconds, pans) in enumerate(steps, 1):
         table = np.array(rows, np.float64).reshape(-1, 7) if kind == "new" else table
-        table[:, 0] += {"jump": 300, "go on": pixels}.get(kind, 0)
+        table[:, 0] += {"jump": 300, "move": pixels}.get(kind, 0)
         shown = table[:0] if kind == "empty" else table
         xyxy = boxes.xywh_to_xyxy(shown[:, :4])
-        embeddings = STRANGERS[shown[:, 6].astype(int)]
+        embeddings = WITH_UNKNOWN[shown[:, 6].astype(int)]
         detections = Detections.from_boxes(xyxy, shown[:, 4], shown[:, 5], embeddings)
         time += seconds
-        tracks = follower.update(detections, Frame(None, index, time, PAN if pans else None))
+        tracks = tracker.update(detections, Frame(None, index, time, PAN if pans else None))
         check(tracks, detections)
         assert tracks.ids.max(initial=0) <= newest + len(table)
         newest = max(newest, int(tracks.ids.max(initial=0)))

@@ -1,4 +1,4 @@
-"""StrongSORT, FairMOT and BoT-SORT: costs and memories equal plain formulas."""
+"""Appearance costs and embedding updates equal plain formulas; embeddings reduce id switches."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from mot.trackers.appearance import moving_average
 
 
 def states_and_costs(name: str) -> tuple[Array, Array, Array, object, list]:
-    """Of a frame of a crowd: predicted states, looks, the candidates in order, and the stages."""
+    """Predicted states, track embeddings, box model, candidates and stages of one crowd frame."""
     tracker = build_tracker(name)
     stream, clock = world(1, 40), list(zip(range(40), frames(), strict=False))
     run(tracker, stream[:-1])
@@ -53,7 +53,7 @@ def states_and_costs(name: str) -> tuple[Array, Array, Array, object, list]:
 
 
 @pytest.mark.parametrize("name", ["strongsort", "fairmot"])
-def test_appearance_and_motion_are_fused_by_lambda(name) -> None:
+def test_appearance_and_motion_are_mixed(name) -> None:
     state, embeddings, model, found, stages = states_and_costs(name)
     motion = mahalanobis(state, model, found)
     expected = 0.98 * cosines(embeddings, found.embeddings) + 0.02 * motion
@@ -64,7 +64,7 @@ def test_appearance_and_motion_are_fused_by_lambda(name) -> None:
     np.testing.assert_allclose(stages[0].cost, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_botsort_takes_the_lesser_distance_within_both_gates() -> None:
+def test_botsort_takes_the_smaller_distance_within_both_gates() -> None:
     state, embeddings, model, found, stages = states_and_costs("botsort")
     overlap = boxes.iou(model.to_xyxy(state[0].T), found.boxes)
     cosine = cosines(embeddings, found.embeddings) / 2
@@ -74,12 +74,12 @@ def test_botsort_takes_the_lesser_distance_within_both_gates() -> None:
             expected[pair] = min(expected[pair], cosine[pair])
     assert stages[0].limit == 0.8
     assert (expected < 1 - overlap * found.scores).sum() > 5
-    # Beyond the limit all costs are alike.
+    # Costs above the limit are equivalent.
     np.testing.assert_allclose(np.minimum(stages[0].cost, 1), np.minimum(expected, 1), atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["best", "botsort", "fairmot", "strongsort"])
-def test_looks_are_a_moving_average(name) -> None:
+def test_embeddings_are_a_moving_average(name) -> None:
     views = unit(EMBEDDINGS[0] + 0.2 * np.random.default_rng(1).normal(size=(15, 16)))
     views[7] = 0  # unknown
     tracker = build_tracker(name)
@@ -99,12 +99,12 @@ def test_unit_vectors_and_their_distances() -> None:
         np.testing.assert_allclose(moving_average(old, new, 0.9), known)
 
 
-# Appearance is worth having
+# Appearance reduces id switches
 
 
 @pytest.fixture(scope="module")
 def crossing_switches() -> dict[str, int]:
-    """Over six crossing streams; `*` where the embeddings are left out."""
+    """Id switches in six crossing streams; `NAME*`: without embeddings."""
     counts: dict[str, int] = {}
     for seed in range(1, 7):
         truth = moments("crossing", seed, 150)
@@ -119,18 +119,18 @@ def crossing_switches() -> dict[str, int]:
     return counts
 
 
-def test_appearance_makes_fewer_switches_where_streams_cross(crossing_switches) -> None:
-    seeing = [count for name, count in crossing_switches.items() if not name.endswith("*")]
-    blind = [count for name, count in crossing_switches.items() if name.endswith("*")]
-    assert max(seeing) < min(blind)
+def test_appearance_reduces_switches_where_streams_cross(crossing_switches) -> None:
+    using = [count for name, count in crossing_switches.items() if not name.endswith("*")]
+    without = [count for name, count in crossing_switches.items() if name.endswith("*")]
+    assert max(using) < min(without)
 
 
 @pytest.mark.parametrize("name", ["best", "botsort"])
-def test_a_tracker_is_better_with_embeddings_than_without(name, crossing_switches) -> None:
+def test_embeddings_improve_a_tracker(name, crossing_switches) -> None:
     assert crossing_switches[name] < 0.75 * crossing_switches[f"{name}*"]
 
 
-def test_botsort_follows_a_crowd_without_embeddings() -> None:
+def test_botsort_tracks_a_crowd_without_embeddings() -> None:
     truth = moments("crowd", 1, 150)
     bare = [replace(moment.detections, embeddings=None) for moment in truth]
     results = run("botsort", bare)

@@ -14,8 +14,8 @@ from mot.trackers.boosttrack import BoostTrack
 STILL = WorldSettings()
 MOVING = WorldSettings(camera=True)
 VARIANTS = [
-    pytest.param(STILL, range(12), id="paper"),
-    pytest.param(MOVING, range(12, 18), id="camera motion"),
+    pytest.param(STILL, range(10), id="paper"),
+    pytest.param(MOVING, range(10, 14), id="camera motion"),
 ]
 CHANGES = {
     "low_score": 0.55,
@@ -26,7 +26,7 @@ CHANGES = {
     "lambda_mahalanobis": 0.0,
     "lambda_shape": 0.0,
     "min_hits": 2,
-    "max_age": 31,
+    "max_age": 29,
 }
 
 
@@ -38,4 +38,4 @@ def test_equals_the_oracle(world: WorldSettings, seeds: Iterable[int]) -> None:
 @pytest.mark.parametrize(("constant", "value"), CHANGES.items())
 def test_another_value_of_a_constant_is_noticed(constant: str, value: object) -> None:
     oracle = partial(BoostTrackOracle, **{constant: value})
-    assert first_difference(BoostTrack, oracle, streams(range(12), STILL)) is not None
+    assert first_difference(BoostTrack, oracle, streams(range(10), STILL)) is not None

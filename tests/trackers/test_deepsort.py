@@ -1,4 +1,4 @@
-"""DeepSORT: the gallery, the cascade, the gate, and what appearance is good for."""
+"""DeepSORT: gallery, cascade and gate; the contract of all trackers that use embeddings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def with_embeddings(detections: Detections, embeddings: object) -> Detections:
 
 @pytest.mark.parametrize("budget", [5, 100])
 def test_the_gallery_distance_equals_brute_force(budget) -> None:
-    """To the nearest of the last `budget` vectors of each of three who stand apart."""
+    """Three objects; the distance is to the nearest of the last `budget` vectors of each."""
     rng = np.random.default_rng(1)
     three = detect(BOX + np.outer([0, 300, 600], [1, 0, 1, 0]))
     views = unit(EMBEDDINGS[:3] + 0.3 * rng.normal(size=(12, 3, 16)))
@@ -35,36 +35,39 @@ def test_the_gallery_distance_equals_brute_force(budget) -> None:
     assert ids_by_row(results)[-1] == {0: 1, 1: 2, 2: 3}
     queries = unit(rng.normal(size=(7, 16)))
     expected = [
-        [min(1 - query @ view[person] for view in views[-budget:]) for query in queries]
-        for person in range(3)
+        [min(1 - query @ view[row] for view in views[-budget:]) for query in queries]
+        for row in range(3)
     ]
-    found = tracker._gallery_distance(queries.astype(np.float32))
+    boxes = detect(np.tile(BOX, (7, 1)))
+    candidates = tracker._candidates(with_embeddings(boxes, queries))
+    expected = np.array(expected)[:, candidates.rows]
+    found = tracker._appearance_distance(candidates)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(("make", "chosen"), [(DeepSort, 2), (StrongSort, 1)])
-def test_the_cascade_lets_the_one_seen_last_choose_first(make, chosen) -> None:
-    """A detection like the one lost for longer, and enough like the other, between the two."""
+def test_the_cascade_prefers_the_most_recently_seen_track(make, chosen) -> None:
+    """A detection between two tracks: more like the one lost for longer, but like both."""
     one, other = np.eye(16)[0], unit(np.eye(16)[0] + 0.5 * np.eye(16)[1])
-    places = BOX + np.outer([0, 4], [1, 0, 1, 0])
-    both = with_embeddings(detect(places), [one, other])
-    alone = with_embeddings(detect(places[1]), other)
-    last = with_embeddings(detect(places.mean(axis=0)), one)
+    boxes = BOX + np.outer([0, 4], [1, 0, 1, 0])
+    both = with_embeddings(detect(boxes), [one, other])
+    alone = with_embeddings(detect(boxes[1]), other)
+    last = with_embeddings(detect(boxes.mean(axis=0)), one)
     results = run(make(), [*[both] * 6, *[alone] * 3, last])
     assert ids_by_row(results[5:6]) == [{0: 1, 1: 2}]
     assert ids_by_row(results)[-1][0] == chosen
 
 
 @pytest.mark.parametrize("tracker", NEEDING_EMBEDDINGS)
-@pytest.mark.parametrize(("away", "ids"), [(4, [1]), (300, [1, 2])])
-def test_the_gate_keeps_the_far_away_apart(tracker, away, ids) -> None:
-    there = detect(BOX + np.array([away, 0, away, 0]))
-    assert all_ids(run(tracker, [*[detect(BOX)] * 10, *[there] * 10])) == ids
+@pytest.mark.parametrize(("distance", "ids"), [(4, [1]), (300, [1, 2])])
+def test_the_gate_rejects_distant_detections(tracker, distance, ids) -> None:
+    moved = detect(BOX + np.array([distance, 0, distance, 0]))
+    assert all_ids(run(tracker, [*[detect(BOX)] * 10, *[moved] * 10])) == ids
 
 
 @pytest.mark.parametrize("tracker", NEEDING_EMBEDDINGS)
-def test_who_was_hidden_is_found_again_by_looks(tracker) -> None:
-    """Behind a post, where another comes out at the same moment."""
+def test_appearance_reidentifies_an_occluded_object(tracker) -> None:
+    """Another object appears at the predicted place at the same time."""
     hidden = [*walk(20, identity=0), *[NOTHING] * 15]
     out = [detect(d.boxes + np.float32(12), [0]) for d in walk(60)[35:]]
     stranger = [detect(d.boxes, [1]) for d in walk(60)[35:]]
@@ -79,7 +82,7 @@ def test_who_was_hidden_is_found_again_by_looks(tracker) -> None:
 
 
 @pytest.mark.parametrize("tracker", NEEDING_EMBEDDINGS)
-def test_a_tracker_that_needs_embeddings_says_so(tracker) -> None:
+def test_missing_embeddings_are_an_error_if_needed(tracker) -> None:
     bare = [replace(d, embeddings=None) for d in walk(3)]
     with pytest.raises(MotError, match="needs the embeddings of the detections"):
         run(tracker, bare)
@@ -87,36 +90,36 @@ def test_a_tracker_that_needs_embeddings_says_so(tracker) -> None:
 
 
 @pytest.mark.parametrize("tracker", USING_EMBEDDINGS)
-def test_embeddings_of_another_width_are_refused(tracker) -> None:
+def test_another_embedding_dimension_is_refused(tracker) -> None:
     narrow = with_embeddings(walk(1)[0], EMBEDDINGS[0, :8])
-    with pytest.raises(MotError, match="embeddings of 8 numbers after some of 16"):
+    with pytest.raises(MotError, match="embeddings of 8 dimensions after 16"):
         run(tracker, [*walk(3), narrow])
 
 
 @pytest.mark.parametrize("tracker", USING_EMBEDDINGS)
-def test_an_empty_frame_may_have_embeddings_of_any_width(tracker) -> None:
-    nobody = [Detections.from_boxes([], embeddings=np.zeros((0, width))) for width in (0, 16)]
-    for first in nobody:
-        results = run(tracker, [first, *walk(5), *nobody, *walk(9)[6:]])
+def test_an_empty_frame_may_have_any_embedding_dimension(tracker) -> None:
+    empty = [Detections.from_boxes([], embeddings=np.zeros((0, width))) for width in (0, 16)]
+    for first in empty:
+        results = run(tracker, [first, *walk(5), *empty, *walk(9)[6:]])
         assert all_ids(results) == [1]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_looks_that_are_not_finite_are_refused_at_birth(bad) -> None:
+def test_embeddings_that_are_not_finite_are_refused(bad) -> None:
     with pytest.raises(ValueError, match="row 0 is not finite"):
         with_embeddings(walk(1)[0], np.full(16, bad))
 
 
 @pytest.mark.parametrize("tracker", USING_EMBEDDINGS)
 @pytest.mark.parametrize("length", [1e-15, 1e15, 1e30])
-def test_the_length_of_looks_does_not_matter(tracker, length) -> None:
+def test_the_norm_of_embeddings_does_not_matter(tracker, length) -> None:
     stream = [with_embeddings(d, d.embeddings * length) for d in walk(10)]
     assert all_ids(run(tracker, stream)) == [1]
 
 
 @pytest.mark.parametrize("tracker", USING_EMBEDDINGS)
-def test_a_detection_of_unknown_looks_is_followed_and_spoils_nothing(tracker) -> None:
-    """Zeros: known by its place alone; who was hidden is then still found by the looks."""
+def test_an_unknown_embedding_is_tracked_by_its_box(tracker) -> None:
+    """A zero vector is unknown; it does not change the embedding of the track."""
     unknown = [with_embeddings(d, np.zeros(16)) for d in walk(60)]
     stream = [*walk(10), *unknown[10:20], *walk(30)[20:]]
     assert all_ids(run(tracker, stream)) == [1]
@@ -124,14 +127,14 @@ def test_a_detection_of_unknown_looks_is_followed_and_spoils_nothing(tracker) ->
     assert all_ids(run(tracker, [*unknown[:10], *walk(30)[10:]])) == [1]
 
 
-def test_the_gallery_holds_no_unknown_looks() -> None:
+def test_the_gallery_holds_no_unknown_embeddings() -> None:
     tracker = DeepSort()
     run(tracker, [*walk(5), *[with_embeddings(d, np.zeros(16)) for d in walk(8)[5:]]])
     assert tracker._table.extra["seen"].tolist() == [5]
 
 
 @pytest.mark.parametrize("tracker", [name for name in TRACKERS if name not in NEEDING_EMBEDDINGS])
-def test_the_others_do_without_embeddings(tracker) -> None:
+def test_other_trackers_work_without_embeddings(tracker) -> None:
     assert all_ids(run(tracker, [replace(d, embeddings=None) for d in walk(12)])) == [1]
 
 
@@ -143,8 +146,10 @@ def test_embeddings_may_come_and_go(tracker) -> None:
 
 
 @pytest.mark.parametrize("tracker", TRACKERS)
-def test_a_tracker_says_whether_it_uses_embeddings(tracker) -> None:
-    assert build_tracker(tracker).uses_embeddings == (tracker in USING_EMBEDDINGS)
+def test_trackers_declare_their_use_of_embeddings(tracker) -> None:
+    built = build_tracker(tracker)
+    assert built.uses_embeddings == (tracker in USING_EMBEDDINGS)
+    assert built.needs_embeddings == (tracker in NEEDING_EMBEDDINGS)
 
 
 @pytest.mark.parametrize(("missed", "ids"), [(30, [1]), (31, [1, 2])])

@@ -1,4 +1,4 @@
-"""What a cost rests on: the distances that a trace keeps equal plain formulas."""
+"""The terms of a cost in a trace equal plain formulas, and its explanation is true."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from mot.types import Tracks
 Array = npt.NDArray[np.float64]
 INF = float("inf")
 USING_EMBEDDINGS = ("best", "botsort", "deepsort", "fairmot", "strongsort")
-STILL = np.eye(2, 3)  # the camera's motion; with it `best` does not guess one
+STILL = np.eye(2, 3)  # camera motion; with it `best` does not estimate drift
 
 
-# The parts of a cost
+# The terms of a cost
 
 
 def traced(name: str, count: int = 30) -> tuple[BaseTracker, Trace, object]:
-    """The tracker as it predicts a frame of a crowd, its trace, and the detections in order."""
+    """The tracker after prediction of a crowd frame, its trace, and the candidates in order."""
     tracker = build_tracker(name)
     clock = [replace(frame, motion=STILL) for _, frame in zip(range(count), frames(), strict=False)]
     stream = world(1, count)
@@ -51,7 +51,7 @@ def plain_iou(one: Array, other: Array) -> float:
 
 
 @pytest.mark.parametrize("name", [name for name in TRACKERS if name != "cbiou"])
-def test_overlaps_are_those_with_the_predicted_boxes(name) -> None:
+def test_overlap_is_that_of_the_predicted_boxes(name) -> None:
     before, trace, found = traced(name)
     predicted = before._model.to_xyxy(before._table.state[0].T)
     expected = [[1 - plain_iou(one, other) for other in found.boxes] for one in predicted]
@@ -59,8 +59,8 @@ def test_overlaps_are_those_with_the_predicted_boxes(name) -> None:
     assert (trace.terms.overlap < 0.5).sum() > 5
 
 
-def test_a_method_without_a_filter_overlaps_with_its_own_prediction() -> None:
-    """A person at a constant speed is where C-BIoU expects them, wherever the filter is."""
+def test_the_overlap_of_cbiou_is_that_of_its_own_prediction() -> None:
+    """At a constant speed C-BIoU's prediction is exact; the Kalman filter's is not."""
     tracker = build_tracker("cbiou")
     stream = [detect([100 + 9 * i, 100, 140 + 9 * i, 200]) for i in range(4)]
     run(tracker, stream[:-1])
@@ -70,25 +70,25 @@ def test_a_method_without_a_filter_overlaps_with_its_own_prediction() -> None:
 
 
 @pytest.mark.parametrize("name", USING_EMBEDDINGS)
-def test_looks_are_cosine_distances_to_the_memory(name) -> None:
-    """Of two people who stand still and are seen in every frame."""
+def test_appearance_is_the_cosine_distance_to_the_track(name) -> None:
+    """Two still objects, detected in every frame."""
     noise = np.random.default_rng(2).normal(size=(9, 2, EMBEDDINGS.shape[1]))
     vectors = unit(EMBEDDINGS[:2] + 0.15 * noise)
-    places = [[100, 100, 140, 200], [400, 100, 440, 200]]
-    stream = [replace(detect(places), embeddings=frame) for frame in vectors]
+    boxes = [[100, 100, 140, 200], [400, 100, 440, 200]]
+    stream = [replace(detect(boxes), embeddings=frame) for frame in vectors]
     tracker = build_tracker(name)
     run(tracker, stream[:-1])
     tracker.trace = []
     tracker.update(stream[-1], [*zip(range(9), frames(), strict=False)][-1][1])
     trace = tracker.trace[0]
     expected = np.empty((2, 2))
-    for identities in (0, 1):
-        memory = vectors[:-1, identities]
+    for row in (0, 1):
+        memory = vectors[:-1, row]
         average = memory[0]
         for vector in memory[1:]:
             average = unit(0.9 * average + 0.1 * vector)
         known = memory if name == "deepsort" else [average]
-        expected[identities] = [min(1 - v @ new for v in known) for new in vectors[-1]]
+        expected[row] = [min(1 - v @ new for v in known) for new in vectors[-1]]
     np.testing.assert_allclose(trace.terms.appearance, expected[:, trace.rows], atol=1e-5)
 
 
@@ -100,20 +100,20 @@ def test_motion_is_the_squared_mahalanobis_distance(name) -> None:
 
 
 @pytest.mark.parametrize("name", ["best", "botsort", "fairmot", "strongsort"])
-def test_looks_of_a_crowd(name) -> None:
+def test_appearance_of_a_crowd(name) -> None:
     before, trace, found = traced(name)
     expected = cosines(before._table.extra["embedding"], found.embeddings)
     np.testing.assert_allclose(trace.terms.appearance, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", TRACKERS)
-def test_nothing_is_computed_when_no_trace_is_asked_for(name, monkeypatch) -> None:
+def test_nothing_is_computed_without_a_trace(name, monkeypatch) -> None:
     monkeypatch.setattr(BaseTracker, "_cost_terms", None)
     monkeypatch.setattr(AppearanceTracker, "_cost_terms", None)
     assert len(run(name, world(1, 5))) == 5
 
 
-def test_without_embeddings_there_are_no_looks() -> None:
+def test_without_embeddings_there_is_no_appearance() -> None:
     tracker = build_tracker("best")
     stream = [replace(each, embeddings=None) for each in world(1, 5)]
     tracker.trace = []
@@ -121,23 +121,23 @@ def test_without_embeddings_there_are_no_looks() -> None:
     assert all(trace.terms.appearance is None for trace in tracker.trace)
 
 
-def test_an_empty_frame_has_parts_too() -> None:
+def test_an_empty_frame_has_terms_too() -> None:
     for name in TRACKERS:
         tracker = build_tracker(name)
         run(tracker, world(1, 5))
         tracker.trace = []
         tracker.update(NOTHING, [*zip(range(6), frames(), strict=False)][-1][1])
-        parts = tracker.trace[0].terms
-        assert parts.overlap.shape == (len(tracker.trace[0].ids), 0)
+        terms = tracker.trace[0].terms
+        assert terms.overlap.shape == (len(tracker.trace[0].ids), 0)
 
 
-# What a cost is made of
+# The formula of a cost
 
 
-def judged(stage: str, cost: float, parts: dict[str, float], **shares: float) -> Basis:
-    """One track and one detection."""
-    whole = {name: np.array([[number]]) for name, number in parts.items()}
-    trace = Trace(np.array([1]), np.array([0]), [], CostTerms(**whole, **shares))
+def explain_cost(stage: str, cost: float, terms: dict[str, float], **weights: float) -> Basis:
+    """The explanation of the cost of one track and one detection."""
+    arrays = {name: np.array([[number]]) for name, number in terms.items()}
+    trace = Trace(np.array([1]), np.array([0]), [], CostTerms(**arrays, **weights))
     Stages(1, 1, trace.stages).match(stage, np.array([[cost]]), 0.9)
     (verdict,) = explain_stages(trace, 0)
     basis = verdict.candidates[0].basis
@@ -149,7 +149,7 @@ NEAR = {"overlap": 0.4, "appearance": 0.3, "motion": 2.0}
 
 
 @pytest.mark.parametrize(
-    ("cost", "parts", "shares", "rule"),
+    ("cost", "terms", "weights", "rule"),
     [
         (0.3, NEAR, {}, "appearance"),
         (0.4, NEAR, {}, "overlap"),
@@ -162,12 +162,12 @@ NEAR = {"overlap": 0.4, "appearance": 0.3, "motion": 2.0}
         (0.2, {"overlap": 0.4}, {}, "overlap"),
     ],
 )
-def test_what_a_cost_is_made_of(cost, parts, shares, rule) -> None:
-    assert judged("stage", cost, parts, **shares).rule == rule
+def test_the_formula_of_a_cost(cost, terms, weights, rule) -> None:
+    assert explain_cost("stage", cost, terms, **weights).rule == rule
 
 
 @pytest.mark.parametrize(
-    ("stage", "parts", "rule"),
+    ("stage", "terms", "rule"),
     [
         ("appearance", {"overlap": INF, "appearance": 0.1, "motion": 99.0}, "another class"),
         ("appearance", {"overlap": 0.4, "appearance": 0.1, "motion": 9.5}, "motion over 9.5"),
@@ -181,17 +181,17 @@ def test_what_a_cost_is_made_of(cost, parts, shares, rule) -> None:
         ("high scores", {"overlap": 0.8}, "too little overlap"),
     ],
 )
-def test_what_ruled_a_pair_out(stage, parts, rule) -> None:
-    basis = judged(stage, INF, parts)
+def test_the_gate_that_rules_a_pair_out(stage, terms, rule) -> None:
+    basis = explain_cost(stage, INF, terms)
     assert basis.rule == rule
     assert (basis.overlap, basis.appearance, basis.motion) == (
-        parts["overlap"],
-        parts.get("appearance"),
-        parts.get("motion"),
+        terms["overlap"],
+        terms.get("appearance"),
+        terms.get("motion"),
     )
 
 
-def test_the_rule_of_every_cost_of_a_crowd_is_true() -> None:
+def test_the_formula_of_every_cost_of_a_crowd_is_true() -> None:
     rules = set()
     weights = {"best": 0.995, "botsort": 0.5, "deepsort": 1.0, "strongsort": 0.98}
     for name, weight in weights.items():
@@ -216,7 +216,7 @@ def test_the_rule_of_every_cost_of_a_crowd_is_true() -> None:
     }
 
 
-def test_ruled_out_ones_that_look_alike_come_first() -> None:
+def test_excluded_candidates_are_ordered_by_appearance() -> None:
     embeddings = np.array([[0.5, 0.1, 0.3, 0.4]])
     cost = np.array([[INF, INF, 0.3, INF]])
     trace = Trace(np.array([1]), np.arange(4), [], CostTerms(np.ones((1, 4)), embeddings))
@@ -226,7 +226,7 @@ def test_ruled_out_ones_that_look_alike_come_first() -> None:
     assert verdict.omitted == 1
 
 
-def test_the_detection_that_a_track_got() -> None:
+def test_find_detection() -> None:
     trace = Trace(np.array([4, 5]), np.array([7, 8]), [])
     Stages(2, 2, trace.stages).match("stage", np.array([[INF, 0.1], [INF, INF]]), 0.9)
     box, one = np.zeros((4, 4)), np.ones(4)

@@ -23,7 +23,7 @@ TRACKS = 4
 class Noise(NamedTuple):
     """Standard deviations for a box in the model's axes, as the papers and their code give them."""
 
-    first: list[float]  # of position and velocity at birth
+    first: list[float]  # of position and velocity, at first
     process: list[float]  # of position and velocity in one step
     measurement: list[float]
 
@@ -62,7 +62,7 @@ MODELS = [
 
 
 class Matrices:
-    """One track in filterpy; the noise is reckoned anew from the mean at every step."""
+    """One track in filterpy; the noise is computed from the mean at every step."""
 
     def __init__(self, noise: Callable[[Array], Noise], box: Array) -> None:
         self.noise = noise
@@ -87,7 +87,7 @@ class Matrices:
         self.filter.update(box[:, None], R=self.measurement_noise() * factor)
 
     def planes(self) -> Array:
-        """(5, 4): x, v, xx, xv, vv of each axis, and nothing between axes."""
+        """(5, 4): x, v, xx, xv, vv of each axis; asserts that axes are independent."""
         P, rest = self.filter.P, self.filter.P.copy()
         axes = np.arange(4)
         for rows, columns in ((0, 0), (0, 4), (4, 0), (4, 4)):
@@ -98,7 +98,7 @@ class Matrices:
 
 
 class Walk:
-    """Boxes that wander for ever, in the axes of a model."""
+    """Boxes on endless random walks, in the axes of a model."""
 
     def __init__(self, model: BoxModel, seed: int) -> None:
         self.model, self.rng = model, np.random.default_rng(seed)
@@ -145,7 +145,7 @@ def test_equals_filterpy_over_a_long_walk(model, noise, clock) -> None:
         for track in theirs:
             track.predict(time)
         agree(state, theirs)
-        # Some tracks are seen, in any order; now and then for long none is.
+        # Some tracks are detected, in any order; at times none for long.
         seen = walk.rng.permutation(TRACKS)[: walk.rng.integers(0, TRACKS + 1)]
         seen = seen[: 0 if 100 < step < 115 else TRACKS]
         boxes, factors = walk.step(), walk.rng.uniform(0.1, 4, TRACKS)
@@ -160,17 +160,17 @@ def test_equals_filterpy_over_a_long_walk(model, noise, clock) -> None:
 
 
 @pytest.mark.parametrize(("model", "noise"), MODELS)
-def test_chosen_tracks_are_filtered_like_the_whole(model, noise) -> None:
-    """The choice of tracks by a mask is not contiguous in memory."""
-    walk, ours, whole, _ = start(model, noise)
-    ours.predict(whole)
+def test_a_subset_of_tracks_is_filtered_like_all(model, noise) -> None:
+    """Tracks chosen by a mask are not contiguous in memory."""
+    walk, ours, full, _ = start(model, noise)
+    ours.predict(full)
     chosen = np.arange(TRACKS) % 2 == 0
-    part, boxes = whole[..., chosen], walk.step()
+    part, boxes = full[..., chosen], walk.step()
     assert not part.flags.c_contiguous
-    for state, seen in ((whole, boxes), (part, boxes[:, chosen])):
+    for state, seen in ((full, boxes), (part, boxes[:, chosen])):
         ours.update(state, seen)
         ours.predict(state)
-    np.testing.assert_allclose(part, whole[..., chosen], rtol=1e-12)
+    np.testing.assert_allclose(part, full[..., chosen], rtol=1e-12)
 
 
 @pytest.mark.parametrize(("model", "noise"), MODELS)

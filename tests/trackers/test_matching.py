@@ -1,4 +1,4 @@
-"""The assignment equals lap's, and where lap cannot say `inf`, the best of all assignments."""
+"""The assignment equals lap's; with infinite costs, which lap lacks, it equals brute force."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ DTYPES = [np.float32, np.float64]
 
 
 def total(cost: Costs, pairs: tuple[npt.NDArray, npt.NDArray], limit: float) -> float:
-    """What an assignment costs when leaving a pair apart costs `limit`."""
+    """The cost of an assignment, relative to unmatched pairs at `limit` each."""
     rows, columns = pairs
     return float((cost[rows, columns].astype(np.float64) - limit).sum())
 
 
 def best_total(cost: Costs, limit: float) -> float:
-    """By trying every assignment."""
+    """The lowest total of all assignments."""
     if not len(cost):
         return 0.0
     best = best_total(cost[1:], limit)
@@ -53,7 +53,7 @@ def test_equals_lap(shape, dtype) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (4, 1), (2, 3), (3, 3), (4, 5), (5, 4)])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_gated_pairs_are_never_matched_and_the_rest_is_best(shape, dtype) -> None:
+def test_gated_pairs_are_never_matched_and_the_rest_is_optimal(shape, dtype) -> None:
     rng = np.random.default_rng(shape)
     for _ in range(30):
         cost, limit = rng.random(shape).astype(dtype), float(rng.uniform(0.2, 1))
@@ -67,7 +67,7 @@ def test_gated_pairs_are_never_matched_and_the_rest_is_best(shape, dtype) -> Non
 
 
 def test_a_gate_does_not_push_a_pair_over_the_limit() -> None:
-    """With a large number in place of `inf`, both rows would be matched, or none."""
+    """With a large number instead of `inf`, both rows would be matched, or none."""
     cost = np.array([[0.1, np.inf], [0.05, np.inf]])
     rows, columns = match(cost, 0.5)
     assert (rows.tolist(), columns.tolist()) == ([1], [0])

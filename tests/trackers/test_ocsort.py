@@ -1,4 +1,4 @@
-"""OC-SORT: what it adds to SORT, each part alone."""
+"""OC-SORT: each of its additions to SORT alone."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def sort_filter(box: np.ndarray) -> filterpy.kalman.KalmanFilter:
 
 
 @pytest.mark.parametrize("missed", [0, 1, 5, 20])
-def test_a_track_found_again_is_filtered_along_the_straight_path(missed) -> None:
-    """As if it had been seen in each frame of the gap, on the line from its last box."""
+def test_a_recovered_track_is_filtered_along_the_straight_path(missed) -> None:
+    """As if it had been detected in each frame of the gap, on the line from its last box."""
     before = [d.boxes[0].astype(float) for d in walk(10, speed=3)]
     again = before[-1] + [missed * 2 + 4, 3, missed * 2 + 8, 9]
     tracker = OcSort()
@@ -47,20 +47,20 @@ def test_a_track_found_again_is_filtered_along_the_straight_path(missed) -> None
     np.testing.assert_allclose(xv[:3], kalman.P.diagonal(4), rtol=1e-5)
 
 
-@pytest.mark.parametrize("way", [1, -1])
+@pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize(("inertia", "chosen"), [(0.2, 0), (0.0, 1)])
-def test_momentum_prefers_to_go_on(way, inertia, chosen) -> None:
+def test_momentum_prefers_the_same_direction(sign, inertia, chosen) -> None:
     """Two detections, one ahead, and one behind that overlaps a little more."""
-    stream = walk(10, speed=2 * way)
-    expected = stream[-1].boxes[0] + np.array([2, 0, 2, 0]) * way
-    ahead, behind = (expected + np.array([x, 0, x, 0]) * way for x in (10, -9))
+    stream = walk(10, speed=2 * sign)
+    expected = stream[-1].boxes[0] + np.array([2, 0, 2, 0]) * sign
+    ahead, behind = (expected + np.array([x, 0, x, 0]) * sign for x in (10, -9))
     tracker = OcSort(OcSortSettings(inertia=inertia))
     results = run(tracker, [*stream, detect([ahead, behind])])
     assert ids_by_row(results)[-1] == {chosen: 1}
 
 
-def test_who_comes_back_to_the_last_place_is_recovered() -> None:
-    """The prediction has run on, out of reach; the last observation has not."""
+def test_a_track_is_recovered_at_its_last_observation() -> None:
+    """The prediction has moved out of reach; the last observation has not."""
     stream = walk(20, speed=9)
     results = run(OcSort(), [*stream, *[NOTHING] * 8, *[stream[-1]] * 6])
     assert all_ids(results) == [1]
@@ -69,10 +69,10 @@ def test_who_comes_back_to_the_last_place_is_recovered() -> None:
 
 
 @pytest.mark.parametrize(("use", "ids"), [(True, [1]), (False, [1, 2])])
-def test_low_scores_are_used_when_asked_for(use, ids) -> None:
-    """Faint for longer than the buffer."""
-    faint = [detect(d.boxes, scores=[0.3]) for d in walk(60)]
-    stream = [*walk(10), *faint[10:50], *walk(60)[50:]]
+def test_low_scores_are_used_if_enabled(use, ids) -> None:
+    """The score is low for longer than the buffer."""
+    low = [detect(d.boxes, scores=[0.3]) for d in walk(60)]
+    stream = [*walk(10), *low[10:50], *walk(60)[50:]]
     assert all_ids(run(OcSort(OcSortSettings(use_low_scores=use)), stream)) == ids
 
 

@@ -14,9 +14,9 @@ from mot.trackers.ocsort import OcSort, OcSortSettings
 STILL = WorldSettings()
 MOVING = WorldSettings(camera=True)
 VARIANTS = [
-    pytest.param({}, STILL, range(12), id="paper"),
-    pytest.param({}, MOVING, range(12, 17), id="camera motion"),
-    pytest.param({"use_low_scores": True}, STILL, range(17, 21), id="low scores"),
+    pytest.param({}, STILL, range(10), id="paper"),
+    pytest.param({}, MOVING, range(10, 14), id="camera motion"),
+    pytest.param({"use_low_scores": True}, STILL, range(14, 17), id="low scores"),
 ]
 CHANGES = {
     "min_score": 0.65,
@@ -40,4 +40,4 @@ def test_equals_the_oracle(
 @pytest.mark.parametrize(("constant", "value"), CHANGES.items())
 def test_another_value_of_a_constant_is_noticed(constant: str, value: object) -> None:
     oracle = partial(OcSortOracle, **{constant: value})
-    assert first_difference(OcSort, oracle, streams(range(12), STILL)) is not None
+    assert first_difference(OcSort, oracle, streams(range(10), STILL)) is not None

@@ -1,4 +1,4 @@
-"""Mending a finished result: what is filled, smoothed, joined and dropped, and what is not."""
+"""Post-processing: interpolation, smoothing, merging, and dropping of short tracks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BOX = np.array([100.0, 100, 140, 200])
 def path(
     number: int, at: npt.ArrayLike, speed: float = 2.0, start: float = 0.0, label: int = 0
 ) -> Trajectories:
-    """A track seen in the frames `at`, on a straight line through `start` in frame 0."""
+    """A track detected in the frames `at`, on a straight line through `start` in frame 0."""
     times = np.asarray(at, np.int64)
     xyxy = BOX + np.outer(start + times * speed, [1, 0, 1, 0])
     ids, labels = (np.full(len(times), value) for value in (number, label))
@@ -44,15 +44,15 @@ def columns(result: Trajectories) -> list[list]:
 
 
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("result", [to_trajectories([]), path(3, [5])], ids=["nothing", "one box"])
-def test_little_is_ordinary(step, result) -> None:
-    mended = STEPS[step](result, {})
+@pytest.mark.parametrize("result", [to_trajectories([]), path(3, [5])], ids=["empty", "one box"])
+def test_empty_and_single_box_results(step, result) -> None:
+    processed = STEPS[step](result, {})
     expected = to_trajectories([]) if step == "short" else result
-    assert columns(mended) == columns(expected)
-    assert len(to_frames(mended)) == len(set(mended.frames.tolist()))
+    assert columns(processed) == columns(expected)
+    assert len(to_frames(processed)) == len(set(processed.frames.tolist()))
 
 
-def test_collect_and_spread_are_inverse() -> None:
+def test_to_trajectories_and_to_frames_are_inverse() -> None:
     results = run("deepsort", world())
     table = to_trajectories(
         (frame.index, tracks) for frame, tracks in zip(frames(), results, strict=False)
@@ -88,10 +88,10 @@ def test_a_gap_is_filled_with_a_straight_line() -> None:
     assert rows == [2, -1, -1, 0, 1]
 
 
-@pytest.mark.parametrize(("missing", "made"), [(0, 0), (1, 1), (20, 20), (21, 0), (500, 0)])
-def test_longer_gaps_stay(missing, made) -> None:
+@pytest.mark.parametrize(("missing", "added"), [(0, 0), (1, 1), (20, 20), (21, 0), (500, 0)])
+def test_long_gaps_are_not_filled(missing, added) -> None:
     result = joined(path(1, [1, 2, 3 + missing, 4 + missing]), path(2, [1, 900]))
-    assert len(interpolate(result).ids) == 6 + made
+    assert len(interpolate(result).ids) == 6 + added
 
 
 def test_the_given_result_is_unchanged() -> None:
@@ -102,11 +102,11 @@ def test_the_given_result_is_unchanged() -> None:
     assert columns(result) == before
 
 
-# Gaussian-smoothed
+# Gaussian smoothing
 
 
 @pytest.mark.parametrize("length", [30, 599, 1500])
-def test_smoothing_brings_a_noisy_track_nearer_to_the_truth(length) -> None:
+def test_smoothing_reduces_noise(length) -> None:
     clean = path(1, np.arange(1, length + 1))
     noise = np.random.default_rng(1).normal(0, 2, clean.xyxy.shape)
     noisy = Trajectories(*(getattr(clean, f.name) for f in fields(clean)))
@@ -126,9 +126,9 @@ def test_smoothing_follows_a_curve() -> None:
 
 
 def test_gsi_fills_gaps_too() -> None:
-    mended = STEPS["gsi"](path(1, [*range(1, 20), *range(25, 40)]), {})
-    assert mended.frames.tolist() == [*range(1, 40)]
-    np.testing.assert_allclose(mended.xyxy, path(1, mended.frames).xyxy, atol=0.5)
+    filled = STEPS["gsi"](path(1, [*range(1, 20), *range(25, 40)]), {})
+    assert filled.frames.tolist() == [*range(1, 40)]
+    np.testing.assert_allclose(filled.xyxy, path(1, filled.frames).xyxy, atol=0.5)
 
 
 @pytest.mark.parametrize("size", [0.0, 1e-6])
@@ -149,13 +149,13 @@ FIRST = path(1, range(1, 30))
 
 
 @pytest.mark.parametrize("gap", [1, 10, 40])
-def test_a_broken_track_is_joined(gap) -> None:
-    whole = merge(joined(FIRST, path(5, range(29 + gap, 80))))
-    assert set(whole.ids.tolist()) == {1}
-    assert len(whole.ids) == 29 + 51 - gap
+def test_a_fragmented_track_is_merged(gap) -> None:
+    merged = merge(joined(FIRST, path(5, range(29 + gap, 80))))
+    assert set(merged.ids.tolist()) == {1}
+    assert len(merged.ids) == 29 + 51 - gap
 
 
-def test_pieces_are_joined_one_after_the_other() -> None:
+def test_several_fragments_are_merged() -> None:
     pieces = [path(number, range(20 * number, 20 * number + 15)) for number in (1, 2, 3, 4)]
     assert set(merge(joined(*pieces)).ids.tolist()) == {1}
 
@@ -170,35 +170,35 @@ def test_pieces_are_joined_one_after_the_other() -> None:
         path(2, range(40, 80), speed=-6, start=320),
         path(2, range(40, 80), label=1),
     ],
-    ids=["overlaps", "shares a frame", "far later", "elsewhere", "goes back", "another class"],
+    ids=["overlaps", "shares a frame", "much later", "elsewhere", "reverses", "another class"],
 )
-def test_different_people_are_not_joined(second) -> None:
+def test_tracks_that_do_not_continue_are_not_merged(second) -> None:
     apart = joined(FIRST, second)
     assert columns(merge(apart)) == columns(apart)
 
 
-def test_of_two_who_go_on_the_nearer_is_joined() -> None:
+def test_the_nearer_of_two_continuations_is_merged() -> None:
     near, far = path(2, range(35, 80), start=2), path(3, range(35, 80), start=12)
     assert set(merge(joined(FIRST, near, far)).ids.tolist()) == {1, 3}
 
 
-def test_looks_forbid_and_favour_a_meeting() -> None:
-    """The second starts a little off the way of the first: too far, unless they look alike."""
+def test_embeddings_forbid_or_allow_a_merge() -> None:
+    """The second starts beside the first's path: too far, unless the embeddings are similar."""
     second = path(5, range(35, 80), start=40)
     apart = joined(FIRST, second)
     assert set(merge(apart).ids.tolist()) == {1, 5}
-    alike = {1: np.array([1.0, 0.1]), 5: np.array([9.0, 1.0])}
-    assert set(merge(apart, alike).ids.tolist()) == {1}
+    similar = {1: np.array([1.0, 0.1]), 5: np.array([9.0, 1.0])}
+    assert set(merge(apart, similar).ids.tolist()) == {1}
     straight = joined(FIRST, path(5, range(35, 80)))
     different = {1: np.array([1.0, 0.0]), 5: np.array([0.0, 1.0])}
     assert set(merge(straight).ids.tolist()) == {1}
     assert set(merge(straight, different).ids.tolist()) == {1, 5}
 
 
-# Short ones
+# Short tracks
 
 
-@pytest.mark.parametrize(("least", "kept"), [(1, [1, 2, 3]), (5, [2, 3]), (6, [3]), (99, [])])
-def test_short_tracks_are_dropped(least, kept) -> None:
+@pytest.mark.parametrize(("min_frames", "kept"), [(1, [1, 2, 3]), (5, [2, 3]), (6, [3]), (99, [])])
+def test_short_tracks_are_dropped(min_frames, kept) -> None:
     result = joined(path(1, range(4)), path(2, range(5)), path(3, range(30)))
-    assert sorted(set(drop_short(result, least).ids.tolist())) == kept
+    assert sorted(set(drop_short(result, min_frames).ids.tolist())) == kept

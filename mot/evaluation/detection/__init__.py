@@ -1,1 +1,1 @@
-"""How good detections are: COCO's, VOC's and CrowdHuman's metrics, by size, and what goes wrong."""
+"""Detection metrics: those of COCO, VOC and CrowdHuman, by object size, and kinds of errors."""
