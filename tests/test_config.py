@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mot.config import as_tracker, build_detector, build_tracker, load_shipped
-from mot.detectors import DETECTORS
+from mot.detectors import DETECTORS, import_name
 from mot.errors import MotError
 from mot.settings import build_settings, load_toml, settings_of
 from mot.trackers import DEFAULT_TRACKER, TRACKERS
@@ -44,8 +44,7 @@ def test_every_settings_file_belongs_to_a_tracker() -> None:
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_a_shipped_detector_file_holds_the_defaults(name) -> None:
-    module, _, settings_name = DETECTORS[name]
-    kind = getattr(pytest.importorskip(module, exc_type=ImportError), settings_name)
+    kind = import_name(DETECTORS[name].settings)
     shipped_values = load_shipped("detectors", name)
     assert set(shipped_values) == {field.name for field in dataclasses.fields(kind)}
     assert build_settings(kind, shipped_values, name) == kind()

@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from mot.datasets.config import COCO_DETECTION, FORMAT_NAMES
-
-TRACK_FORMATS = ("mot", "coco", "cvat")
-_DATASET_FORMATS = tuple(name for name in FORMAT_NAMES if name not in TRACK_FORMATS)
+FORMATS = ("mot", "coco", "cvat")
+DETECTION = "coco-detection"  # COCO of images, beside that of tracks
+DATA_SETS = ("crowdhuman", "voc", "eurocity", "citypersons", "yolo", "jde", "market", DETECTION)
 
 
 @click.command(
@@ -36,13 +35,13 @@ Examples:
 )
 @click.option(
     "--to",
-    type=click.Choice((*TRACK_FORMATS, COCO_DETECTION)),
+    type=click.Choice((*FORMATS, DETECTION)),
     help="Output format. [default: by the suffix of --out]",
 )
 @click.option(
     "--from",
     "source_format",
-    type=click.Choice((*TRACK_FORMATS, *_DATASET_FORMATS, COCO_DETECTION)),
+    type=click.Choice(FORMATS + DATA_SETS),
     help="Format of SOURCE. [default: by its content]",
 )
 @click.option(

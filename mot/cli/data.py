@@ -1,4 +1,4 @@
-"""`mot data`: check datasets, fit anchors."""
+"""`mot data`: look at what a detector is to learn from."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import click
 
 from mot.cli.flags import parse_size
-from mot.datasets.config import BOXES, FORMAT_NAMES
 
+FORMATS = ("crowdhuman", "coco", "voc", "mot", "eurocity", "citypersons", "yolo", "jde", "market")
+BOXES = ("full", "visible")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _SOURCE_FLAGS = (
@@ -23,7 +24,8 @@ _SOURCE_FLAGS = (
     ),
     click.option(
         "--format",
-        type=click.Choice(FORMAT_NAMES),
+        "form",
+        type=click.Choice(FORMATS),
         help="Annotation format. [default: by the content of SOURCE]",
     ),
     click.option(
@@ -98,13 +100,14 @@ Examples:
 @click.option("--overwrite", is_flag=True, help="Replace an earlier report.")
 @click.option("-q", "--quiet", is_flag=True, help="Errors only.")
 def check(**options: Any) -> None:
-    """Read SOURCE and all its images. Writes into a folder: samples with their boxes (train.png,
-    val.png), histograms of object sizes, shapes, density and visibility (distributions.png), and
-    all findings as JSON (report.json): unreadable, missing and repeated images, unusable boxes,
-    and images that are in both the training and the validation data, or similar in both."""
-    from mot.commands.data import CheckOptions, run_check
+    """Read SOURCE and every image of it. Writes into a folder: samples with their boxes
+    (train.png, val.png), plots of their sizes, shapes, density and visibility
+    (distributions.png), and all that was found, in JSON (report.json): broken, missing and repeated
+    images, boxes that cannot be used, images that are in both the training and the validation
+    data or look alike there."""
+    from mot.commands.data import run_check
 
-    run_check(CheckOptions(**options))
+    run_check(**options)
 
 
 @data.command(
@@ -116,13 +119,7 @@ Examples:
 """,
 )
 @_source_flags
-@click.option(
-    "--count",
-    type=click.IntRange(1, 100),
-    default=9,
-    show_default=True,
-    help="Number of anchors.",
-)
+@click.option("--count", type=click.IntRange(1, 100), default=9, show_default=True)
 @click.option(
     "--imgsz",
     default="640x640",
@@ -133,8 +130,9 @@ Examples:
 )
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the clustering.")
 def anchors(**options: Any) -> None:
-    """Fit anchors to the box sizes of SOURCE in images that are letterboxed to --imgsz. Prints them
-    by area, and how well they and the anchors of the shipped networks fit the boxes."""
-    from mot.commands.data import AnchorOptions, run_anchors
+    """Fit anchors to the box sizes of SOURCE, as a network sees them with
+    images letterboxed to --imgsz. Prints them by area, and how well they and the shipped anchors
+    fit the boxes."""
+    from mot.commands.data import run_anchors
 
-    run_anchors(AnchorOptions(**options))
+    run_anchors(**options)

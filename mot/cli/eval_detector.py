@@ -1,4 +1,4 @@
-"""`mot eval-detector`: score detections, or detectors, on annotated images."""
+"""`mot eval-detector`: measure detections, or detectors, against annotated images."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
+from mot.cli.data import BOXES, FORMATS
 from mot.cli.flags import network_flags, set_flag
-from mot.datasets.config import BOXES, FORMAT_NAMES
 
 
 @click.command(
@@ -21,7 +21,7 @@ Examples:
   mot eval-detector yolov3.cfg --gt val.json --save found.json --errors errors/
 """,
 )
-@click.argument("detectors", nargs=-1, required=True, metavar="DET...")
+@click.argument("measured", nargs=-1, required=True, metavar="DET...")
 @click.option(
     "--gt",
     required=True,
@@ -31,7 +31,8 @@ Examples:
 @click.option("--images", metavar="DIR", help="Image folder. [default: searched for]")
 @click.option(
     "--format",
-    type=click.Choice(FORMAT_NAMES),
+    "form",
+    type=click.Choice(FORMATS),
     help="Annotation format. [default: by the content of --gt]",
 )
 @click.option("--split", default="", metavar="NAME|FILE", help="VOC: a list of image names.")

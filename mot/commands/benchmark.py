@@ -30,7 +30,7 @@ from mot.benchmark.work import Scored, ScoreTask, detect, score, track
 from mot.commands.console import notify, progress_bars, refuse_existing
 from mot.commands.options import DetectorOptions
 from mot.commands.run_record import write_run
-from mot.commands.tables import parse_columns, show_comparison, show_tracking_scores
+from mot.commands.tables import parse_columns, show_comparison, show_scores
 from mot.config import detector_settings
 from mot.errors import MotError
 from mot.evaluation.compare import Comparison, compare
@@ -87,7 +87,7 @@ def run(options: BenchmarkOptions) -> None:
     if scores:
         summaries = {name: _summary(found) for name, found in scores.items()}
         comparison = _compare(scores) if len(scores) > 1 else None
-        show_tracking_scores(summaries, columns)
+        show_scores(summaries, columns)
         if comparison:
             show_comparison(comparison, options.block)
         _write_scores(folder / "scores.json", summaries, comparison, options)

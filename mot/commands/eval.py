@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mot.commands.console import notify, refuse_existing
-from mot.commands.tables import parse_columns, scores_as_csv, show_comparison, show_tracking_scores
+from mot.commands.tables import parse_columns, scores_as_csv, show_comparison, show_scores
 from mot.errors import MotError
 from mot.evaluation.api import evaluate_sequences
 from mot.evaluation.breakdown import by_block_and_track, by_frame
@@ -69,7 +69,7 @@ def run(options: EvalOptions) -> None:
     paired = _pair(options)
     trackers = [_score(name, entries, options, report) for name, entries in paired.items()]
     summaries = {tracker.name: tracker.summary for tracker in trackers}
-    show_tracking_scores(summaries, columns)
+    show_scores(summaries, columns)
     if report:
         report.finish(trackers[0].summary)
     comparison = _compare(trackers) if len(trackers) > 1 else None

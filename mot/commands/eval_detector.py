@@ -1,4 +1,4 @@
-"""`mot eval-detector`: run detectors or read detections, score them, show their errors."""
+"""`mot eval-detector`: find, measure, show, draw."""
 
 from __future__ import annotations
 
@@ -12,45 +12,37 @@ from typing import Any
 import numpy as np
 
 from mot.commands.console import notify, progress, refuse_existing
+from mot.commands.detector_tables import show_scores, show_splits, show_table
 from mot.commands.options import DetectorOptions
-from mot.commands.tables import show_detection_scores, show_detection_splits, show_table
-from mot.datasets.coco import read_categories
-from mot.datasets.dataset import Dataset
+from mot.datasets.dataset import DataSet
 from mot.datasets.images import read_image
-from mot.datasets.load import DataSettings, detect_format, load_dataset
+from mot.datasets.load import DataSettings, guess, load
 from mot.errors import MotError
-from mot.evaluation.detection.dataset_index import DatasetIndex
-from mot.evaluation.detection.errors import (
-    BELOW_THRESHOLD,
-    DUPLICATE,
-    KIND_NAMES,
-    TRUE_POSITIVE,
-    DetectionErrors,
-    find_errors,
-)
-from mot.evaluation.detection.pairs import DetectionPairs, pair_detections
-from mot.evaluation.detection.results import SUFFIXES, format_coco_results, read_results
-from mot.evaluation.detection.scores import DetectionScores, overall_curve, score_pairs
+from mot.evaluation.detection.errors import DUPLICATE, HIDDEN, NAMES, RIGHT, Mistakes, find_mistakes
+from mot.evaluation.detection.keys import Key
+from mot.evaluation.detection.pairs import DetectionPairs, put_side_by_side
+from mot.evaluation.detection.results import SUFFIXES, coco_results, read_categories, read_results
+from mot.evaluation.detection.scores import Scores, score, whole_curve
 from mot.evaluation.detection.splits import SplitScores, split_scores
 from mot.files import json_safe, write_bytes, write_text
 from mot.opencv import cv2
-from mot.reports import detections as report
+from mot.reports.detections import Marked, PrecisionRecall, draw_marked, plot_precision_recall
 from mot.settings import build_settings
 from mot.types import Detections, Frame
 
-_MIN_SCORE = 0.001  # default --conf: curves need low scores
-_MAX_DRAWN = 12  # images
-_ERRORS_FILE = "errors.json"
+MIN_SCORE = 0.001  # of a detector that is evaluated: curves need low scores too
+
+_WORST = 12  # images
 
 
 @dataclass(frozen=True, slots=True)
 class EvalDetectorOptions(DetectorOptions):
-    """The flags of `mot eval-detector`, as given; `detector` is each of `detectors` in turn."""
+    """The flags of `mot eval-detector`, as given; `detector` is each of `measured` in turn."""
 
-    detectors: tuple[str, ...]  # also files of detections
+    measured: tuple[str, ...]
     gt: str
     images: str | None
-    format: str | None
+    form: str | None
     split: str
     boxes: str
     every: int
@@ -65,142 +57,142 @@ class EvalDetectorOptions(DetectorOptions):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ScoredDetector:
-    """A detector or a file of detections, with its scores."""
+class Measured:
+    """One detector, or one file of detections."""
 
     name: str
-    pairs: DetectionPairs
-    scores: DetectionScores
+    sides: DetectionPairs
+    scores: Scores
     splits: Mapping[str, SplitScores]
 
 
 def run(options: EvalDetectorOptions) -> None:
-    names = _choose_names(options.detectors)
+    names = _names(options.measured)
     _check(options)
-    dataset, index = _load(options)
-    scored = [
-        _score(name, replace(options, detector=each), dataset, index)
-        for name, each in zip(names, options.detectors, strict=True)
+    dataset, key = _load(options)
+    measured = [
+        _measure(name, replace(options, detector=each), dataset, key)
+        for name, each in zip(names, options.measured, strict=True)
     ]
-    show_detection_scores({each.name: each.scores for each in scored})
+    show_scores({each.name: each.scores for each in measured})
     if options.splits:
-        show_detection_splits({each.name: each.splits for each in scored})
+        show_splits({each.name: each.splits for each in measured})
     if options.errors:
-        _report_errors(scored, dataset, options)
+        report_errors(measured, dataset, options)
     if options.json:
-        write_text(Path(options.json), json.dumps(_as_dict(scored, options), indent=1) + "\n")
+        write_text(Path(options.json), json.dumps(_as_dict(measured, options), indent=1) + "\n")
 
 
 def _check(options: EvalDetectorOptions) -> None:
-    first = options.detectors[0]
-    if options.save and len(options.detectors) != 1:
-        raise MotError("--save writes the detections of one detector: give one at a time")
-    if options.save and _is_file(first):
-        raise MotError(f"--save writes the detections of a detector, and {first} is a file")
+    detectors = [each for each in options.measured if not _is_file(each)]
+    if options.save and len(options.measured) != 1:
+        raise MotError("--save keeps the detections of one detector: give one at a time")
+    if options.save and not detectors:
+        raise MotError(f"--save keeps what a detector finds, and {options.measured[0]} is a file")
     outputs = [Path(path) for path in (options.json, options.save) if path]
-    outputs += [Path(options.errors) / _ERRORS_FILE] if options.errors else []
-    refuse_existing(outputs, options.overwrite, [options.gt, *options.detectors])
+    inputs = [options.gt, *options.measured]
+    refuse_existing(outputs, options.overwrite, inputs)
+    if options.errors:
+        refuse_existing([Path(options.errors) / "mistakes.json"], options.overwrite, inputs)
 
 
-def _is_file(detector: str) -> bool:
-    """Whether it is a file of detections."""
-    return Path(detector).suffix.lower() in SUFFIXES
+def _is_file(measured: str) -> bool:
+    """Of detections, not of a detector."""
+    return Path(measured).suffix.lower() in SUFFIXES
 
 
-def _choose_names(detectors: Sequence[str]) -> list[str]:
-    """The stems, or as given if stems are equal."""
-    stems = [Path(each).stem if Path(each).suffix else each for each in detectors]
-    names = stems if len(set(stems)) == len(stems) else list(detectors)
+def _names(measured: Sequence[str]) -> list[str]:
+    """The stems, or as given where two have the same."""
+    stems = [Path(each).stem if Path(each).suffix else each for each in measured]
+    names = stems if len(set(stems)) == len(stems) else list(measured)
     if len(set(names)) < len(names):
         raise MotError(f"{max(names, key=names.count)}: is given twice")
     return names
 
 
-def _load(options: EvalDetectorOptions) -> tuple[Dataset, DatasetIndex]:
-    """Only detectors need images; files of detections do not."""
+def _load(options: EvalDetectorOptions) -> tuple[DataSet, Key]:
+    """Images are needed by detectors alone."""
     values = {
         "annotations": options.gt,
         "images": options.images or "",
-        "format": options.format or "",
+        "format": options.form or "",
         "split": options.split,
         "boxes": options.boxes,
         "every": options.every,
         "classes": [word for word in options.classes or () if not word.isdecimal()],
     }
     settings = build_settings(DataSettings, values, "mot eval-detector")
-    keep_missing = all(_is_file(each) for each in options.detectors)
-    dataset, problems = load_dataset(settings, read_sizes=True, keep_missing=keep_missing)
+    needs_none = all(_is_file(each) for each in options.measured)
+    dataset, problems = load(settings, sizes=True, absent=needs_none)
     for line in problems.lines():
         notify(f"warning: {line}", options.quiet)
     if dataset.annotations.ignored.all():
-        notify(f"warning: {options.gt}: has no objects: there are no rates", options.quiet)
-    is_coco = (settings.format or detect_format(settings.source)) == "coco"
-    categories = read_categories(settings.source) if is_coco else None
-    return dataset, DatasetIndex.of(dataset, categories)
+        notify(
+            f"warning: {options.gt}: nothing is to be found in it: there are no rates",
+            options.quiet,
+        )
+    is_coco = (settings.format or guess(settings.source)) == "coco"
+    return dataset, Key.of(dataset, read_categories(settings.source) if is_coco else None)
 
 
-def _score(
-    name: str, options: EvalDetectorOptions, dataset: Dataset, index: DatasetIndex
-) -> ScoredDetector:
+def _measure(name: str, options: EvalDetectorOptions, dataset: DataSet, key: Key) -> Measured:
     assert options.detector
     if _is_file(options.detector):
-        found = _read(Path(options.detector).expanduser(), index, options)
+        found = _read(Path(options.detector).expanduser(), key, options)
     else:
-        found = _detect(name, options, dataset, index)
+        found = _detect(name, options, dataset, key)
     if not any(map(len, found)):
-        notify(f"warning: {name}: has no detections", options.quiet)
-    pairs = pair_detections(dataset, found)
+        notify(f"warning: {name}: no detection at all", options.quiet)
+    sides = put_side_by_side(dataset, found)
     limits = tuple(limit for limit in (1, 10) if limit < options.coco_limit)
-    scores = score_pairs(pairs, dataset, (*limits, options.coco_limit))
-    splits = dict(split_scores(pairs, scores.best)) if options.splits else {}
-    return ScoredDetector(name, pairs, scores, splits)
+    scores = score(sides, dataset, (*limits, options.coco_limit))
+    splits = dict(split_scores(sides, scores.best)) if options.splits else {}
+    return Measured(name, sides, scores, splits)
 
 
-def _read(path: Path, index: DatasetIndex, options: EvalDetectorOptions) -> list[Detections]:
-    results = read_results(path, index)
-    if results.num_others:
-        notify(
-            f"{path}: {results.num_others} detections of other classes are left out", options.quiet
-        )
+def _read(path: Path, key: Key, options: EvalDetectorOptions) -> list[Detections]:
+    found, others = read_results(path, key)
+    if others:
+        notify(f"{path}: {others} detections of other classes are left out", options.quiet)
     min_score = options.conf or 0.0
-    return [each[each.scores >= min_score] for each in results.detections]
+    return [each[each.scores >= min_score] for each in found]
 
 
 def _detect(
-    name: str, options: EvalDetectorOptions, dataset: Dataset, index: DatasetIndex
+    name: str, options: EvalDetectorOptions, dataset: DataSet, key: Key
 ) -> list[Detections]:
     if options.conf is None:
-        options = replace(options, conf=_MIN_SCORE)
+        options = replace(options, conf=MIN_SCORE)
     pipeline = options.detection_pipeline()
-    labels = _map_labels(pipeline.detector_names, index)
+    labels = _labels(pipeline.detector_names, key)
     found = []
-    frames = (Frame(read_image(record), number, 0.0) for number, record in enumerate(dataset, 1))
-    with progress(name, len(dataset), options.quiet) as advance:
+    frames = (Frame(read_image(record), index, 0.0) for index, record in enumerate(dataset, 1))
+    with progress(name, len(dataset), options.quiet) as tick:
         for _, each in pipeline.detect(frames):
-            found.append(_relabel(each, labels))
-            advance(len(each))
+            found.append(_translated(each, labels))
+            tick(len(each))
     if options.save:
-        rows = format_coco_results(dataset, found, index.categories)
+        rows = coco_results(dataset, found, key.categories)
         write_text(Path(options.save), "[" + ",\n".join(map(json.dumps, rows)) + "]\n")
     return found
 
 
-def _map_labels(names: tuple[str, ...], index: DatasetIndex) -> Mapping[int, int]:
-    """Labels of the dataset by those of the detector: by class name, or equal if the detector has
-    one class or no names."""
+def _labels(names: tuple[str, ...], key: Key) -> Mapping[int, int]:
+    """From the classes of the detector to those of the dataset; where either has a single one, or
+    the detector knows no names, by number."""
     if len(names) < 2:
-        return {label: label for label in range(len(index.dataset.names))}
-    labels = {label: index.find_label(name) for label, name in enumerate(names)}
-    return {label: own for label, own in labels.items() if own is not None}
+        return {label: label for label in range(len(key.dataset.names))}
+    values = {label: key.label_of(name) for label, name in enumerate(names)}
+    return {label: own for label, own in values.items() if own is not None}
 
 
-def _relabel(found: Detections, labels: Mapping[int, int]) -> Detections:
+def _translated(found: Detections, labels: Mapping[int, int]) -> Detections:
     kept = found[np.isin(found.labels, list(labels))]
     own = [labels[label] for label in kept.labels.tolist()]
     return Detections.from_boxes(kept.boxes, kept.scores, own)
 
 
-def _as_dict(scored: Sequence[ScoredDetector], options: EvalDetectorOptions) -> dict[str, Any]:
+def _as_dict(measured: Sequence[Measured], options: EvalDetectorOptions) -> dict[str, Any]:
     return {
         "ground_truth": options.gt,
         "detectors": {
@@ -210,76 +202,70 @@ def _as_dict(scored: Sequence[ScoredDetector], options: EvalDetectorOptions) -> 
                     "splits": {name: asdict(split) for name, split in each.splits.items()},
                 }
             )
-            for each in scored
+            for each in measured
         },
     }
 
 
-def _report_errors(
-    scored: Sequence[ScoredDetector], dataset: Dataset, options: EvalDetectorOptions
+def report_errors(
+    measured: Sequence[Measured], dataset: DataSet, options: EvalDetectorOptions
 ) -> None:
-    """Writes the folder of --errors: curves, counts of errors, and the worst images; those of
-    several detectors into a folder each."""
+    """Into the folder; the worst images of several detectors each into one of its own."""
     folder = Path(options.errors or "").expanduser()
-    curves = [_make_curve(each) for each in scored]
-    report.plot_precision_recall(curves, folder / "precision_recall.png")
+    plot_precision_recall([_curve(each) for each in measured], folder / "precision_recall.png")
     counts, rows = {}, {}
-    for each in scored:
+    for each in measured:
         threshold = each.scores.best.threshold if options.threshold is None else options.threshold
         threshold = 0.0 if math.isnan(threshold) else threshold
-        errors = find_errors(each.pairs, threshold)
-        counts[each.name] = {"threshold": threshold, **errors.counts()}
-        rows[each.name] = [f"{threshold:.3f}", *map(str, errors.counts().values())]
-        worst = folder / "worst" / (each.name.replace("/", "_") if len(scored) > 1 else "")
-        _draw_worst(each.pairs, errors, dataset, worst, options.quiet)
-    show_table("detections", ["min. score", *KIND_NAMES.values(), "missed"], rows)
-    write_text(folder / _ERRORS_FILE, json.dumps(counts, indent=1) + "\n")
-    notify(str(folder), options.quiet)
+        mistakes = find_mistakes(each.sides, threshold)
+        counts[each.name] = {"threshold": threshold, **mistakes.counts()}
+        rows[each.name] = [f"{threshold:.3f}", *map(str, mistakes.counts().values())]
+        worst = folder / "worst" / (each.name.replace("/", "_") if len(measured) > 1 else "")
+        _draw_worst(each.sides, mistakes, dataset, worst, options.quiet)
+    show_table("detections", ["from score", *NAMES.values(), "missed"], rows)
+    write_text(folder / "mistakes.json", json.dumps(counts, indent=1) + "\n")
+    notify(f"{folder}", options.quiet)
 
 
-def _make_curve(scored: ScoredDetector) -> report.PlottedCurve:
-    curve, scores = overall_curve(scored.pairs), scored.scores
+def _curve(measured: Measured) -> PrecisionRecall:
+    curve, scores = whole_curve(measured.sides), measured.scores
     best = (scores.best.recall, scores.best.precision)
-    label = f"{scored.name}: AP50 {100 * scores.coco.ap50:.1f}"
-    return report.PlottedCurve(curve.recall, curve.precision, best, label)
+    label = f"{measured.name}: AP50 {100 * scores.coco.ap50:.1f}"
+    return PrecisionRecall(curve.recall, curve.precision, best, label)
 
 
 def _draw_worst(
-    pairs: DetectionPairs, errors: DetectionErrors, dataset: Dataset, folder: Path, quiet: bool
+    sides: DetectionPairs, mistakes: Mistakes, dataset: DataSet, folder: Path, quiet: bool
 ) -> None:
-    """The images with the most missed objects and false positives, the worst first."""
-    counts = errors.count_per_image(pairs)
-    order = np.argsort(-counts, kind="stable")[:_MAX_DRAWN]
-    for number, row in enumerate(order[counts[order] > 0].tolist(), 1):
-        record = dataset[row]
+    """Those with the most misses and false alarms, the worst first."""
+    counts = mistakes.by_picture(sides)
+    order = np.argsort(-counts, kind="stable")[:_WORST]
+    for number, place in enumerate(order[counts[order] > 0].tolist(), 1):
+        record = dataset[place]
         try:
             image = read_image(record)
         except MotError as error:
             notify(f"warning: not drawn: {error}", quiet)
             continue
-        marks = list(_make_marks(pairs, errors, row))
+        marks = list(_marks(sides, mistakes, place))
         kinds = [mark.kind for mark in marks]
         title = (
-            f"{record.name}: {kinds.count(report.MISSED)} missed, "
-            f"{kinds.count(report.FALSE_POSITIVE)} false, {kinds.count(report.FOUND)} found"
+            f"{record.name}: {kinds.count('object, missed')} missed, "
+            f"{kinds.count('detection, false')} false, {kinds.count('object, found')} found"
         )
-        sheet = report.draw_box_marks(image, marks, title)
+        drawn = draw_marked(image, marks, title)
         stem = Path(record.name).with_suffix("").as_posix().replace("/", "_")
-        encoded = cv2.imencode(".png", sheet)[1].tobytes()
+        encoded = cv2.imencode(".png", drawn)[1].tobytes()
         write_bytes(folder / f"{number:02}-{stem}.png", encoded)
 
 
-def _make_marks(
-    pairs: DetectionPairs, errors: DetectionErrors, image: int
-) -> Iterator[report.BoxMark]:
-    gt, detections = pairs.gt, pairs.detections
-    for row in np.flatnonzero(gt.images == image):
-        kind = report.MISSED if errors.missed[row] else report.FOUND
-        yield report.BoxMark(report.IGNORED if gt.ignored[row] else kind, gt.boxes[row])
-    shown = (detections.images == image) & (errors.kinds != BELOW_THRESHOLD)
-    for row in np.flatnonzero(shown):
-        text = f"{detections.scores[row]:.2f}"
-        if errors.kinds[row] == TRUE_POSITIVE:
-            yield report.BoxMark(report.TRUE_POSITIVE, detections.boxes[row], text)
-        elif errors.kinds[row] >= DUPLICATE:
-            yield report.BoxMark(report.FALSE_POSITIVE, detections.boxes[row], text)
+def _marks(sides: DetectionPairs, mistakes: Mistakes, place: int) -> Iterator[Marked]:
+    truth, found = sides.truth, sides.found
+    for row in np.flatnonzero(truth.records == place):
+        missed = "object, missed" if mistakes.missed[row] else "object, found"
+        yield Marked("ignored" if truth.ignored[row] else missed, truth.boxes[row])
+    for row in np.flatnonzero((found.records == place) & (mistakes.kinds != HIDDEN)):
+        kind = mistakes.kinds[row]
+        if kind == RIGHT or kind >= DUPLICATE:
+            name = "detection, right" if kind == RIGHT else "detection, false"
+            yield Marked(name, found.boxes[row], f"{found.scores[row]:.2f}")

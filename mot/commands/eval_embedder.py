@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mot.commands.console import notify, progress, refuse_existing
-from mot.commands.tables import format_score, show_table
+from mot.commands.detector_tables import format_value, show_table
 from mot.errors import MotError
 from mot.files import json_safe, write_bytes, write_text
 from mot.reid.embedder import Embedder
@@ -160,7 +160,7 @@ def _show(scores: Sequence[EmbedderScores], options: EvalEmbedderOptions) -> Non
     for each in scores:
         values = each.as_dict()
         counts = [str(values[name]) for name in ("queries", "gallery", "ids")]
-        percents = [format_score(name, values[name]) for name in rates]
+        percents = [format_value(name, values[name]) for name in rates]
         rows[each.gallery.name] = [*counts, *percents, f"{each.speed:.0f}"]
     columns = ["queries", "gallery", "ids", *rates, "crops/s"]
     show_table(Path(options.embedder).stem, columns, rows)

@@ -1,1 +1,1 @@
-"""Datasets of annotated images: one reader per format, checks, statistics, and COCO export."""
+"""Readers and writers of annotations, and what is known of a dataset."""

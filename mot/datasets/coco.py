@@ -1,10 +1,11 @@
-"""COCO JSON of images with boxes."""
+"""COCO's JSON, read."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from mot.datasets.config import DataSettings
 from mot.datasets.parsing import (
@@ -12,50 +13,34 @@ from mot.datasets.parsing import (
     RawDataset,
     RawImage,
     RawObject,
-    errors_at,
-    get_entries,
-    get_field,
-    get_size,
-    get_xywh,
-    has_suffix,
+    at,
+    entries,
+    field,
+    from_xywh,
     read_json,
+    size_in,
 )
 
 _TRACK_KEYS = ("track_id", "instance_id")
 
 
-def detect(path: Path) -> bool:
-    return has_suffix(path, ".json")
-
-
 def read(settings: DataSettings) -> RawDataset:
     path = settings.source
     data = read_json(path)
-    with errors_at(path):
-        names = parse_categories(data)
-        images = _index_images(get_entries(data, "images"), path)
-        annotations = _group_by_image(get_entries(data, "annotations"), path)
-    folder = settings.image_folder(_candidate_folders(path))
+    with at(path):
+        names = {
+            field(entry, "id", int): field(entry, "name", str)
+            for entry in entries(data, "categories")
+        }
+        images = _by_id(entries(data, "images"), path)
+        annotations = _by_image(entries(data, "annotations"), path)
+    folder = settings.image_folder(_guesses(path))
     names_in_order = tuple(names[number] for number in sorted(names))
-    return RawDataset(_build_images(path, folder, images, annotations, names), names_in_order)
+    return RawDataset(_pictures(path, folder, images, annotations, names), names_in_order)
 
 
-def read_categories(path: Path) -> Mapping[int, str]:
-    """The class names of a file by their ids."""
-    data = read_json(path)
-    with errors_at(path):
-        return parse_categories(data)
-
-
-def parse_categories(data: Entry) -> dict[int, str]:
-    return {
-        get_field(entry, "id", int): get_field(entry, "name", str)
-        for entry in get_entries(data, "categories")
-    }
-
-
-def _candidate_folders(path: Path) -> Iterator[Path]:
-    """For `annotations/instances_train2017.json`: `train2017` and `images/train2017`."""
+def _guesses(path: Path) -> Iterator[Path]:
+    """Of `annotations/instances_train2017.json`, `train2017` and `images/train2017` beside."""
     for folder in (path.parent, path.parent.parent):
         for name in (path.stem, path.stem.rpartition("_")[2]):
             yield folder / name
@@ -64,67 +49,68 @@ def _candidate_folders(path: Path) -> Iterator[Path]:
     yield path.parent
 
 
-def _index_images(images: list[Entry], path: Path) -> dict[int, Entry]:
-    """The images by their ids."""
+def _by_id(images: list[Entry], path: Path) -> dict[int, Entry]:
     found: dict[int, Entry] = {}
     for index, entry in enumerate(images):
-        with errors_at(f"{path}: images[{index}]"):
-            number = get_field(entry, "id", int)
-            get_field(entry, "file_name", str)
+        with at(f"{path}: images[{index}]"):
+            number = field(entry, "id", int)
+            field(entry, "file_name", str)
             if number in found:
-                raise ValueError(f"id {number} is repeated")
+                raise ValueError(f"id {number} comes twice")
         found[number] = entry
     return found
 
 
-def _group_by_image(annotations: list[Entry], path: Path) -> dict[int, list[tuple[int, Entry]]]:
-    """The annotations of each image id, with their positions in the file."""
+def _by_image(annotations: list[Entry], path: Path) -> dict[int, list[tuple[int, Entry]]]:
+    """With their positions in the file."""
     found = defaultdict(list)
     for index, entry in enumerate(annotations):
-        with errors_at(f"{path}: annotations[{index}]"):
-            found[get_field(entry, "image_id", int)].append((index, entry))
+        with at(f"{path}: annotations[{index}]"):
+            found[field(entry, "image_id", int)].append((index, entry))
     return found
 
 
-def _build_images(
+def _pictures(
     path: Path,
     folder: Path,
     images: Mapping[int, Entry],
     annotations: Mapping[int, list[tuple[int, Entry]]],
     names: Mapping[int, str],
 ) -> Iterator[RawImage]:
-    """Image ids that only occur in annotations are missing images."""
+    """A image that only its boxes know is one that is missing."""
     for number, image in images.items():
-        objects = []
+        things = []
         for index, entry in annotations.get(number, ()):
-            with errors_at(f"{path}: annotations[{index}]"):
-                objects.append(_parse_object(entry, image, names))
+            with at(f"{path}: annotations[{index}]"):
+                things.append(_thing(entry, image, names))
         name = image["file_name"]
-        yield RawImage(folder / name, name, objects, get_size(image), number)
+        yield RawImage(folder / name, name, things, size_in(image), number)
     for number in annotations.keys() - images.keys():
         name = f"image_id {number}"
         yield RawImage(folder / name, name, [], number=number)
 
 
-def _parse_object(entry: Entry, image: Entry, names: Mapping[int, str]) -> RawObject:
-    category = get_field(entry, "category_id", int)
+def _thing(entry: Entry, image: Entry, names: Mapping[int, str]) -> RawObject:
+    category = field(entry, "category_id", int)
     if category not in names:
         raise ValueError(f"category_id {category} is not among the categories")
-    visible = get_xywh(entry, "vis_bbox") if "vis_bbox" in entry else None
-    visibility = entry.get("visibility")
-    is_fraction = isinstance(visibility, int | float) and 0 <= visibility <= 1
+    visible = from_xywh(entry, "vis_bbox") if "vis_bbox" in entry else None
     return RawObject(
-        get_xywh(entry, "bbox"),
+        from_xywh(entry, "bbox"),
         names[category],
         bool(entry.get("iscrowd") or entry.get("ignore")),
         visible,
-        float(visibility) if is_fraction else None,  # type: ignore[arg-type]
-        _track_key(entry, image),
+        _share(entry.get("visibility")),
+        _track(entry, image),
     )
 
 
-def _track_key(entry: Entry, image: Entry) -> Hashable:
-    """Equal ids in different videos are different tracks."""
+def _share(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else None
+
+
+def _track(entry: Entry, image: Entry) -> Hashable:
+    """Those of different videos are different people."""
     track = next((entry[key] for key in _TRACK_KEYS if entry.get(key) is not None), None)
     if not isinstance(track, int | str):
         return None

@@ -1,16 +1,11 @@
-"""One `[[data.train]]` table of a recipe: where a dataset is, and what is used of it."""
+"""One `[[data.train]]` table of a recipe: where a dataset is and what is taken from it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from mot.settings import bounds
-
-# In the order in which `detect_format` tries them; the keys of `load.FORMATS`.
-FORMAT_NAMES = tuple("crowdhuman coco market jde mot citypersons eurocity voc yolo".split())
-COCO_DETECTION = "coco-detection"  # `mot convert`: COCO of images, beside that of tracks
 BOXES = ("full", "visible")
 OTHERS = ("ignore", "keep", "drop")
 IDENTITIES = ("annotated", "boxes", "none")
@@ -18,37 +13,45 @@ IDENTITIES = ("annotated", "boxes", "none")
 
 @dataclass(frozen=True, slots=True)
 class DataSettings:
-    annotations: str  # a file or a folder
-    images: str = ""  # folder of the image names; default: searched near the annotations
-    format: str = ""  # one of FORMAT_NAMES; default: detected
-    split: str = ""  # VOC: a list in ImageSets/Main, or a file; YOLO and Market-1501: a subfolder
-    boxes: str = "full"  # or visible: the visible part
-    clip: bool = False  # boxes to the image
-    classes: tuple[str, ...] = ()  # default: person if there is such a class, else all
-    others: str = "ignore"  # or keep, drop: riders and sitting persons, where annotated as such
-    weight: float = 1.0  # how often each image is drawn in an epoch
-    every: int = field(default=1, metadata=bounds(min=1))  # n: every n-th image only
-    min_visibility: float = field(default=0.0, metadata=bounds(max=1))  # objects below are ignored
-    min_height: float = 0.0  # pixels; smaller objects are ignored
+    annotations: str  # a file, or a folder
+    images: str = ""  # the folder that its names of images begin in; else looked for beside
+    format: str = ""  # one of `loading.FORMATS`; else guessed
+    split: str = ""  # of VOC: a list in ImageSets/Main, or a file; of YOLO: a folder in labels
+    boxes: str = "full"  # or visible: the part that is seen
+    clip: bool = False  # cut boxes at the edges of the image
+    classes: tuple[str, ...] = ()  # the others are left out; else person, else all that there are
+    others: str = "ignore"  # or keep, drop: riders and sitting people, where annotations mark them
+    weight: float = 1.0  # 2: each image comes twice as often
+    every: int = 1  # only every n-th image
+    min_visibility: float = 0.0  # objects of which a smaller share is seen are ignored
+    min_height: float = 0.0  # pixels; lower objects are ignored
     identities: str = "annotated"  # or boxes: each box is a new identity; or none
-    # Minimum frames between a query and its gallery, in validation of embedders on sequences.
-    gap: int = field(default=50, metadata=bounds(min=1))
+    gap: int = 50  # frames after which an embedder is to find people of a sequence again
 
     def __post_init__(self) -> None:
-        for key, known in (("boxes", BOXES), ("others", OTHERS), ("identities", IDENTITIES)):
-            value = getattr(self, key)
-            if value not in known:
-                raise ValueError(f"{key} = {value!r} must be one of {', '.join(known)}")
+        _check_choice("boxes", self.boxes, BOXES)
+        _check_choice("others", self.others, OTHERS)
+        _check_choice("identities", self.identities, IDENTITIES)
         if not self.annotations:
             raise ValueError("annotations is empty: name a file or a folder")
+        for key in ("every", "gap"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"{key} = {getattr(self, key)} must be 1 or more")
+        if self.min_visibility > 1:
+            raise ValueError(f"min_visibility = {self.min_visibility} is a share, at most 1")
 
     @property
     def source(self) -> Path:
         return Path(self.annotations).expanduser()
 
-    def image_folder(self, candidates: Iterable[Path]) -> Path:
-        """`images` if it is set, else the first existing candidate, else the last candidate."""
+    def image_folder(self, guesses: Iterable[Path]) -> Path:
+        """As given, else the first existing candidate, else the last."""
         if self.images:
             return Path(self.images).expanduser()
-        folders = list(candidates)
+        folders = list(guesses)
         return next((folder for folder in folders if folder.is_dir()), folders[-1])
+
+
+def _check_choice(key: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{key} = {value!r} must be one of {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""CrowdHuman's `.odgt` files (Shao et al., 2018): one JSON object per line."""
+"""CrowdHuman's own `.odgt`: a JSON object a line."""
 
 from __future__ import annotations
 
@@ -11,41 +11,36 @@ from mot.datasets.parsing import (
     RawDataset,
     RawImage,
     RawObject,
-    errors_at,
-    get_entries,
-    get_field,
-    get_xywh,
-    has_suffix,
+    at,
+    entries,
+    field,
+    from_xywh,
+    lines_of,
     parse_json,
-    read_lines,
 )
-
-
-def detect(path: Path) -> bool:
-    return has_suffix(path, ".odgt")
 
 
 def read(settings: DataSettings) -> RawDataset:
     folder = settings.source.parent
-    images = settings.image_folder([folder / "Images", folder / "images", folder])
-    return RawDataset(_read_images(settings.source, images))
+    guesses = [folder / "Images", folder / "images", folder]
+    return RawDataset(_pictures(settings.source, settings.image_folder(guesses)))
 
 
-def _read_images(path: Path, folder: Path) -> Iterator[RawImage]:
-    for location, line in read_lines(path):
-        with errors_at(location):
+def _pictures(path: Path, images: Path) -> Iterator[RawImage]:
+    for place, line in lines_of(path):
+        with at(place):
             entry = parse_json(line)
-            name = get_field(entry, "ID", str)
-            objects = [_parse_object(each) for each in get_entries(entry, "gtboxes")]
-        yield RawImage(folder / f"{name}.jpg", name, objects)
+            name = field(entry, "ID", str)
+            things = [_thing(each) for each in entries(entry, "gtboxes")]
+        yield RawImage(images / f"{name}.jpg", name, things)
 
 
-def _parse_object(entry: Entry) -> RawObject:
-    """Masks (crowds, statues and the like) are ignored; `fbox` is amodal."""
+def _thing(entry: Entry) -> RawObject:
+    """Masks are crowds, statues and the like; `fbox` may reach beyond the image."""
     extra = entry.get("extra")
     flagged = bool(extra.get("ignore")) if isinstance(extra, dict) else False
     return RawObject(
-        get_xywh(entry, "fbox"),
+        from_xywh(entry, "fbox"),
         ignored=entry.get("tag") != "person" or flagged,
-        visible_box=get_xywh(entry, "vbox") if "vbox" in entry else None,
+        visible=from_xywh(entry, "vbox") if "vbox" in entry else None,
     )

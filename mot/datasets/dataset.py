@@ -1,4 +1,4 @@
-"""A dataset: image records with annotations, and identities over several datasets. NumPy alone."""
+"""A dataset: where its images lie, and what is in each. NumPy alone; images are read late."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from mot import boxes as geometry
 from mot.types import FloatArray, IntArray
 
 BoolArray = npt.NDArray[np.bool_]
-UNKNOWN_ID = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +31,7 @@ class Annotations:
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def __getitem__(self, rows: slice | BoolArray | IntArray) -> Annotations:
+    def __getitem__(self, rows: slice | npt.NDArray[np.bool_] | IntArray) -> Annotations:
         return Annotations(*(getattr(self, column.name)[rows] for column in fields(self)))
 
     @classmethod
@@ -53,22 +52,22 @@ class Annotations:
             np.zeros(count, np.int64) if labels is None else np.array(labels, np.int64),
             np.zeros(count, np.bool_) if ignored is None else np.array(ignored, np.bool_),
             corners if visible is None else np.array(visible, np.float32).reshape(-1, 4),
-            np.full(count, UNKNOWN_ID, np.int64) if ids is None else np.array(ids, np.int64),
+            np.full(count, -1, np.int64) if ids is None else np.array(ids, np.int64),
             np.full(count, np.nan, np.float32)
             if visible_fractions is None
             else np.array(visible_fractions, np.float32),
         )
 
     @property
-    def visibility(self) -> FloatArray:
+    def shares(self) -> FloatArray:
         """(N,) visible fractions: as annotated, else by area; 1 for a box without area."""
         with np.errstate(over="ignore", invalid="ignore"):
             full, part = geometry.area(self.boxes), geometry.area(self.visible)
-            fraction = np.divide(part, full, out=np.ones_like(part), where=full > 0)
-        visibility: FloatArray = np.where(
-            np.isnan(self.visible_fractions), np.minimum(fraction, 1), self.visible_fractions
+            share = np.divide(part, full, out=np.ones_like(part), where=full > 0)
+        shares: FloatArray = np.where(
+            np.isnan(self.visible_fractions), np.minimum(share, 1), self.visible_fractions
         )
-        return visibility
+        return shares
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,22 +77,22 @@ class ImageRecord:
     path: Path
     name: str  # key in results: CrowdHuman's ID, COCO's file name
     number: int  # key in COCO results
-    size: tuple[int, int]  # width, height; 0, 0: unknown, still to be read from the file
+    size: tuple[int, int]  # width, height; 0, 0: still to be read from the file
     annotations: Annotations
 
 
-class Dataset(Sequence[ImageRecord]):
-    """Images whose annotations are a few long arrays, which workers share without copying."""
+class DataSet(Sequence[ImageRecord]):
+    """Images whose boxes lie in a few long arrays, which workers share without copying."""
 
     def __init__(self, names: Sequence[str], records: Iterable[ImageRecord]) -> None:
         self.names = tuple(names)  # of the classes
         records = list(records)
-        self._images = [(each.path, each.name, each.number, each.size) for each in records]
+        self._pictures = [(each.path, each.name, each.number, each.size) for each in records]
         self._ends = np.cumsum([0, *(len(each.annotations) for each in records)])
-        self.annotations = _concatenate([each.annotations for each in records])
+        self.annotations = _joined([each.annotations for each in records])
 
-    def with_ids(self, ids: IntArray) -> Dataset:
-        """The same images with other identities of all their objects."""
+    def with_ids(self, ids: IntArray) -> DataSet:
+        """The same images, with other identities of all their objects."""
         other = copy(self)
         ids = ids.astype(np.int64)
         ids.setflags(write=False)
@@ -101,54 +100,24 @@ class Dataset(Sequence[ImageRecord]):
         return other
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._pictures)
 
     @overload
     def __getitem__(self, index: int) -> ImageRecord: ...
     @overload
-    def __getitem__(self, index: slice) -> Dataset: ...
-    def __getitem__(self, index: int | slice) -> ImageRecord | Dataset:
+    def __getitem__(self, index: slice) -> DataSet: ...
+    def __getitem__(self, index: int | slice) -> ImageRecord | DataSet:
         if isinstance(index, slice):
-            return Dataset(self.names, (self[row] for row in range(*index.indices(len(self)))))
-        row = range(len(self))[index]
-        columns = slice(int(self._ends[row]), int(self._ends[row + 1]))
-        return ImageRecord(*self._images[row], self.annotations[columns])
+            return DataSet(self.names, (self[place] for place in range(*index.indices(len(self)))))
+        place = range(len(self))[index]
+        rows = slice(int(self._ends[place]), int(self._ends[place + 1]))
+        return ImageRecord(*self._pictures[place], self.annotations[rows])
 
 
-def _concatenate(parts: Sequence[Annotations]) -> Annotations:
+def _joined(parts: Sequence[Annotations]) -> Annotations:
     columns = [column.name for column in fields(Annotations)]
     empty = Annotations.of(np.zeros((0, 4), np.float32))
     arrays = [np.concatenate([getattr(part, name) for part in (empty, *parts)]) for name in columns]
     for array in arrays:
-        array.setflags(write=False)  # a box that is edited in place would change each epoch
+        array.setflags(write=False)  # a box that is edited in place would shrink each epoch
     return Annotations(*arrays)
-
-
-def number_identities(
-    datasets: Sequence[Dataset], kinds: Sequence[str]
-) -> tuple[list[Dataset], int]:
-    """The datasets with identities from 0 without gaps, and the number of identities.
-
-    Identities of different datasets differ. `kinds`: `annotated`; `boxes`: each object is a new
-    identity; `none`: no identity is known. Ignored objects have none.
-    """
-    count = 0
-    numbered = []
-    for data, kind in zip(datasets, kinds, strict=True):
-        ids, known = _number_ids(data.annotations, kind)
-        numbered.append(data.with_ids(np.where(ids == UNKNOWN_ID, UNKNOWN_ID, ids + count)))
-        count += known
-    return numbered, count
-
-
-def _number_ids(annotations: Annotations, kind: str) -> tuple[IntArray, int]:
-    """(N,) ids from 0, and how many are different."""
-    source = annotations.ids
-    if kind != "annotated":
-        count = len(source)
-        source = np.arange(count) if kind == "boxes" else np.full(count, UNKNOWN_ID)
-    is_known = (source != UNKNOWN_ID) & ~annotations.ignored
-    values, numbers = np.unique(source[is_known], return_inverse=True)
-    ids = np.full(len(source), UNKNOWN_ID, np.int64)
-    ids[is_known] = numbers
-    return ids, len(values)

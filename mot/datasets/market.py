@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from mot.datasets.config import DataSettings
-from mot.datasets.images import read_size
-from mot.datasets.parsing import RawDataset, RawImage, RawObject, contains
+from mot.datasets.images import size_of
+from mot.datasets.parsing import RawDataset, RawImage, RawObject
 from mot.errors import MotError
 from mot.types import IntArray
 
@@ -51,13 +51,11 @@ def _is_system_file(path: Path) -> bool:
     return path.name.startswith(".") or path.name.lower() in _SYSTEM_FILES
 
 
-def detect(path: Path) -> bool:
-    return contains(path, TRAIN)
-
-
 def read(settings: DataSettings) -> RawDataset:
-    """The crops of the folder `split`, by default of the training folder; without junk, and without
-    the distractors of the gallery."""
+    """The crops of the folder `split`, by default those to train on.
+
+    Junk is left out, and distractors of the gallery too.
+    """
     folder = settings.source / (settings.split or TRAIN)
     folder = folder if settings.split or folder.is_dir() else settings.source
     found = read_crop_folder(folder)
@@ -66,12 +64,12 @@ def read(settings: DataSettings) -> RawDataset:
         for path, number in zip(found.paths, found.ids.tolist(), strict=True)
         if number != DISTRACTOR or folder.name != GALLERY
     ]
-    problems = ((UNNAMED, found.unnamed),) if found.unnamed else ()
-    return RawDataset(_build_images(crops), problems=problems)
+    notes = ((UNNAMED, found.unnamed),) if found.unnamed else ()
+    return RawDataset(_images(crops), notes=notes)
 
 
-def _build_images(crops: list[tuple[Path, int]]) -> Iterator[RawImage]:
+def _images(crops: list[tuple[Path, int]]) -> Iterator[RawImage]:
     for path, number in crops:
-        width, height = read_size(path) or (0, 0)
+        width, height = size_of(path) or (0, 0)
         full = RawObject((0.0, 0.0, float(width), float(height)), track=number)
         yield RawImage(path, path.name, [full] if width else [], (width, height))

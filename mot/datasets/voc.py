@@ -1,4 +1,4 @@
-"""Pascal VOC: one XML file per image."""
+"""Pascal VOC: an XML file an image."""
 
 from __future__ import annotations
 
@@ -13,59 +13,48 @@ from mot.datasets.parsing import (
     RawDataset,
     RawImage,
     RawObject,
-    contains,
-    errors_at,
-    find_files,
-    read_lines,
-    replace_part,
+    at,
+    beside,
+    files_in,
+    lines_of,
 )
 from mot.errors import MotError
 from mot.files import read_bytes
 from mot.formats.safe_xml import SafeBuilder
 from mot.image_size import IMAGE_SUFFIXES
 
-_HEAD = 1000  # bytes in which the first element begins
-
-
-def detect(path: Path) -> bool:
-    return contains(path, "*.xml", "Annotations/*.xml")
-
-
-def is_annotation_file(path: Path) -> bool:
-    """Whether an XML file is VOC's, not CVAT's."""
-    with path.open("rb") as file:
-        return b"<annotation>" in file.read(_HEAD)
+_HEAD = 1000  # bytes that the first element begins in
 
 
 def read(settings: DataSettings) -> RawDataset:
-    """`annotations` is the folder of the XML files, or the one that contains `Annotations`."""
+    """`annotations` is the folder of the XML files, or the one that holds `Annotations`."""
     inner = settings.source / "Annotations"
     folder = inner if inner.is_dir() else settings.source
-    sibling = replace_part(folder, folder.absolute().name, "JPEGImages")
-    images = settings.image_folder([path for path in (sibling, folder) if path])
-    split = settings.split
-    files = _read_list(folder, split) if split else find_files(folder, "*.xml")
-    return RawDataset(_read_images(files, images))
+    images = beside(folder, folder.absolute().name, "JPEGImages")
+    guesses = [path for path in (images, folder) if path]
+    files = _listed(folder, settings.split) if settings.split else files_in(folder, "*.xml")
+    return RawDataset(_pictures(files, settings.image_folder(guesses)))
 
 
-def _read_list(folder: Path, split: str) -> list[Path]:
-    """The first word of each line is a name; lists of one class have 1 or -1 after it."""
+def _listed(folder: Path, split: str) -> list[Path]:
+    """The first word of each line is a name; a list of one class has 1 or -1 behind it."""
     lists = folder.parent / "ImageSets" / "Main"
-    candidates = (Path(split).expanduser(), lists / split)
-    path = next((each for each in candidates if each.is_file()), lists / f"{split}.txt")
-    return [folder / f"{line.split()[0]}.xml" for _, line in read_lines(path)]
+    path = next((p for p in (Path(split).expanduser(), lists / split) if p.is_file()), None)
+    return [
+        folder / f"{line.split()[0]}.xml" for _, line in lines_of(path or lists / f"{split}.txt")
+    ]
 
 
-def _read_images(files: list[Path], folder: Path) -> Iterator[RawImage]:
+def _pictures(files: list[Path], images: Path) -> Iterator[RawImage]:
     for path in files:
-        with errors_at(path):
-            root = _parse_xml(path)
+        with at(path):
+            root = _parse(path)
             name = _file_name(root, path)
-            objects = [_parse_object(each) for each in root.iter("object")]
-            yield RawImage(folder / name, name, objects, _parse_size(root))
+            things = [_thing(each) for each in root.iter("object")]
+            yield RawImage(images / name, name, things, _size(root))
 
 
-def _parse_xml(path: Path) -> Element:
+def _parse(path: Path) -> Element:
     parser = ElementTree.XMLParser(target=SafeBuilder())
     try:
         parser.feed(read_bytes(path))
@@ -73,7 +62,7 @@ def _parse_xml(path: Path) -> Element:
     except (ElementTree.ParseError, LookupError) as error:
         raise MotError(f"{path}: not XML: {error}") from None
     if root.tag != "annotation":
-        raise ValueError(f"not VOC: begins with <{root.tag[:40]}>, not <annotation>")
+        raise ValueError(f"not VOC's: it begins with <{root.tag[:40]}>, not <annotation>")
     return root
 
 
@@ -83,22 +72,27 @@ def _file_name(root: Element, path: Path) -> str:
     return name if Path(name).suffix.lower() in IMAGE_SUFFIXES else f"{path.stem}.jpg"
 
 
-def _parse_size(root: Element) -> tuple[int, int]:
+def _size(root: Element) -> tuple[int, int]:
     sides = [root.findtext(f"size/{side}") or "" for side in ("width", "height")]
     return (int(sides[0]), int(sides[1])) if all(side.isdecimal() for side in sides) else (0, 0)
 
 
-def _parse_object(element: Element) -> RawObject:
+def _thing(element: Element) -> RawObject:
     name = (element.findtext("name") or "").strip()
-    is_difficult = (element.findtext("difficult") or "0").strip() == "1"
-    return RawObject(_parse_box(element), name, is_difficult)
+    return RawObject(_box(element), name, (element.findtext("difficult") or "0").strip() == "1")
 
 
-def _parse_box(element: Element) -> Box:
-    """Half-open: corners in the file are pixels of the box, counted from 1."""
+def _box(element: Element) -> Box:
+    """Half-open: the corners in the file are pixels that belong to the box, counted from 1."""
     texts = [element.findtext(f"bndbox/{key}") for key in ("xmin", "ymin", "xmax", "ymax")]
     try:
         left, top, right, bottom = (float(text or "") for text in texts)
     except ValueError:
         raise ValueError(f"the corners {texts} of a box are not four numbers") from None
     return left - 1, top - 1, right, bottom
+
+
+def is_voc(path: Path) -> bool:
+    """Other tools write XML too."""
+    with path.open("rb") as file:
+        return b"<annotation>" in file.read(_HEAD)

@@ -1,10 +1,10 @@
-"""A dataset at a glance: a contact sheet of samples with boxes, and histograms of its objects."""
+"""A dataset at a glance: samples with their boxes on one sheet, and what its boxes are like."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,61 +17,54 @@ from mot.types import FloatArray, Image
 
 _CELL = (320, 240)  # pixels
 _COLUMNS = 6
-_BACKGROUND = 24  # gray level
-_VISIBLE: Color = (255, 255, 255)
+_PAPER = 24
+_SEEN: Color = (255, 255, 255)
 _IGNORED: Color = (0, 140, 255)
 _HATCH = 8  # pixels between strokes
 _SMALL = 40  # pixels; lower boxes are drawn thin
 _PEN, _THIN = Pen(stroke=2, letter=9), Pen(stroke=1, letter=9)
-_LEGEND = "white: the visible part; hatched: ignored; other colors: objects"
+_LEGEND = "white: the part that is seen; hatched: ignored; other colors: objects"
 _BINS = 40
-_LOG_RATIO = 30  # a larger ratio of the largest to the smallest value: logarithmic axis
+_MANY = 30  # times the smallest value: shown on a logarithmic axis
+Samples = Sequence[tuple[str, Image, Annotations]]
 
 
-class AnnotatedImage(NamedTuple):
-    name: str
-    image: Image
-    annotations: Annotations
-
-
-def draw_contact_sheet(samples: Sequence[AnnotatedImage], title: str) -> Image:
-    cells = [_draw_cell(sample) for sample in samples]
+def contact_sheet(samples: Samples, title: str) -> Image:
+    """Each with its name and its boxes."""
+    cells = [_cell(*sample) for sample in samples]
     columns = min(_COLUMNS, len(cells))
-    cells += [_empty_cell()] * (-len(cells) % columns)
+    cells += [_blank()] * (-len(cells) % columns)
     rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
     captions = [[TextLine(title, 0.6), TextLine(_LEGEND)], *([()] * (len(rows) - 1))]
-    strips = [compose(row, caption) for row, caption in zip(rows, captions, strict=True)]
+    strips = [compose(row, words) for row, words in zip(rows, captions, strict=True)]
     return np.concatenate(strips)
 
 
-def _empty_cell() -> Image:
-    return np.full((_CELL[1], _CELL[0], 3), _BACKGROUND, np.uint8)
+def _blank() -> Image:
+    return np.full((_CELL[1], _CELL[0], 3), _PAPER, np.uint8)
 
 
-def _draw_cell(sample: AnnotatedImage) -> Image:
-    """The image in the middle; boxes are drawn after shrinking it, so that lines stay thin."""
-    name, image, annotations = sample
+def _cell(name: str, image: Image, found: Annotations) -> Image:
+    """The image in the middle; drawn on when it is small, so that lines stay thin."""
     height, width = image.shape[:2]
     scale = min(_CELL[0] / width, _CELL[1] / height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    _draw_boxes(small, annotations, scale)
-    cell = _empty_cell()
+    _draw(small, found, scale)
+    cell = _blank()
     left, top = (_CELL[0] - size[0]) // 2, (_CELL[1] - size[1]) // 2
     cell[top : top + size[1], left : left + size[0]] = small
-    ignored = int(annotations.ignored.sum())
-    text = f"{name[-36:]}: {len(annotations) - ignored}"
-    text += f" + {ignored} ignored" if ignored else ""
+    ignored = int(found.ignored.sum())
+    text = f"{name[-36:]}: {len(found) - ignored}" + (f" + {ignored} ignored" if ignored else "")
     _PEN.label(cell, text.encode("ascii", "replace").decode(), [0, 0, 0, 0], (40, 40, 40))
     return cell
 
 
-def _draw_boxes(image: Image, annotations: Annotations, scale: float) -> None:
+def _draw(image: Image, found: Annotations, scale: float) -> None:
     """Ignored boxes first, so that they cover no other."""
-    boxes, parts = (_to_pixels(each, scale) for each in (annotations.boxes, annotations.visible))
-    labels, ignored_flags = annotations.labels.tolist(), annotations.ignored.tolist()
-    objects = zip(boxes, parts, labels, ignored_flags, strict=True)
-    for box, part, label, ignored in sorted(objects, key=lambda each: not each[-1]):
+    boxes, parts = (_pixels(each, scale) for each in (found.boxes, found.visible))
+    kinds = zip(boxes, parts, found.labels.tolist(), found.ignored.tolist(), strict=True)
+    for box, part, label, ignored in sorted(kinds, key=lambda kind: not kind[-1]):
         if ignored:
             _hatch(image, box)
             _THIN.box(image, box, _IGNORED)
@@ -79,53 +72,50 @@ def _draw_boxes(image: Image, annotations: Annotations, scale: float) -> None:
         pen = _PEN if box[3] - box[1] >= _SMALL else _THIN
         pen.box(image, box, color_of(label + 1))
         if part != box:
-            _THIN.box(image, part, _VISIBLE)
+            _THIN.box(image, part, _SEEN)
 
 
-def _to_pixels(xyxy: FloatArray, scale: float) -> list[list[int]]:
-    limited = np.clip(xyxy * np.float32(scale), -2 * _CELL[0], 3 * _CELL[0])
-    pixels: list[list[int]] = np.rint(limited).astype(int).tolist()
+def _pixels(xyxy: FloatArray, scale: float) -> list[list[int]]:
+    near = np.clip(xyxy * np.float32(scale), -2 * _CELL[0], 3 * _CELL[0])
+    pixels: list[list[int]] = np.rint(near).astype(int).tolist()
     return pixels
 
 
 def _hatch(image: Image, box: list[int]) -> None:
     left, top, right, bottom = (max(0, side) for side in box)
     region = image[top:bottom, left:right]
-    y, x = np.indices(region.shape[:2])
-    region[(y + x + top + left) % _HATCH == 0] = _IGNORED
+    down, across = np.indices(region.shape[:2])
+    region[(down + across + top + left) % _HATCH == 0] = _IGNORED
 
 
-def plot_distributions(distributions: Mapping[str, Mapping[str, FloatArray]], path: Path) -> None:
-    """Histograms of each quantity, in percent so that datasets of any size compare.
-
-    `distributions`: values by name of the dataset, then by quantity.
-    """
-    titles = list(next(iter(distributions.values())))
+def plot_distributions(sets: Mapping[str, Mapping[str, FloatArray]], path: Path) -> None:
+    """Of each set by name; histograms of shares, so that sets of any size compare."""
+    titles = list(next(iter(sets.values())))
     with canvas(path, 11, 6.2) as figure:
         grid = figure.subplots(2, -(-len(titles) // 2))
         for axes, title in zip(grid.flat, titles, strict=False):
-            _plot_histogram(axes, {name: each[title] for name, each in distributions.items()})
+            _plot_one(axes, {name: values[title] for name, values in sets.items()})
             axes.set_title(title)
         grid.flat[0].set_ylabel("percent")
         grid.flat[0].legend()
 
 
-def _plot_histogram(axes: Any, values: Mapping[str, FloatArray]) -> None:
-    edges, is_log = _bin_edges(np.concatenate(list(values.values())))
-    for (name, each), color in zip(values.items(), (BLUE, ORANGE), strict=False):
-        weights = np.full(len(each), 100 / max(1, len(each)))
-        axes.hist(each, edges, weights=weights, histtype="step", color=color, label=name)
-    if is_log:
+def _plot_one(axes: Any, values: Mapping[str, FloatArray]) -> None:
+    edges, is_wide = _edges(np.concatenate(list(values.values())))
+    for (name, each), colour in zip(values.items(), (BLUE, ORANGE), strict=False):
+        shares = np.full(len(each), 100 / max(1, len(each)))
+        axes.hist(each, edges, weights=shares, histtype="step", color=colour, label=name)
+    if is_wide:
         axes.set_xscale("log")
 
 
-def _bin_edges(values: FloatArray) -> tuple[Any, bool]:
-    """Edges of the bins, and whether they are logarithmic."""
+def _edges(values: FloatArray) -> tuple[Any, bool]:
+    """Of the bins, and whether their widths grow."""
     if len(values) == 0:
         return np.array([0, 1]), False
     low, high = np.percentile(values, (0.5, 99.5)).tolist()
     if low == high:
         return np.array([low - 0.5, low + 0.5]), False
-    if low > 0 and high > _LOG_RATIO * low:
+    if low > 0 and high > _MANY * low:
         return np.geomspace(low, high, _BINS + 1), True
     return np.linspace(low, high, _BINS + 1), False

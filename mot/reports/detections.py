@@ -1,4 +1,4 @@
-"""Plots of detectors: precision-recall curves, and images with their errors."""
+"""What a detector does: precision over recall, and images with what it misses and invents."""
 
 from __future__ import annotations
 
@@ -17,67 +17,66 @@ from mot.types import Image
 
 _SIDE = 1000  # pixels of the longer side of an image
 _PEN = Pen(stroke=2, letter=10)
-_DASHES = ("-", "--", ":", "-.")  # when all colors are used
-IGNORED, FOUND, TRUE_POSITIVE = "ignored", "found", "true positive"
-MISSED, FALSE_POSITIVE = "missed", "false positive"
-_KIND_COLORS: Mapping[str, Color] = {  # BGR, in the order of drawing
-    IGNORED: (150, 150, 150),
-    FOUND: (80, 200, 0),
-    TRUE_POSITIVE: (255, 170, 60),
-    MISSED: (0, 150, 255),
-    FALSE_POSITIVE: (40, 40, 230),
+_DASHES = ("-", "--", ":", "-.")  # when the colors are used up
+# What a box is, how it is drawn, and in which order: the later ones lie above.
+KINDS: Mapping[str, Color] = {  # BGR
+    "ignored": (150, 150, 150),
+    "object, found": (80, 200, 0),
+    "detection, right": (255, 170, 60),
+    "object, missed": (0, 150, 255),
+    "detection, false": (40, 40, 230),
 }
 _LEGEND = (
     "Objects: green found, orange missed, gray ignored. Detections with their scores: "
-    "blue true positives, red false positives."
+    "blue right, red false."
 )
 
 
-class PlottedCurve(NamedTuple):
-    """The precision-recall curve of one detector."""
+class PrecisionRecall(NamedTuple):
+    """The curve of one detector, and where its F1 is best."""
 
     recall: Values
     precision: Values
-    best: tuple[float, float]  # recall and precision of the best F1
+    best: tuple[float, float]  # recall, precision
     label: str
 
 
-def plot_precision_recall(curves: Sequence[PlottedCurve], path: Path) -> None:
+def plot_precision_recall(curves: Sequence[PrecisionRecall], path: Path) -> None:
     with canvas(path, 8, 4.6) as figure:
         axes = figure.subplots()
         for number, curve in enumerate(curves):
-            color = COLORS[number % len(COLORS)] if len(curves) > 1 else BLACK
+            colour = COLORS[number % len(COLORS)] if len(curves) > 1 else BLACK
             dash = _DASHES[number // len(COLORS) % len(_DASHES)]
-            axes.plot(curve.recall, curve.precision, dash, color=color, label=curve.label)
-            axes.plot(*curve.best, "o", color=color, markersize=5)
+            axes.plot(curve.recall, curve.precision, dash, color=colour, label=curve.label)
+            axes.plot(*curve.best, "o", color=colour, markersize=5)
         axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="recall", ylabel="precision")
-        axes.set_title("Precision-recall at an IoU of 0.5; dots: the best F1")
+        axes.set_title("Precision over recall at an IoU of 0.5; the dot: the best F1")
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1), alignment="left")
 
 
-class BoxMark(NamedTuple):
+class Marked(NamedTuple):
     """A box to draw."""
 
-    kind: str  # IGNORED, FOUND, TRUE_POSITIVE, MISSED or FALSE_POSITIVE
+    kind: str  # one of KINDS
     box: Values  # xyxy
     text: str = ""
 
 
-def draw_box_marks(image: Image, marks: Sequence[BoxMark], title: str) -> Image:
-    """The image at a fixed size with boxes, below a title and a legend."""
+def draw_marked(image: Image, marks: Sequence[Marked], title: str) -> Image:
+    """A larger or smaller copy of the image, under its title and what the colors mean."""
     height, width = image.shape[:2]
     scale = _SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    interpolation = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
-    sheet = cv2.resize(image, size, interpolation=interpolation)
-    order = list(_KIND_COLORS)
+    how = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+    sheet = cv2.resize(image, size, interpolation=how)
+    order = list(KINDS)
     placed = [
         (np.rint(np.clip(mark.box * scale, -_SIDE, 2 * _SIDE)).astype(int).tolist(), mark)
         for mark in sorted(marks, key=lambda mark: order.index(mark.kind))
     ]
     for corners, mark in placed:
-        _PEN.box(sheet, corners, _KIND_COLORS[mark.kind], thin=mark.kind == IGNORED)
+        _PEN.box(sheet, corners, KINDS[mark.kind], thin=mark.kind == "ignored")
     for corners, mark in placed:
         if mark.text:
-            _PEN.label(sheet, mark.text, corners, _KIND_COLORS[mark.kind])
+            _PEN.label(sheet, mark.text, corners, KINDS[mark.kind])
     return compose([sheet], [TextLine(title, 0.6), TextLine(_LEGEND)])

@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 import torch
 
-from mot.datasets.dataset import Dataset, ImageRecord
+from mot.datasets.dataset import DataSet, ImageRecord
 from mot.datasets.problems import Problems
 from mot.errors import MotError
 from mot.runtime.cpu import usable_cpus
 from mot.runtime.preprocess import InputSpec, Size, resolve_input_size
 from mot.training import distributed
-from mot.training.data.batches import EpochLoader, SampleDataset
-from mot.training.data.sampling import BatchSampler, BatchSettings, EpochOrder
+from mot.training.data.batches import EpochData, Loader
+from mot.training.data.sampling import Batches, BatchSettings, Order
 from mot.training.recipe import Schedule
 from mot.training.reid_metrics import RetrievalSets
 
@@ -23,8 +23,8 @@ from mot.training.reid_metrics import RetrievalSets
 @dataclass(frozen=True, slots=True)
 class DataBundle:
     train: Sequence[ImageRecord]
-    val: Dataset | RetrievalSets
-    loader: EpochLoader
+    val: DataSet | RetrievalSets
+    loader: Loader
     batches: int  # of an epoch
     val_size: Size
     problems: Problems
@@ -34,13 +34,13 @@ class DataBundle:
 
 class TrainingSamples(NamedTuple):
     records: Sequence[ImageRecord]
-    data: SampleDataset  # reads and augments the records
-    order: EpochOrder
+    data: EpochData  # reads and augments the records
+    order: Order
 
 
 def bundle_data(
     train: TrainingSamples,
-    val: Dataset | RetrievalSets,
+    val: DataSet | RetrievalSets,
     spec: InputSpec,
     schedule: Schedule,
     problems: Problems,
@@ -53,9 +53,9 @@ def bundle_data(
         )
     except ValueError as error:
         raise MotError(f"[schedule]: {error}") from None
-    batches = BatchSampler(train.order, settings)
+    batches = Batches(train.order, settings)
     workers = min(schedule.workers, usable_cpus())
-    loader = EpochLoader(train.data, batches, workers, pin=torch.cuda.is_available())
+    loader = Loader(train.data, batches, workers, pin=torch.cuda.is_available())
     val_size = _parse_size(schedule.val_size, spec) if schedule.val_size else sizes[0]
     return DataBundle(train.records, val, loader, len(batches), val_size, problems, identities)
 

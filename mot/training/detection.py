@@ -8,25 +8,26 @@ from typing import Any
 
 from torch import nn
 
-from mot.datasets.config import Datasettings
-from mot.datasets.dataset import Dataset, ImageRecord, number_identities
+from mot.datasets.config import DataSettings
+from mot.datasets.dataset import DataSet, ImageRecord
+from mot.datasets.identities import numbered
 from mot.datasets.images import read_image
-from mot.datasets.load import load_dataset
+from mot.datasets.load import load
 from mot.datasets.problems import Problems
 from mot.detectors.architectures import checkpoint_metadata
 from mot.detectors.models.architecture import ArchitectureSettings
 from mot.detectors.network import DetectorSettings, NetworkDetector
 from mot.detectors.torch_network import TorchNetwork
 from mot.errors import MotError, suggest
-from mot.evaluation.detection.scores import evaluate_detections
+from mot.evaluation.detection.scores import evaluate
 from mot.render import draw_detections
 from mot.settings import build_settings
 from mot.training.assigners import ASSIGNERS, Assigner
 from mot.training.augment.settings import AugmentSettings
 from mot.training.criteria import CRITERIA
 from mot.training.criteria.base import Criterion
-from mot.training.data.batches import SampleDataset, concat_records
-from mot.training.data.sampling import sequential_order, shuffled_order
+from mot.training.data.batches import EpochData, joined
+from mot.training.data.sampling import in_order, shuffled
 from mot.training.data_bundle import DataBundle, TrainingSamples, bundle_data
 from mot.training.initial_model import InitialModel, load_initial_model
 from mot.training.reid_metrics import embedding_metrics
@@ -58,13 +59,13 @@ class DetectionTask(TrainingTask):
         val = [self._load(each, problems, sizes=True) for each in recipe.val]
         if not any(map(len, loaded)):
             raise MotError("no training data: name datasets as [[data.train]]")
-        train, identities = number_identities(loaded, [each.identities for each in recipe.train])
-        val, _ = number_identities(val, [each.identities for each in recipe.val])
-        order = shuffled_order(train, [each.weight for each in recipe.train], recipe.schedule.seed)
-        records = concat_records(train)
+        train, identities = numbered(loaded, [each.identities for each in recipe.train])
+        val, _ = numbered(val, [each.identities for each in recipe.val])
+        order = shuffled(train, [each.weight for each in recipe.train], recipe.schedule.seed)
+        records = joined(train)
         assert isinstance(recipe.augment, AugmentSettings)
-        samples = TrainingSamples(records, SampleDataset(records, spec, recipe.augment), order)
-        merged = Dataset(self.initial.names, (record for data in val for record in data))
+        samples = TrainingSamples(records, EpochData(records, spec, recipe.augment), order)
+        merged = DataSet(self.initial.names, (record for data in val for record in data))
         return bundle_data(samples, merged, spec, recipe.schedule, problems, identities)
 
     def _load_few(self, count: int) -> DataBundle:
@@ -78,15 +79,15 @@ class DetectionTask(TrainingTask):
         if not few:
             raise MotError("no training data: no image has an object that is not ignored")
         kind = self.recipe.train[0].identities
-        (data,), identities = number_identities([Dataset(self.initial.names, few)], [kind])
+        (data,), identities = numbered([DataSet(self.initial.names, few)], [kind])
         spec, schedule = self.initial.spec, self.recipe.schedule
-        samples = TrainingSamples(data, SampleDataset(data, spec), sequential_order(len(data)))
+        samples = TrainingSamples(data, EpochData(data, spec), in_order(len(data)))
         return bundle_data(samples, data, spec, schedule, problems, identities)
 
-    def _load(self, settings: Datasettings, problems: Problems, sizes: bool = False) -> Dataset:
+    def _load(self, settings: DataSettings, problems: Problems, sizes: bool = False) -> DataSet:
         """`sizes`: reads the image sizes, which CrowdHuman's metrics need to clip boxes."""
-        data, found = load_dataset(settings, sizes)
-        problems.update(found)
+        data, found = load(settings, sizes)
+        problems.add(found)
         names = self.initial.names
         if data.names != names:
             raise MotError(
@@ -109,14 +110,14 @@ class DetectionTask(TrainingTask):
 
     def validate(self, model: nn.Module, data: DataBundle) -> ValidationResult:
         """As a detector with non-maximum suppression, on the readable images."""
-        assert isinstance(data.val, Dataset)
+        assert isinstance(data.val, DataSet)
         by_row = self._detect(model, data, data.val)
-        val = Dataset(self.initial.names, (data.val[row] for row in by_row))
+        val = DataSet(self.initial.names, (data.val[row] for row in by_row))
         found = list(by_row.values())
-        metrics = {**evaluate_detections(val, found).as_dict(), **embedding_metrics(val, found)}
+        metrics = {**evaluate(val, found).as_dict(), **embedding_metrics(val, found)}
         return ValidationResult(metrics["AP50"], metrics, lambda: _draw(val, found))
 
-    def _detect(self, model: nn.Module, data: DataBundle, val: Dataset) -> dict[int, Detections]:
+    def _detect(self, model: nn.Module, data: DataBundle, val: DataSet) -> dict[int, Detections]:
         """Detections by row of the image."""
         device = str(next(model.parameters()).device)
         network = TorchNetwork(model, self.initial.spec, self.initial.names, device)
@@ -151,7 +152,7 @@ def _build_assigner(default: Assigner, table: Mapping[str, Any]) -> Assigner:
     return build_settings(assigner, values, "[assigner]")
 
 
-def _read_batches(data: Dataset, unread: list[str]) -> Iterator[dict[int, Image]]:
+def _read_batches(data: DataSet, unread: list[str]) -> Iterator[dict[int, Image]]:
     """Images by row; errors of unreadable ones are appended to `unread`."""
     for start in range(0, len(data), _BATCH):
         images: dict[int, Image] = {}
@@ -163,7 +164,7 @@ def _read_batches(data: Dataset, unread: list[str]) -> Iterator[dict[int, Image]
         yield images
 
 
-def _draw(data: Dataset, found: Sequence[Detections]) -> Iterator[Image]:
+def _draw(data: DataSet, found: Sequence[Detections]) -> Iterator[Image]:
     for row in range(min(_DRAWN_IMAGES, len(data))):
         shown = found[row][found[row].scores >= _MIN_DRAWN_SCORE]
         yield draw_detections(Frame(read_image(data[row]), 1, 0.0), shown, data.names)

@@ -92,7 +92,7 @@ def compute_teacher_embeddings(name: str, crops: Crops, augment: CropAugment, si
 
 def _boxes(crops: Crops, share: IntArray) -> Iterator[tuple[Image, FloatArray]]:
     """Images, and the boxes of the crops in them."""
-    for rows, image in crops.select(share).read_images(Problems()):
+    for rows, image in crops.take(share).shots(Problems()):
         yield image, crops.boxes[share[rows]]
 
 
@@ -104,8 +104,7 @@ def _views(
     boxes = np.tile(np.array([0, 0, *size], np.float32), (augment.views, 1))
     for index in share.tolist():
         views = [
-            augment(crops.read_annotated, len(crops), index, size, view)[0]
-            for view in numbers.tolist()
+            augment(crops.full_image, len(crops), index, size, view)[0] for view in numbers.tolist()
         ]
         bgr = torch.stack(views).flip(1).permute(0, 2, 3, 1).numpy()
         yield stack_images(bgr, boxes, numbers)

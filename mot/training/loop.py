@@ -210,7 +210,7 @@ class Trainer:
     def _check_finite(self, losses: Mapping[str, float], batch: Batch) -> None:
         wrong = [name for name, loss in losses.items() if not abs(loss) < float("inf")]
         if wrong:
-            rows = batch.rows.tolist()
+            rows = batch.records.tolist()
             images = ", ".join(str(self.data.train[row].path) for row in rows[:3])
             more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
             last = self.folder / LAST

@@ -18,7 +18,8 @@ from mot.errors import MotError, suggest
 from mot.reid.settings import ARCHITECTURE as EMBEDDER
 from mot.reid.settings import EmbedderSettings
 from mot.settings import build_settings, load_toml, parse_overrides
-from mot.training.augment.settings import AugmentSettings, CropSettings
+from mot.training.augment.crop_settings import CropSettings
+from mot.training.augment.settings import AugmentSettings
 
 _TABLES = ("model", "data", "augment", "loss", "assigner", "schedule")
 _SETTABLE = ("schedule", "model", "augment", "loss", "assigner")  # by --set

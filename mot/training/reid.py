@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from mot.datasets.dataset import number_identities
-from mot.datasets.load import load_dataset
+from mot.datasets.identities import numbered
+from mot.datasets.load import load
 from mot.datasets.problems import Problems
 from mot.errors import MotError
 from mot.reid.networks import EmbedderNetwork, create_embedder, weights_metadata
@@ -20,12 +20,12 @@ from mot.runtime.checkpoints import load_weights
 from mot.settings import build_settings
 from mot.training import distributed
 from mot.training.augment.crop import CropAugment
-from mot.training.augment.settings import CropSettings
+from mot.training.augment.crop_settings import CropSettings
 from mot.training.criteria.embedder import EmbedderCriterion, EmbedderLoss
-from mot.training.data.batches import SampleDataset
-from mot.training.data.crops import UNKNOWN, Crops, cut_crops
-from mot.training.data.identity_sampling import IdentitySamplerSettings, identity_order
-from mot.training.data.sampling import EpochOrder
+from mot.training.data.batches import EpochData
+from mot.training.data.crops import UNKNOWN, Crops, cut
+from mot.training.data.persons import PersonSettings, by_person
+from mot.training.data.sampling import Order
 from mot.training.data_bundle import DataBundle, TrainingSamples, bundle_data
 from mot.training.distillation import compute_teacher_embeddings
 from mot.training.initial_model import FROM_SCRATCH, InitialModel, find_weights_file
@@ -72,7 +72,7 @@ class ReidTask(TrainingTask):
         problems, spec = Problems(), self.initial.spec
         crops = self._cut_crops(problems)
         if overfit:
-            crops = crops.select(np.arange(min(overfit, len(crops))))
+            crops = crops.take(np.arange(min(overfit, len(crops))))
             sets, augment = [two_view_set("views", crops, spec.size)], CropAugment(None)
         else:
             augment = CropAugment(self._augment())
@@ -81,21 +81,21 @@ class ReidTask(TrainingTask):
                 for settings in self.recipe.val
                 for each in load_retrieval_sets(settings, spec.size, problems)
             ]
-        data = SampleDataset(crops, spec, augment, crops.read)
+        data = EpochData(crops, spec, augment, crops.read)
         samples, val = TrainingSamples(crops, data, self._order(crops)), RetrievalSets(tuple(sets))
         schedule = self.recipe.schedule
-        return bundle_data(samples, val, spec, schedule, problems, crops.num_ids)
+        return bundle_data(samples, val, spec, schedule, problems, crops.people)
 
     def _cut_crops(self, problems: Problems) -> Crops:
         loaded = []
         for settings in self.recipe.train:
-            data, found = load_dataset(settings)
-            problems.update(found)
+            data, found = load(settings)
+            problems.add(found)
             loaded.append(data)
         if not any(map(len, loaded)):
             raise MotError("no training data: name datasets as [[data.train]]")
-        known, _ = number_identities(loaded, [each.identities for each in self.recipe.train])
-        crops = cut_crops(known, self.initial.spec.size, problems)
+        known, _ = numbered(loaded, [each.identities for each in self.recipe.train])
+        crops = cut(known, self.initial.spec.size, problems)
         if not len(crops):
             reason = ", ".join(problems.counts) or "no objects"
             hint = ': set identities = "boxes" in [[data.train]] to give each box its own identity'
@@ -103,23 +103,20 @@ class ReidTask(TrainingTask):
             raise MotError(f"no usable crops in the training data ({reason}){hint}")
         return crops
 
-    def _order(self, crops: Crops) -> EpochOrder:
+    def _order(self, crops: Crops) -> Order:
         schedule, weights = self.recipe.schedule, [each.weight for each in self.recipe.train]
         try:
-            settings = IdentitySamplerSettings(
-                self._augment().num_instances,
-                schedule.batch,
-                schedule.seed,
-                distributed.world_size(),
+            settings = PersonSettings(
+                self._augment().each, schedule.batch, schedule.seed, distributed.world_size()
             )
         except ValueError as error:
             raise MotError(f"[schedule]: {error}") from None
-        counts = np.bincount(crops.datasets, minlength=len(weights)).tolist()
-        return identity_order(crops.ids, counts, weights, settings)
+        counts = np.bincount(crops.sets, minlength=len(weights)).tolist()
+        return by_person(crops.ids, counts, weights, settings)
 
     def make_criterion(self, data: DataBundle) -> EmbedderCriterion:
         settings, model = self._loss_settings(), self.initial.model
-        crops, augment, size = data.train, data.loader.data.augment, self.initial.spec.size
+        crops, augment, size = data.train, data.loader.data.change, self.initial.spec.size
         assert isinstance(model, EmbedderNetwork)
         assert isinstance(crops, Crops) and isinstance(augment, CropAugment) and size
         teacher = None

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from mot import boxes
-from mot.datasets.config import Datasettings
-from mot.datasets.dataset import Annotations, Dataset, number_identities
-from mot.datasets.load import load_dataset
+from mot.datasets.config import DataSettings
+from mot.datasets.dataset import Annotations, DataSet
+from mot.datasets.identities import numbered
+from mot.datasets.load import load
 from mot.datasets.problems import Problems
 from mot.errors import MotError
 from mot.reid.evaluation.crops import embed_crops
@@ -28,8 +29,8 @@ from mot.reid.torch_embedder import TorchEmbedder
 from mot.reports.reid import CropSource, draw_confusions, gallery_crops
 from mot.runtime.preprocess import Size
 from mot.training.augment.crop import CropAugment
-from mot.training.augment.settings import CropSettings
-from mot.training.data.crops import Crops, cut_crops
+from mot.training.augment.crop_settings import CropSettings
+from mot.training.data.crops import Crops, cut
 from mot.types import Detections, Image
 
 _VIEWS = 2  # of a crop: a query and its match in the gallery
@@ -75,7 +76,7 @@ def summarize(sets: Sequence[RetrievalSet], results: Sequence[RetrievalResult]) 
     }
 
 
-def embedding_metrics(data: Dataset, found: Sequence[Detections]) -> dict[str, float]:
+def embedding_metrics(data: DataSet, found: Sequence[Detections]) -> dict[str, float]:
     """Retrieval metrics of a detector's embeddings: each object with an identity is a query among
     all others. An object has the embedding of its highest-scoring detection.
 
@@ -117,7 +118,7 @@ def _metrics(retrieval: Retrieval) -> dict[str, float]:
 
 
 def load_retrieval_sets(
-    settings: Datasettings, size: Size, problems: Problems
+    settings: DataSettings, size: Size, problems: Problems
 ) -> Iterator[RetrievalSet]:
     """Of sequences and Market-1501's folders by their identities; of datasets in which each box
     has its own identity, by two views of each box."""
@@ -126,10 +127,10 @@ def load_retrieval_sets(
         for gallery in read_galleries(settings.source, settings.gap, every):
             yield RetrievalSet(gallery.name, len(gallery.ids), partial(_evaluate, gallery))
     else:
-        data, found = load_dataset(settings)
-        problems.update(found)
-        known, _ = number_identities([data], ["boxes"])
-        crops = cut_crops(known, size, problems)
+        data, found = load(settings)
+        problems.add(found)
+        known, _ = numbered([data], ["boxes"])
+        crops = cut(known, size, problems)
         if not len(crops):
             raise MotError(f"{settings.annotations}: no usable crops for validation")
         yield two_view_set(settings.source.stem, crops, size)
@@ -172,7 +173,6 @@ def _augment_all(crops: Crops, size: Size, view: int) -> Image:
     """(N, H, W, 3) BGR."""
     augment, count = CropAugment(CropSettings()), len(crops)
     images = [
-        augment(crops.read_annotated, count, row, size, _VIEWS * row + view)[0]
-        for row in range(count)
+        augment(crops.full_image, count, row, size, _VIEWS * row + view)[0] for row in range(count)
     ]
     return np.stack([each.permute(1, 2, 0).flip(2).numpy() for each in images])

@@ -75,9 +75,7 @@ def train(run: TrainingRun, callback: Callback, log: Callable[[str], None]) -> T
     best = f"best {task.headline[0]} {progress.best:.1%} after epoch {progress.best_epoch}"
     if progress.best_epoch < 0:
         best = "not validated: [[data.val]] has no objects"
-    return TrainingResult(
-        progress, best, task.flag, [*data.loader.unreadable.values(), *data.unread]
-    )
+    return TrainingResult(progress, best, task.flag, [*data.loader.broken.values(), *data.unread])
 
 
 def _make_task(recipe: Recipe, weights: str) -> TrainingTask:

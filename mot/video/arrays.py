@@ -1,4 +1,4 @@
-"""Frames from arrays in memory, and streams of arrays or of anything that can be opened."""
+"""Frames from arrays that the caller has, beside all that can be opened by name."""
 
 from __future__ import annotations
 

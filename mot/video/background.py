@@ -1,4 +1,4 @@
-"""Work in another thread, behind a bounded queue: producing or consuming items."""
+"""Work in another thread, behind a bounded queue: producing items, or consuming them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-# Seconds to wait for a thread whose consumer has left. It ends after the current item; a thread
-# that hangs in a read (a silent camera or pipe) is a daemon and has its own timeout.
-JOIN_TIMEOUT = 2.0
+# Seconds to wait for a thread whose consumer has gone. It ends after the item in hand; one that
+# hangs in a read (a silent camera or pipe) is a daemon and is left to its own time-out.
+PATIENCE = 2.0
 
 
 class Channel(Generic[T]):
-    """A bounded queue between two threads, which either thread may close."""
+    """A bounded queue between two threads that either end may close."""
 
     def __init__(self, depth: int) -> None:
         self._depth = max(1, depth)
@@ -25,7 +25,7 @@ class Channel(Generic[T]):
         self._abandoned = False  # nothing more will be taken
 
     def put(self, item: T) -> bool:
-        """Wait for room; False if the consumer has left."""
+        """Wait for room; False when the taker has gone."""
         with self._changed:
             self._changed.wait_for(lambda: self._abandoned or len(self._items) < self._depth)
             if not self._abandoned:
@@ -56,10 +56,10 @@ class Channel(Generic[T]):
 
 
 def in_background(items: Iterable[T], depth: int = 8) -> Generator[T, None, None]:
-    """The same items, produced in another thread, at most `depth` ahead.
+    """The same items, produced in a thread of their own, at most `depth` ahead.
 
-    An exception of `items` is raised here in order. When this generator is closed, the thread
-    stops after the current item and closes `items`, if that is a generator.
+    An exception of `items` is raised here in its turn. However this generator is left, the
+    thread stops after the item in hand, and a generator given as `items` is closed in it.
     """
     channel: Channel[T] = Channel(depth)
     errors: list[BaseException] = []
@@ -73,7 +73,7 @@ def in_background(items: Iterable[T], depth: int = 8) -> Generator[T, None, None
             raise errors[0]
     finally:
         channel.abandon()
-        thread.join(JOIN_TIMEOUT)
+        thread.join(PATIENCE)
 
 
 def _produce(items: Iterable[T], channel: Channel[T], errors: list[BaseException]) -> None:
@@ -96,7 +96,7 @@ def _pour(items: Iterable[T], channel: Channel[T]) -> None:
 
 
 class Worker(Generic[T]):
-    """Calls `work` on each item in another thread, with at most `depth` items waiting.
+    """Calls `work` on each item, in a thread of its own, with at most `depth` waiting.
 
     The thread's exception is raised by the next `put` or by `finish`.
     """
@@ -113,7 +113,7 @@ class Worker(Generic[T]):
             self.finish()
 
     def finish(self) -> None:
-        """Wait until all items are done."""
+        """Wait until everything that was put is done."""
         self._channel.finish()
         self._thread.join()
         if self._error:

@@ -1,4 +1,4 @@
-"""Decoded frames of any pixel format to upright BGR images."""
+"""Decoded frames, of whatever pixel format, to upright BGR images."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Converter:
 
 
 def _kind(frame: VideoFrame) -> str:
-    """The properties of a frame that the conversion depends on, as the graph's source takes them."""
+    """All that the conversion depends on, as the graph's source takes it."""
     return (
         f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}"
         f":colorspace={int(frame.colorspace)}:range={int(frame.color_range)}"
@@ -61,7 +61,7 @@ def _to_bgr24(kind: str) -> Any:
 
 
 def display_matrix(frame: VideoFrame) -> Matrix | None:
-    """The linear part of the transform from stored to displayed pixels; None: identity."""
+    """The linear part of how the image is to be shown; None: as it is stored."""
     data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return None
@@ -70,7 +70,7 @@ def display_matrix(frame: VideoFrame) -> Matrix | None:
 
 
 def shown_size(frame: VideoFrame) -> tuple[int, int]:
-    """Width and height of the upright image."""
+    """Width and height, upright."""
     matrix = display_matrix(frame)
     swapped = matrix is not None and _swaps_axes(matrix)
     return (frame.height, frame.width) if swapped else (frame.width, frame.height)
@@ -82,7 +82,7 @@ def _swaps_axes(matrix: Matrix) -> bool:
 
 
 def upright(image: Image, matrix: Matrix) -> Image:
-    """The image rotated by quarter turns and mirrored, as its display matrix requires."""
+    """The image turned and mirrored by quarter turns as its matrix says."""
     a, b, c, d = matrix
     swapped = _swaps_axes(matrix)
     across, down = (c, b) if swapped else (a, d)

@@ -1,4 +1,4 @@
-"""Decoding with PyAV: true timestamps, upright BGR images from any pixel format."""
+"""Decoding with PyAV: true times, upright BGR images, whatever the pixel format."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 class Decoder:
-    """One opened container and its first video stream; corrupt packets are skipped."""
+    """One opened container and its first video stream; decodes what can be decoded."""
 
     def __init__(self, container: InputContainer, label: str) -> None:
         self.container = container
         self.stream = _video_stream(container, label)
         self.stream.thread_type = "AUTO"
         self.fps = _nominal_rate(self.stream)
-        self.refused = 0  # corrupt packets
+        self.refused = 0  # packets that the decoder would not take
         self.decoded = 0
         self.ended = False  # read to the end, or to where it broke off
         self.failure: Exception | None = None  # why the reading broke off
@@ -55,7 +55,7 @@ class Decoder:
         return shown_size(self._first)
 
     def frames(self) -> Iterator[RawFrame]:
-        """All frames; indices from 1, times in seconds from the start of the stream."""
+        """All images, the index from 1, the time from the start of the stream."""
         assert self._first is not None
         for index, frame in enumerate(chain([self._first], self._frames), 1):
             yield RawFrame(index, self._clock.time(frame), partial(self._to_bgr, frame))
@@ -92,7 +92,7 @@ class Decoder:
 
 
 class Clock:
-    """The time of each frame in seconds from the stream's start, strictly increasing.
+    """The time of each frame in seconds from the stream's start, always rising.
 
     A stamp that is missing or does not rise is replaced by the nominal rate's next one.
     """
@@ -101,7 +101,7 @@ class Clock:
         self._tick = stream.time_base or Fraction(1, 90000)
         self._period = 1 / fps
         # AVI stores no presentation times, only a count of packets, which libav hands on as the
-        # decoding time; its estimate of the presentation time is out of order with B-frames.
+        # decoding time; what it guesses for the presentation is out of order with B-frames.
         self._counts = counts
         self._origin = None if counts else stream.start_time
         self._last: float | None = None
@@ -116,7 +116,7 @@ class Clock:
 
     def _since_start(self, stamp: int) -> float:
         if self._origin is None:
-            # The first timestamp continues from the frames without one.
+            # After unstamped frames the first stamp continues from them.
             self._origin = stamp - round(self._next() / self._tick)
         return float((stamp - self._origin) * self._tick)
 
@@ -166,7 +166,7 @@ class FileReader(Reader):
 
 
 class Pipe:
-    """A file that cannot be rewound, as libav reads it.
+    """What libav needs of a file that cannot be rewound.
 
     An interruption while libav waits for data ends the data: PyAV would keep the exception for
     later, while libav goes on asking. `check` raises it.
@@ -227,12 +227,12 @@ def open_container(
 
 
 def _video_stream(container: InputContainer, label: str) -> VideoStream:
-    # Skip cover art of music files: a video stream of one image.
+    # Cover art of music files counts as a video stream of one image; skip it.
     for stream in container.streams.video:
         if stream.codec_context is not None and not stream.disposition & 0x400:
             return stream
     container.close()
-    raise MotError(f"{label}: holds no video stream: give a video file")
+    raise MotError(f"{label}: holds no video stream: give a file with images in it")
 
 
 def _nominal_rate(stream: VideoStream) -> float:
@@ -243,11 +243,11 @@ def _nominal_rate(stream: VideoStream) -> float:
 
 
 def _announced_seconds(decoder: Decoder, alone: bool = True) -> float:
-    """The header's duration, or 0; with `alone`, 0 too if it may be that of a sound track."""
+    """0 where the header has none; with `alone`, also where it may be that of a sound track."""
     container = decoder.container
     if alone and len(container.streams) != 1:
         return 0.0
-    # Some containers count from 0 although their first frame is later.
+    # Some containers count from 0, however late their first image is.
     late = max(0, container.start_time or 0) if container.format.name.startswith("matroska") else 0
     return max(0, (container.duration or 0) - late) / float(av.time_base)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TICKS = 90000  # a second; the clock of MPEG, which all common frame rates divide
 
-# In order of preference; PyAV's wheels hold the first, other builds may have only a later one.
+# In order of liking; PyAV's wheels hold the first, other builds may have only a later one.
 ENCODERS: dict[str, dict[str, str]] = {
     # Measured at 1080p beside the preset superfast: 1.6 times as fast, a file 1.3 times as large.
     "libx264": {
@@ -38,9 +38,9 @@ ENCODERS: dict[str, dict[str, str]] = {
 
 
 def to_frame(image: Image, ticks: int) -> VideoFrame:
-    """BGR to BT.601 yuv420p, with OpenCV: seven times as fast as swscale.
+    """BGR to BT.601 yuv420p, in which OpenCV is seven times as fast as swscale.
 
-    The last row or column of an odd size is repeated.
+    An odd edge is repeated.
     """
     height, width = image.shape[:2]
     if height % 2 or width % 2:
@@ -54,7 +54,7 @@ def to_frame(image: Image, ticks: int) -> VideoFrame:
 
 
 def fit(image: Image, size: tuple[int, int]) -> Image:
-    """The image scaled to the size (width, height), with black bars; itself if it has the size."""
+    """The image itself when it has the size, else scaled into it, with black bars."""
     width, height = size
     if image.shape[:2] == (height, width):
         return image
@@ -68,7 +68,7 @@ def fit(image: Image, size: tuple[int, int]) -> Image:
 
 
 class Encoder:
-    """An open video file; the first frame sets the size of the stream."""
+    """An open video file; the stream is made by the first image's size."""
 
     def __init__(self, path: Path, fps: float) -> None:
         self._container: OutputContainer = av.open(
@@ -86,7 +86,7 @@ class Encoder:
     def _mux(self, stream: VideoStream, frame: VideoFrame | None) -> None:
         try:
             for packet in stream.encode(frame):
-                # Only the last packet's duration counts: others last until the next packet.
+                # Only that of the last one counts: the others last until the next.
                 packet.duration = round(TICKS / self._rate)
                 self._container.mux(packet)
         except BaseException:
@@ -98,16 +98,16 @@ class Encoder:
         stream: Any = self._container.add_stream(name, self._rate, options=dict(ENCODERS[name]))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.time_base = stream.time_base = Fraction(1, TICKS)
-        # Other cores decode and detect; on two cores a second thread is slower (measured).
+        # The other cores decode and detect; and on two, two threads only cost more (measured).
         stream.codec_context.thread_count = max(1, (os.cpu_count() or 2) // 2)
         _tag_colours(stream.codec_context)
         video: VideoStream = stream
         return video
 
     def close(self) -> None:
-        """Flush the encoder and write the index of the file."""
+        """Write out what the encoder holds back, and the index of the file."""
         try:
-            # After a failure another packet makes libav write the header again, and crash.
+            # After a failure another packet would have libav write the header again, and crash.
             if self._stream is not None and not self._broken:
                 self._mux(self._stream, None)
         finally:

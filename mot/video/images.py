@@ -20,7 +20,7 @@ from mot.video.reader import RawFrame, Reader, SourceInfo
 
 
 class ImagesReader(Reader):
-    """Numbered images at a constant rate; an unreadable image leaves a gap."""
+    """Numbered images at a constant rate; one that cannot be read leaves a gap."""
 
     def __init__(self, info: SourceInfo, numbered: Sequence[tuple[int, Path]], label: str) -> None:
         super().__init__(info)
@@ -40,7 +40,7 @@ class ImagesReader(Reader):
             image = read_image(path)
             if image is not None:
                 return image.shape[1], image.shape[0]
-        raise MotError(f"{self._label}: no image can be read: copy or export them again")
+        raise MotError(f"{self._label}: not one image can be read: copy or export again")
 
     def frames(self) -> Iterator[RawFrame]:
         for index, path in self._numbered:
@@ -65,7 +65,7 @@ class ImagesReader(Reader):
 
 
 def read_image(path: Path) -> Image | None:
-    """(H, W, 3) uint8 BGR from any depth and channels; None if it cannot be read."""
+    """(H, W, 3) uint8 BGR, whatever the depth and channels; None when it cannot be read."""
     try:
         data = np.fromfile(path, np.uint8)
         image: Image | None = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
@@ -93,7 +93,7 @@ def open_glob(pattern: str) -> ImagesReader:
 
 
 def open_sequence(sequence: motfile.Sequence) -> ImagesReader:
-    """Image file N is frame N, or frame N + 1 if files count from 0."""
+    """Image file number N is frame N, and N + 1 where the files count from 0."""
     folder = sequence.images
     numbers = (
         [(int(path.stem), path) for path in _images(folder.iterdir()) if path.stem.isdigit()]

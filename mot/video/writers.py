@@ -1,4 +1,4 @@
-"""Writers of frames: a video or a folder of images. A final name means a complete file."""
+"""Where frames go: a video or a folder of images, complete under its name or not there at all."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from mot.video.encode import Encoder
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".ts")  # containers of H.264
-_MAX_PAUSE = 3600  # seconds between two frames
+_LONGEST_PAUSE = 3600  # seconds between two frames
 DEPTH = 8  # frames waiting for the encoder; at 1080p each takes 3 MB
 
 
 class Writer(Protocol):
-    """Writes frames in order. Use it as a context: an interruption keeps the frames so far."""
+    """Takes frames in order; a context, so that an interruption leaves what there is."""
 
     path_written: Path | None  # set on leaving: the final name, the partial one, or None
 
@@ -73,10 +73,10 @@ class _PartialWriter(ABC):
 
     @abstractmethod
     def _finish(self) -> None:
-        """Complete the partial file or folder; close it even after an error."""
+        """Complete the partial file or folder; let go of it even when that fails."""
 
     def write(self, frame: Frame) -> None:
-        """Queue the frame; raises the error of an earlier one."""
+        """Queue the frame; raises what went wrong with an earlier one."""
         if self._closed:
             raise ValueError(f"{self.path}: is closed")
         if frame.image is None:
@@ -107,7 +107,7 @@ class _PartialWriter(ABC):
         os.replace(self.partial, self.path)
 
     def _complete(self) -> bool:
-        """Complete the partial file; False if no frame was written."""
+        """Whether there is anything; all that was written is in the partial file then."""
         self._closed = True
         if self._worker is None:
             return False
@@ -118,7 +118,7 @@ class _PartialWriter(ABC):
         return True
 
     def _abandon(self) -> None:
-        """Keep the partial file if possible; raises nothing, to let the first exception through."""
+        """Keep what can be kept; the exception under way is the one to be seen."""
         if self._closed:
             return
         try:
@@ -152,14 +152,14 @@ class _PartialWriter(ABC):
 
 
 class VideoWriter(_PartialWriter):
-    """H.264 video at the frames' own times, in the size of the first frame."""
+    """H.264 video at the frames' own times; the first frame's size is that of the video."""
 
     def __init__(
         self, path: str | Path, fps: float = 30.0, size: tuple[int, int] | None = None
     ) -> None:
         path = Path(path)
         if path.suffix.lower() not in SUFFIXES:
-            raise MotError(f"{path}: cannot write this kind of video: use {SUFFIXES[0]}")
+            raise MotError(f"{path}: not a kind of video that is written: use {SUFFIXES[0]}")
         super().__init__(path, partial_path(path))
         self._fps = fps  # for frames without a time of their own, and as a hint in the header
         self._size = size  # width, height
@@ -180,15 +180,15 @@ class VideoWriter(_PartialWriter):
         return to_frame(fit(image, self._size), self._ticks)
 
     def _next_ticks(self, time: float) -> int:
-        """Strictly increasing; a pause longer than MP4 can store is shortened."""
+        """Rising strictly, and by no more than MP4 can store: a longer pause is shortened."""
         from mot.video.encode import TICKS
 
         if self._start is None:
             self._start = time
         ticks = max(round((time - self._start) * TICKS), self._ticks + 1)
-        if ticks - self._ticks > _MAX_PAUSE * TICKS and self._ticks >= 0:
-            self._start += (ticks - self._ticks) / TICKS - _MAX_PAUSE
-            ticks = self._ticks + _MAX_PAUSE * TICKS
+        if ticks - self._ticks > _LONGEST_PAUSE * TICKS and self._ticks >= 0:
+            self._start += (ticks - self._ticks) / TICKS - _LONGEST_PAUSE
+            ticks = self._ticks + _LONGEST_PAUSE * TICKS
         return ticks
 
     def _put(self, item: VideoFrame) -> None:
@@ -229,7 +229,7 @@ class ImageFolderWriter(_PartialWriter):
         (self.partial / f"{index:06d}{self._ext}").write_bytes(data)
 
     def _finish(self) -> None:
-        """Nothing to do: each image is complete once written."""
+        """Each image was complete when it was written."""
 
     def _rename(self) -> None:
         if self.path.is_dir():
@@ -238,7 +238,7 @@ class ImageFolderWriter(_PartialWriter):
 
 
 def _is_replaceable(folder: Path, overwrite: bool) -> bool:
-    """Whether a folder is empty, or holds only images and may be overwritten."""
+    """Empty, or a folder of images that may go; anything else in it is the user's."""
     if not folder.is_dir():
         return False
     inside = list(folder.iterdir())

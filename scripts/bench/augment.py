@@ -26,13 +26,13 @@ from mot.datasets.dataset import Annotations, ImageRecord
 from mot.datasets.images import read_image
 from mot.runtime.preprocess import InputSpec
 from mot.training.augment.settings import AugmentSettings
-from mot.training.data.batches import SampleDataset
-from mot.training.data.sampling import SampleRequest
+from mot.training.data.batches import EpochData
+from mot.training.data.sampling import Draw
 
 SIZE = (416, 416)
 OFF = AugmentSettings(
     **dict.fromkeys(("flip", "crop", "zoom_out", "mosaic", "brightness", "contrast"), 0.0),
-    **dict.fromkeys(("saturation", "hue", "grayscale", "blur", "jpeg", "noise", "erase"), 0.0),
+    **dict.fromkeys(("saturation", "hue", "grey", "blur", "jpeg", "noise", "erase"), 0.0),
     scale=(1.0, 1.0),
 )
 COLORS = {"brightness": 0.3, "contrast": 0.3, "saturation": 0.4}
@@ -44,7 +44,7 @@ KINDS = {
     "flip": replace(OFF, flip=1.0),
     "brightness, contrast, saturation": replace(OFF, **COLORS),
     "hue": replace(OFF, hue=0.02),
-    "grayscale": replace(OFF, grey=1.0),
+    "grey": replace(OFF, grey=1.0),
     "blur": replace(OFF, blur=1.0),
     "noise": replace(OFF, noise=1.0),
     "jpeg": replace(OFF, jpeg=1.0),
@@ -77,13 +77,13 @@ def records_of(folder: Path, most: int = 200) -> list[ImageRecord]:
 def measure(pictures: list[ImageRecord], rounds: int) -> dict[str, list[float]]:
     """Milliseconds of each sample of each kind."""
     spec = InputSpec(size=SIZE)
-    kinds = {name: SampleDataset(pictures, spec, wanted) for name, wanted in KINDS.items()}
+    kinds = {name: EpochData(pictures, spec, wanted) for name, wanted in KINDS.items()}
     taken: dict[str, list[float]] = {"reading alone": [], **{name: [] for name in kinds}}
     for number in range(rounds):
         picture = number % len(pictures)
         taken["reading alone"].append(timed(lambda picture=picture: read_image(pictures[picture])))
         for name, data in kinds.items():
-            draw = SampleRequest(picture, SIZE, number)
+            draw = Draw(picture, SIZE, number)
             taken[name].append(timed(lambda data=data, draw=draw: data[draw]))
     return taken
 

@@ -16,26 +16,26 @@ from pathlib import Path
 from common import DARKNET
 
 from mot.config import build_detector
-from mot.datasets.config import Datasettings
-from mot.datasets.dataset import Dataset
+from mot.datasets.config import DataSettings
+from mot.datasets.dataset import DataSet
 from mot.datasets.images import read_image
-from mot.datasets.load import load_dataset
-from mot.evaluation.detection.scores import evaluate_detections
+from mot.datasets.load import load
+from mot.evaluation.detection.scores import evaluate
 
 SHARED = Path(os.environ.get("MOT_SHARED", "../shared")) / "data"
 PETS = SHARED / "mot15/PETS09-S2L1"
 MOT17 = [SHARED / f"mot17/MOT17-{number}" for number in ("02", "05", "10", "13")]
 
 
-def average_precision(name: str, size: tuple[int, int], data: Dataset) -> float:
+def average_precision(name: str, size: tuple[int, int], data: DataSet) -> float:
     detector = build_detector(name, width=size[0], height=size[1], conf=0.001)
     found = [detector([read_image(picture)])[0] for picture in data]
-    return 100 * evaluate_detections(data, found).coco.ap50
+    return 100 * evaluate(data, found).coco.ap50
 
 
-def read(source: Path, every: int = 1) -> Dataset:
+def read(source: Path, every: int = 1) -> DataSet:
     """Frames alone that there are pictures of."""
-    return load_dataset(Datasettings(annotations=str(source), every=every)).data
+    return load(DataSettings(annotations=str(source), every=every)).data
 
 
 def main(words: list[str]) -> None:

@@ -22,17 +22,17 @@ from pathlib import Path
 
 import numpy as np
 
-from mot.datasets.dataset import Annotations, Dataset, ImageRecord
+from mot.datasets.dataset import Annotations, DataSet, ImageRecord
 from mot.evaluation.detection.coco import coco_scores
-from mot.evaluation.detection.pairs import pair_detections
-from mot.evaluation.detection.results import format_coco_results
-from mot.evaluation.detection.scores import DetectionScores, evaluate_detections
+from mot.evaluation.detection.pairs import put_side_by_side
+from mot.evaluation.detection.results import coco_results
+from mot.evaluation.detection.scores import Scores, evaluate
 from mot.types import Detections
 
 SIZE = (640, 480)
 
 
-def world(pictures: int, detections: int, objects: int) -> tuple[Dataset, list[Detections]]:
+def world(pictures: int, detections: int, objects: int) -> tuple[DataSet, list[Detections]]:
     """Detections lie around objects, about half of them closer than an IoU of 0.5."""
     chance = np.random.default_rng(0)
     told, found = [], []
@@ -46,10 +46,10 @@ def world(pictures: int, detections: int, objects: int) -> tuple[Dataset, list[D
         near = (near + chance.normal(0, 8, near.shape)).round(1)
         near[:, 2:] = np.maximum(near[:, 2:], near[:, :2])
         found.append(Detections.from_boxes(near, chance.random(detections).round(3)))
-    return Dataset(("person",), told), found
+    return DataSet(("person",), told), found
 
 
-def pycocotools_s(dataset: Dataset, rows: list[dict]) -> list[float]:
+def pycocotools_s(dataset: DataSet, rows: list[dict]) -> list[float]:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -64,7 +64,7 @@ def pycocotools_s(dataset: Dataset, rows: list[dict]) -> list[float]:
     return scorer.stats.tolist()
 
 
-def _as_coco(dataset: Dataset) -> dict:
+def _as_coco(dataset: DataSet) -> dict:
     boxes, crowd = dataset.annotations.boxes.astype(np.float64), dataset.annotations.ignored
     owners = np.repeat([p.number for p in dataset], [len(p.annotations) for p in dataset])
     sizes = boxes[:, 2:] - boxes[:, :2]
@@ -86,16 +86,14 @@ def _as_coco(dataset: Dataset) -> dict:
     return {"images": images, "annotations": annotations, "categories": categories, "info": {}}
 
 
-def ours(dataset: Dataset, found: list[Detections]) -> list[float]:
+def ours(dataset: DataSet, found: list[Detections]) -> list[float]:
     """COCO's twelve numbers alone."""
-    scores = coco_scores(pair_detections(dataset, found))
-    recalls = *scores.recall.values(), *scores.recall_by_size.values()
-    return [scores.ap, scores.ap50, scores.ap75, *scores.ap_by_size.values(), *recalls]
+    scores = coco_scores(put_side_by_side(dataset, found))
+    recalls = *scores.recall.values(), *scores.recall_of.values()
+    return [scores.ap, scores.ap50, scores.ap75, *scores.ap_of.values(), *recalls]
 
 
-def timed(
-    work: Callable[[], list[float] | DetectionScores],
-) -> tuple[float, list[float] | DetectionScores]:
+def timed(work: Callable[[], list[float] | Scores]) -> tuple[float, list[float] | Scores]:
     start = time.process_time()
     result = work()
     return time.process_time() - start, result
@@ -105,10 +103,10 @@ def compare(load: str) -> None:
     dataset, found = world(*(int(part) for part in load.split("x")))
     print(f"{load:14} {len(dataset.annotations)} objects, {sum(map(len, found))} detections")
     seconds, numbers = timed(lambda: ours(dataset, found))
-    whole, _ = timed(lambda: evaluate_detections(dataset, found))
+    whole, _ = timed(lambda: evaluate(dataset, found))
     rows = [
         {**row, "bbox": box}
-        for row, box in zip(format_coco_results(dataset, found), _exact(found), strict=True)
+        for row, box in zip(coco_results(dataset, found), _exact(found), strict=True)
     ]
     for row, score in zip(rows, np.concatenate([f.scores for f in found]), strict=True):
         row["score"] = float(score)

@@ -22,7 +22,7 @@ from rich.progress import track
 
 from mot import boxes
 from mot.config import build_detector
-from mot.datasets.images import decode_image
+from mot.datasets.images import decode
 from mot.files import atomic_writer
 from mot.model_zoo import installed_file
 from mot.types import Detector, FloatArray, Image
@@ -102,7 +102,7 @@ def main() -> None:
     number, before = max(row["id"] for row in rows), len(rows)
     for picture in track(told["images"], "looking"):
         path, which = given.images / picture["file_name"], picture["id"]
-        image = decode_image(path.read_bytes(), path)
+        image = decode(path.read_bytes(), path)
         people = agreed([found_by(detector, image) for detector in detectors])
         theirs = boxes.xywh_to_xyxy(np.array(drawn[which], np.float32).reshape(-1, 4))
         for xyxy, ignore in overlooked(people, theirs, len(detectors)):

@@ -19,11 +19,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from mot.benchmark.executors import ENGINES, on_processes, or_raise
 
 from mot.benchmark import cache
-from mot.benchmark.plan import Wanted, make_plan
-from mot.benchmark.work import Step, attempt
+from mot.benchmark.executor import or_raise
+from mot.benchmark.local_executor import on_processes
+from mot.benchmark.plan import BenchmarkConfig, make_plan
+from mot.benchmark.work import ProgressUpdate, attempt
 from mot.cli import main
 from mot.errors import MachineError, MotError
 from mot.files import cache_dir
@@ -116,7 +117,7 @@ def own_places(tmp_path, monkeypatch) -> None:
 
 
 @contextmanager
-def in_this_process(jobs, watch, address=None) -> Iterator:
+def in_this_process(jobs, watch) -> Iterator:
     def spread(work, tasks):
         for task in tasks:
             yield task, or_raise(attempt(work, task, watch))
@@ -228,7 +229,7 @@ def test_without_a_ground_truth_there_are_results_and_no_scores(dataset, tmp_pat
     os.symlink(dataset / "crowd-0", tmp_path / "some/a")
     (tmp_path / "some/b/det/det.txt").write_bytes((dataset / "crowd-1/det/det.txt").read_bytes())
     assert mot("benchmark", "some", "-o", "out") == 0
-    assert "not measured, without a ground truth: b" in capsys.readouterr().err
+    assert "not evaluated, without ground truth: b" in capsys.readouterr().err
     assert list(json.loads(Path("out/scores.json").read_text())["sequences"]) == ["a"]
     assert mot("benchmark", "some/b", "-o", "alone") == 0
     assert sorted(path.name for path in Path("alone").iterdir()) == [
@@ -304,7 +305,7 @@ def test_another_embedder_is_another_benchmark(filmed, inline, capsys):
 
 def test_an_embedder_needs_pictures_and_no_other_looks(dataset, inline, capsys):
     said = complaint(capsys, "benchmark", dataset, "--embedder", "person")
-    assert said.endswith(f"{NAMES[0]}: has no pictures for --embedder")
+    assert said.endswith(f"{NAMES[0]}: has no images for --embedder")
     both = ("--embedder", "person", "--embeddings", "looks.npy")
     assert "give one" in complaint(capsys, "benchmark", dataset, *both)
 
@@ -322,7 +323,7 @@ def test_what_is_cached_is_used_and_what_is_damaged_is_made_anew(filmed, inline,
     second.write_bytes(b"no detections")
     capsys.readouterr()
     assert mot(*words, "-o", "again") == 0
-    assert capsys.readouterr().err.count("the file is damaged: detected anew") == 2
+    assert capsys.readouterr().err.count("the cache is damaged: detecting again") == 2
     assert results(Path("again")) == results(Path("first"))
     assert {path: path.read_bytes() for path in cached()} == sound
 
@@ -330,7 +331,7 @@ def test_what_is_cached_is_used_and_what_is_damaged_is_made_anew(filmed, inline,
 def test_a_cache_that_cannot_be_written_is_a_note(filmed, tmp_path, inline, capsys):
     (tmp_path / "home").write_text("a file")
     assert mot("benchmark", filmed, "--detector", "motion", "-o", "out") == 0
-    assert "the detections cannot be kept" in capsys.readouterr().err
+    assert "the detections cannot be cached" in capsys.readouterr().err
 
 
 def test_a_video_in_a_sequence_stands_for_its_pictures(filmed, tmp_path, inline):
@@ -353,11 +354,11 @@ def test_a_detector_needs_every_picture(filmed, tmp_path, capsys, inline):
         os.symlink(source, tmp_path / f"set/some/img1/{number:06d}.jpg")
     (tmp_path / "set/some/seqinfo.ini").write_text("[Sequence]\nname=some\nseqLength=12\n")
     said = complaint(capsys, "benchmark", "set", "--detector", "motion", "-q")
-    assert said.startswith("mot: motion some: frame 10 of 12 has no picture")
+    assert said.startswith("mot: motion some: frame 10 of 12 has no image")
 
 
 def digest(**changes: object) -> str:
-    return cache.digest_of_seen({"detector": "net", "conf": 0.5} | changes, [Path("a.jpg")])
+    return cache.digest_of_images({"detector": "net", "conf": 0.5} | changes, [Path("a.jpg")])
 
 
 def test_the_cache_knows_the_settings_and_the_pictures_apart():
@@ -410,9 +411,9 @@ def test_a_damaged_cache_is_never_trusted(noise, cut, tmp_path):
     cache.write(path, table)
     sound = path.read_bytes()
     path.write_bytes(sound[:cut] + noise + sound[cut + len(noise) :][: 2 * cut])
-    found, _ = cache.kept_or_made(path, lambda: table)
+    found, _ = cache.load_or_make(path, lambda: table)
     np.testing.assert_array_equal(found[3].boxes, [[1, 2, 3, 4]])
-    assert cache.kept_or_made(path, dict)[1] == []
+    assert cache.load_or_make(path, dict)[1] == []
 
 
 def test_many_write_the_same_cache_at_once(tmp_path):
@@ -441,7 +442,7 @@ def test_what_is_finished_is_not_done_again(dataset, inline, capsys):
     capsys.readouterr()
     assert mot(*words) == 0
     said = capsys.readouterr().err.splitlines()
-    assert said[0] == "3 of 6 done before"
+    assert said[0] == "3 of 6 finished earlier"
     assert {line.split(":")[0] for line in said if "frames" in line} == {
         *("best crowd-0", "best crowd-2", "sort crowd-1")
     }
@@ -476,8 +477,8 @@ def done(dataset, tmp_path_factory) -> Path:
 def test_another_plan_is_refused_by_name(dataset, done, inline, capsys, said):
     before = times(done)
     found = complaint(capsys, "benchmark", dataset, *OTHER_PLANS[said], "-o", done)
-    assert f"benchmark.json: is of another benchmark: {said}" in found
-    assert "give --overwrite, or another place" in found
+    assert f"benchmark.json: belongs to another benchmark: {said}" in found
+    assert "give --overwrite, or another folder with --out" in found
     assert times(done) == before
 
 
@@ -494,7 +495,7 @@ def test_overwrite_begins_anew(dataset, inline, capsys):
     first = results(Path("out"))
     flags = ("--set", "tracker.track_buffer=0.1", "--overwrite", "-o", "out")
     assert mot("benchmark", dataset, *flags) == 0
-    assert "done before" not in capsys.readouterr().err
+    assert "finished earlier" not in capsys.readouterr().err
     assert results(Path("out")).keys() == first.keys()
     assert results(Path("out")) != first
 
@@ -510,7 +511,7 @@ def test_a_broken_plan_is_one_line(dataset, inline, capsys, text):
     Path("out").mkdir()
     Path("out/benchmark.json").write_text(text)
     found = complaint(capsys, "benchmark", dataset, "-o", "out")
-    assert "out/benchmark.json: not a benchmark's plan: give --overwrite" in found
+    assert "out/benchmark.json: not the plan of a benchmark: give --overwrite" in found
     assert mot("benchmark", dataset, "-q", "--overwrite", "-o", "out") == 0
 
 
@@ -526,7 +527,7 @@ def test_what_is_read_is_never_replaced(dataset, tmp_path, inline, capsys):
     for name in NAMES:
         Path(f"best/{name}.txt").write_bytes((dataset / name / "det/det.txt").read_bytes())
     words = ("benchmark", dataset, "--detections", "best", "--overwrite", "-o", ".")
-    assert "is what is read" in complaint(capsys, *words)
+    assert "is an input too" in complaint(capsys, *words)
 
 
 # In processes
@@ -537,7 +538,7 @@ def killed_or_asked(task: Titled, post) -> str:
         os.kill(os.getpid(), signal.SIGKILL)
     if task.title == "complains":
         raise MotError("this is wrong")
-    post(Step(task.title, 1, 1))
+    post(ProgressUpdate(task.title, 1, 1))
     return f"{os.environ['OPENBLAS_NUM_THREADS']} {os.getpid() == task.parent}"
 
 
@@ -546,8 +547,8 @@ class Titled:
         self.title, self.parent = title, os.getpid()
 
 
-def spread_over(jobs: int, *titles: str) -> tuple[dict[str, str], list[Step]]:
-    steps: list[Step] = []
+def spread_over(jobs: int, *titles: str) -> tuple[dict[str, str], list[ProgressUpdate]]:
+    steps: list[ProgressUpdate] = []
     with on_processes(jobs, steps.append) as spread:
         found = spread(killed_or_asked, [Titled(title) for title in titles])
         return {task.title: answer for task, answer in found}, steps
@@ -650,7 +651,7 @@ def test_killed_and_started_again(long):
     last = start(*words, "out")
     said = last.communicate(timeout=120)[1]
     assert last.returncode == 0
-    assert said.startswith(f"{len(kept) // 2} of 6 done before\n")
+    assert said.startswith(f"{len(kept) // 2} of 6 finished earlier\n")
     assert kept.items() <= finished_files(Path("out")).items()
     whole = start(*words, "whole")
     whole.communicate(timeout=120)
@@ -675,7 +676,7 @@ def test_an_interruption_says_what_is_kept(long, number, code):
     said = process.communicate(timeout=60)[1].splitlines()
     assert process.returncode == code
     kept = len(finished_files(Path("out"))) // 2
-    assert said[-1] == f"mot: interrupted; kept {kept} of 6 in out: the same command goes on"
+    assert said[-1] == f"mot: interrupted; kept {kept} of 6 in out: the same command resumes"
     assert all(line.endswith("frames") for line in said[:-1])
     assert not partials(Path("out"))
 
@@ -718,7 +719,7 @@ def test_without_ray_it_is_asked_for(dataset, inline, capsys, monkeypatch):
         (["{set}", "--tracker", "best,none.toml"], "none.toml: no such file"),
         (["{set}", "--tracker", "sort,sort.toml"], "two trackers are called 'sort'"),
         (["{set}", "--detector", "moton"], "did you mean 'motion'?"),
-        (["{set}", "--detector", "motion"], "crowd-0: has no pictures for --detector"),
+        (["{set}", "--detector", "motion"], "crowd-0: has no images for --detector"),
         (["{set}", "--detector", "motion", "--detections", "det"], "give one of them"),
         (["{set}", "--detections", "dte"], "did you mean 'det'?"),
         (["{set}", "--detections", "one.txt"], "one file for several sequences"),
@@ -730,7 +731,7 @@ def test_without_ray_it_is_asked_for(dataset, inline, capsys, monkeypatch):
         (["{set}", "--protocol", "mot71"], "did you mean 'mot17'?"),
         (["{set}", "--columns", "HOAT"], "did you mean 'HOTA'?"),
         (["{set}", "--set", "tracker.min_hits=2"], "unknown setting 'min_hits'"),
-        (["{set}", "--set", "detector.history=2"], "are for a detector: give --detector"),
+        (["{set}", "--set", "detector.history=2"], "are settings of a detector: give --detector"),
         (["{set}", "--jobs", "0"], "0 is not in the range"),
         (["{set}", "--ray-address", "x:1"], "--ray-address goes with --engine ray"),
         (["short", "--split", "val-half"], "short: has 1 frames: none of val-half"),
@@ -764,7 +765,7 @@ def test_bad_input_is_one_line(dataset, capsys, inline, words, said):
 def test_what_a_plan_holds_has_no_need_of_files(dataset, tmp_path):
     """A TOML file's settings, resolved; another machine has no such file."""
     (tmp_path / "mine.toml").write_text('tracker = "sort"\nmin_hits = 1\n')
-    plan = make_plan(dataset, Wanted(("mine.toml", "sort"), {"iou_threshold": 0.4}))
+    plan = make_plan(dataset, BenchmarkConfig(("mine.toml", "sort"), {"iou_threshold": 0.4}))
     first = plan.tasks[0].tracker
     assert (first.name, first.tracker) == ("mine", "sort")
     assert first.settings["min_hits"] == 1
@@ -777,11 +778,13 @@ def test_a_detector_of_files_is_known_by_what_they_hold(filmed, tmp_path):
     digests = set()
     for weights in ("one", "two", "one"):
         (tmp_path / "mine.weights").write_text(weights)
-        (stream, _) = make_plan(filmed, Wanted(("sort",), {}, detector="mine.toml")).streams
+        (stream, _) = make_plan(
+            filmed, BenchmarkConfig(("sort",), {}, detector="mine.toml")
+        ).sequences
         digests.add(stream.cache)
     assert len(digests) == 2
-    wanted = Wanted(("sort",), {}, detector="mine.toml", detector_settings={"history": 20})
-    assert make_plan(filmed, wanted).streams[0].cache not in digests
+    wanted = BenchmarkConfig(("sort",), {}, detector="mine.toml", detector_settings={"history": 20})
+    assert make_plan(filmed, wanted).sequences[0].cache not in digests
 
 
 def test_detectors_that_come_with_mot_are_known_by_its_weights(filmed, tmp_path, monkeypatch):
@@ -789,7 +792,7 @@ def test_detectors_that_come_with_mot_are_known_by_its_weights(filmed, tmp_path,
     digests = set()
     for weights in ("one", "two", "one"):
         (tmp_path / "person.onnx").write_text(weights)
-        (stream, _) = make_plan(filmed, Wanted(("sort",), {}, detector="person")).streams
+        (stream, _) = make_plan(filmed, BenchmarkConfig(("sort",), {}, detector="person")).sequences
         digests.add(stream.cache)
     assert len(digests) == 2
 
@@ -809,14 +812,9 @@ def test_a_network_that_is_read_in_part_is_another(filmed, tmp_path):
     digests = set()
     for changes in ({}, {"nms": "diou"}, {"partial": True}, {}):
         told = {"runtime": "torch", "device": "cpu", **changes}
-        wanted = Wanted(("sort",), {}, detector=str(cfg), detector_settings=told)
-        digests.add(make_plan(filmed, wanted).streams[0].cache)
+        wanted = BenchmarkConfig(("sort",), {}, detector=str(cfg), detector_settings=told)
+        digests.add(make_plan(filmed, wanted).sequences[0].cache)
     assert len(digests) == 3
-
-
-def test_the_light_help_names_what_there_is():
-    module = sys.modules["mot.cli.benchmark"]
-    assert set(module.ENGINES) == set(ENGINES)
 
 
 def test_home_is_where_it_is_told(monkeypatch, tmp_path):

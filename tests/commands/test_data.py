@@ -1,4 +1,4 @@
-"""`mot data` and `mot convert` of data sets: what is written, printed and refused."""
+"""`mot data` and `mot convert` of datasets: what is written, printed and refused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write_image(path: Path, seed: int, size: tuple[int, int] = (160, 120)) -> No
 
 
 def write_odgt(path: Path, first: int, boxes: list[list[list[int]]]) -> Path:
-    """A picture for each list of boxes, of which the last is ignored."""
+    """A image for each list of boxes, of which the last is ignored."""
     lines = []
     for number, found in enumerate(boxes, first):
         write_image(path.parent / f"Images/p{number}.jpg", number)
@@ -74,9 +74,9 @@ def report(folder: Path) -> Any:
 def test_check_writes_and_prints(train: Path, val: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     text = run("data", "check", train, "--val", val, "-o", out)
-    assert "train: 4 pictures, 2 without people, 3 boxes, 2 ignored\n" in text
-    assert "found: 1 boxes lie outside of their picture: p3 [" in text
-    assert "val: 1 pictures, 2 boxes, 1 ignored\n" in text
+    assert "train: 4 images, 2 without people, 3 boxes, 2 ignored\n" in text
+    assert "found: 1 boxes lie outside of their image: p3 [" in text
+    assert "val: 1 images, 2 boxes, 1 ignored\n" in text
     height = report(out)["train"]["percentiles"]["height in pixels"]
     assert (height["50"], report(out)["train"]["counts"]["boxes"]) == (80, 3)
     for name in ("train.png", "val.png", "distributions.png"):
@@ -98,9 +98,9 @@ def test_check_finds_what_is_wrong(train: Path, val: Path, tmp_path: Path) -> No
     run("data", "check", train, "--val", val, "-o", tmp_path / "out")
     found = report(tmp_path / "out")
     kinds = {kind: each["examples"] for kind, each in found["train"]["problems"].items()}
-    assert kinds["pictures are missing"] == ["p3"]
-    assert kinds["pictures come twice"] == ["p1 = p0"]
-    assert "p2.jpg: the picture is cut off" in kinds["pictures cannot be read"][0]
+    assert kinds["images are missing"] == ["p3"]
+    assert kinds["images come twice"] == ["p1 = p0"]
+    assert "p2.jpg: the image is cut off" in kinds["images cannot be read"][0]
     both = {kind: each["examples"] for kind, each in found["both"].items()}
     assert [*both.values()] == [["p0 = p1"], ["p20 ~ p0"]]
 
@@ -111,7 +111,7 @@ def test_quick_reads_only_the_samples(train: Path, tmp_path: Path) -> None:
     text = run("data", "check", train, "-o", tmp_path / "out", "--quick")
     assert "cannot be read" not in text
     assert not (tmp_path / "out/train.png").exists()  # no sample can be drawn
-    assert "4 pictures cannot be read" in run("data", "check", train, "-o", tmp_path / "out2")
+    assert "4 images cannot be read" in run("data", "check", train, "-o", tmp_path / "out2")
 
 
 def test_sizes_that_are_told_wrongly(train: Path, tmp_path: Path) -> None:
@@ -121,18 +121,18 @@ def test_sizes_that_are_told_wrongly(train: Path, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(told))
     images = ["--images", train.parent / "Images"]
     text = run("data", "check", tmp_path / "a.json", *images, "-o", tmp_path / "out")
-    assert "1 pictures have another size than is told: p0.jpg is 160x120, not 9999x120" in text
+    assert "1 images have another size than annotated: p0.jpg is 160x120, not 9999x120" in text
 
 
 def test_several_sources(train: Path, val: Path, tmp_path: Path) -> None:
     words = ["data", "check", train, val, "-o", tmp_path / "out"]
-    assert "train: 5 pictures" in run(*words)
+    assert "train: 5 images" in run(*words)
     folders = [word for path in (train, val) for word in ("--images", path.parent / "Images")]
-    assert "train: 5 pictures" in run(*words, *folders, "--overwrite")
+    assert "train: 5 images" in run(*words, *folders, "--overwrite")
     with pytest.raises(MotError, match="3 --images for 2 sources"):
         run(*words, *folders, "--images", "x", "--overwrite")
-    assert "train: 3 pictures" in run(*words, "--every", 2, "--overwrite", "--quick")
-    with pytest.raises(MotError, match="class 'dog' is not in the data set"):
+    assert "train: 3 images" in run(*words, "--every", 2, "--overwrite", "--quick")
+    with pytest.raises(MotError, match="class 'dog' is not in the dataset"):
         run(*words, "--classes", "dog", "--overwrite")
 
 
@@ -151,8 +151,8 @@ def test_sources_of_different_classes(train: Path, tmp_path: Path) -> None:
 
 def test_a_set_without_a_single_box(tmp_path: Path) -> None:
     path = write_odgt(tmp_path / "a.odgt", 0, [[], []])
-    assert "2 pictures, 2 without people" in run("data", "check", path, "-o", tmp_path / "out")
-    with pytest.raises(MotError, match=r"a.odgt: anchors are fitted to boxes with an area"):
+    assert "2 images, 2 without people" in run("data", "check", path, "-o", tmp_path / "out")
+    with pytest.raises(MotError, match=r"a.odgt: anchors are fitted to at least one box"):
         run("data", "anchors", path)
 
 
@@ -201,7 +201,7 @@ def test_known_anchors_are_compared(train: Path) -> None:
 
 def test_convert_crowdhuman(train: Path, tmp_path: Path) -> None:
     text = run("convert", train, "-o", tmp_path / "a.json")
-    assert f"a.json: 4 pictures in {train.parent / 'Images'}, 3 boxes, 2 ignored\n" in text
+    assert f"a.json: 4 images in {train.parent / 'Images'}, 3 boxes, 2 ignored\n" in text
     assert "warning: 1 boxes lie outside" in text
     written = json.loads((tmp_path / "a.json").read_text())
     assert written["images"][0] == {"id": 1, "file_name": "p0.jpg", "width": 160, "height": 120}
@@ -230,7 +230,7 @@ def test_convert_frames_of_sequences_are_pictures_too(tmp_path: Path) -> None:
         (folder / "gt").mkdir()
         (folder / "gt/gt.txt").write_text("1,4,11,21,10,30,1,1,0.5\n1,5,1,1,9,9,0,1,1\n")
     said = run("convert", tmp_path / "MOT17", "-o", tmp_path / "a.json", "--to", "coco-detection")
-    assert "1 pictures in" in said, "once, though there are two sequences of the same frames"
+    assert "1 images in" in said, "once, though there are two sequences of the same frames"
     written = json.loads((tmp_path / "a.json").read_text())
     assert [each["bbox"] for each in written["annotations"]] == [[11, 21, 10, 30], [1, 1, 9, 9]]
     assert [each["visibility"] for each in written["annotations"]] == [0.5, 1]
@@ -244,7 +244,7 @@ def test_convert_tells_data_sets_from_tracks(tmp_path: Path) -> None:
     corners = "<xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax>"
     item = f"<object><name>person</name><bndbox>{corners}</bndbox></object>"
     (tmp_path / "voc/a.xml").write_text(f"<annotation>{item}</annotation>")
-    assert "1 pictures in" in run("convert", tmp_path / "voc", "-o", tmp_path / "voc.json")
+    assert "1 images in" in run("convert", tmp_path / "voc", "-o", tmp_path / "voc.json")
     (tmp_path / "cvat/a.xml").write_text("<annotations></annotations>")
     assert "1 video" in run("convert", tmp_path / "cvat", "-o", tmp_path / "cvat.json")
     (tmp_path / "tracks").mkdir()
@@ -266,8 +266,8 @@ def test_convert_yolo_by_name(tmp_path: Path) -> None:
     ("words", "fault"),
     [
         (("-o", "a.xml"), "--to cvat holds tracks"),
-        (("-o", "a.json", "--images", ".", "--from", "coco"), "--images goes with a data set"),
-        (("-o", "a.json", "--images", "nowhere"), "none of its 4 pictures is there"),
+        (("-o", "a.json", "--images", ".", "--from", "coco"), "--images goes with a dataset"),
+        (("-o", "a.json", "--images", "nowhere"), "none of its 4 images is there"),
         (("-o", "a.json", "--from", "coco-detection"), "not JSON"),
     ],
 )
@@ -283,7 +283,7 @@ def test_convert_refuses(
 def test_real_data(shared: Path, tmp_path: Path) -> None:
     source = shared / "data/person/val.json"
     text = run("data", "check", source, "-o", tmp_path / "out")
-    assert "train: 300 pictures, 700 boxes, 100 ignored\n" in text
+    assert "train: 300 images, 700 boxes, 100 ignored\n" in text
     assert report(tmp_path / "out")["train"]["problems"] == {}
     text = run("data", "check", shared / "data/mot17/MOT17-02", "-o", tmp_path / "clip")
-    assert "train: 30 pictures" in text, "those of its video"
+    assert "train: 30 images" in text, "those of its video"

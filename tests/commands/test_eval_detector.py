@@ -15,7 +15,7 @@ from mot.datasets.load import DataSettings, load
 from mot.evaluation.detection.keys import Key
 from mot.evaluation.detection.results import coco_results, read_results
 from mot.evaluation.detection.scores import evaluate
-from mot.types import Detections
+from mot.types import Detections, Detector
 
 
 def write_coco(world: World, folder: Path, name: str = "person") -> Path:
@@ -57,7 +57,7 @@ def write_results(world: World, path: Path) -> Path:
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[World, Path, Path]:
-    """A world as COCO's ground truth, of pictures that are not there, and COCO's results."""
+    """A world as COCO's ground truth, of images that are not there, and COCO's results."""
     world = random_world(1, pictures=20)
     return world, write_coco(world, tmp_path), write_results(world, tmp_path / "found.json")
 
@@ -73,7 +73,7 @@ def scores_in(path: Path, name: str = "found") -> dict[str, float]:
 
 
 def sound_world(world: World, gt: Path) -> World:
-    """As it is read: boxes outside of their picture are dropped."""
+    """As it is read: boxes outside of their image are dropped."""
     return World(load(DataSettings(str(gt)), absent=True).data, world.found)
 
 
@@ -128,7 +128,7 @@ def test_frames_of_a_sequence(tmp_path, capsys) -> None:
     found.write_text("3,-1,30,10,20,50,0.9,-1,-1,-1\n2,-1,30,10,20,50,0.5,-1,-1,-1\n")
     assert run(found, "--gt", tmp_path / "CAM-1", "--json", tmp_path / "s.json") == 0
     scores = scores_in(tmp_path / "s.json", "CAM-1")
-    assert (scores["pictures"], scores["objects"], scores["detections"]) == (3, 2, 2)
+    assert (scores["images"], scores["objects"], scores["detections"]) == (3, 2, 2)
     assert (scores["recall"], scores["threshold"]) == (0.5, pytest.approx(0.9))
     found.write_text("4,-1,30,10,20,50,0.9,-1,-1,-1\n")
     assert run(found, "--gt", tmp_path / "CAM-1") == 2
@@ -178,37 +178,32 @@ def test_errors_are_drawn(files, tmp_path) -> None:
 
 def test_a_detector_looks_at_the_pictures(tmp_path, monkeypatch) -> None:
     """One that finds what the world says, whose detections are kept and read again."""
-    from mot.commands.open_detector import OpenDetector
-
     from mot.commands import eval_detector as work
+    from mot.pipeline import Pipeline
 
     world = random_world(1, pictures=20)
     gt = write_coco(world, tmp_path)
     write_pictures(world, tmp_path)
-    told = []
+    opened = []
+    other = Detections.from_boxes([[0, 0, 9, 9]], [0.9], [1])
 
-    def opened(options) -> OpenDetector:
-        told.append((options.detector, options.conf))
-        other = Detections.from_boxes([[0, 0, 9, 9]], [0.9], [1])
+    def pipeline(options) -> Pipeline:
+        opened.append((options.detector, options.conf))
+        results = iter(world.found)
 
-        def detect(frames) -> list[Detections]:
-            found = [world.found[frame.index - 1] for frame in frames]
-            return [
-                Detections.from_boxes(
-                    np.concatenate([each.boxes, other.boxes]),
-                    np.concatenate([each.scores, other.scores]),
-                    [*each.labels, 1],
-                )
-                for each in found
-            ]
+        class Known(Detector):
+            names = ("person", "dog")
 
-        return OpenDetector(None, detect, ("person", "dog"), 3, 1)
+            def __call__(self, images) -> list[Detections]:
+                return [Detections.concatenate([next(results), other]) for _ in images]
 
-    monkeypatch.setattr(work, "open_detector", opened)
+        return Pipeline(Known(), tracker=None)
+
+    monkeypatch.setattr(work.EvalDetectorOptions, "detection_pipeline", pipeline)
     saved = tmp_path / "saved.json"
     words = ["net.onnx", "--gt", gt, "--json", tmp_path / "a.json", "--save", saved]
     assert run(*words) == 0
-    assert told == [("net.onnx", 0.001)]
+    assert opened == [("net.onnx", 0.001)]
     expected = scores_in(tmp_path / "a.json", "net")
     assert expected["detections"] == sum(map(len, world.found))  # without dogs
     assert {row["category_id"] for row in json.loads(saved.read_text())} == {3}
@@ -241,10 +236,10 @@ BOX = {"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4], "score": 0.5}
         ('{"images": []}', "a list of objects"),
         ("[1]", "a list of objects"),
         ("[" * 100_000, "a list of objects"),
-        (json.dumps([{**BOX, "image_id": 777}]), "picture 777 is not in the ground truth"),
+        (json.dumps([{**BOX, "image_id": 777}]), "image 777 is not in the ground truth"),
         (json.dumps([{**BOX, "image_id": 7e7}]), "'image_id'"),
         (json.dumps([{"image_id": 1, "score": 1}]), "'category_id' is missing"),
-        (json.dumps([{**BOX, "bbox": [1, 2, 3]}]), "picture 1: box [1, 2, 3] is no box"),
+        (json.dumps([{**BOX, "bbox": [1, 2, 3]}]), "image 1: box [1, 2, 3] is no box"),
         (json.dumps([BOX, {**BOX, "bbox": None}]), "box null is no box"),
         (json.dumps([{**BOX, "bbox": [1, 2, -3, 4]}]), "negative size"),
         (json.dumps([{**BOX, "bbox": [1, 2, float("nan"), 4]}]), "is no box"),
@@ -286,7 +281,7 @@ def test_missing_pictures_stop_detectors_alone(files, capsys) -> None:
     _, gt, found = files
     assert run(found, "--gt", gt, "-q") == 0
     assert run("net.onnx", "--gt", gt) == 2
-    assert "none of its 20 pictures is there" in capsys.readouterr().err
+    assert "none of its 20 images is there" in capsys.readouterr().err
 
 
 def test_classes_are_known_by_name_and_by_number(tmp_path, capsys) -> None:
@@ -315,4 +310,4 @@ def test_classes_are_known_by_name_and_by_number(tmp_path, capsys) -> None:
     assert (scores_in(out)["recall"], scores_in(out)["detections"]) == (1.0, 2)
     capsys.readouterr()
     assert run(found, "--gt", gt, "--classes", "cat") == 2
-    assert "class 'cat' is not in the data set" in capsys.readouterr().err
+    assert "class 'cat' is not in the dataset" in capsys.readouterr().err

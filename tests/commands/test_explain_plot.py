@@ -1,4 +1,4 @@
-"""`mot explain` with pictures: the distances are told beside the costs, and the line-up shows the
+"""`mot explain` with images: the distances are told beside the costs, and the line-up shows the
 people that it tells of."""
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def test_a_detector_finds_the_people_where_there_is_no_file(tmp_path, capsys) ->
         assert f"Frame {number}, track {track_id}: got detection" in capsys.readouterr().out
 
 
-# The picture
+# The image
 
 
 def pixels_of(image: Image, colour: tuple[int, ...], tolerance: int = 3) -> Array:
@@ -254,8 +254,8 @@ def test_a_source_without_pictures(street, capsys) -> None:
     assert mot(*where) == 0
     said = complaint(capsys, *where, "--plot", "why.png")
     assert "bare has no images" in said and "name its video" in said
-    assert "has no pictures to look at" in complaint(capsys, *where, "--embedder", "a.onnx")
-    assert "neither pictures nor detections" in complaint(capsys, *where, "--detector", "motion")
+    assert "has no images to crop" in complaint(capsys, *where, "--embedder", "a.onnx")
+    assert "neither images nor detections" in complaint(capsys, *where, "--detector", "motion")
 
 
 def test_a_picture_is_not_overwritten(street, capsys) -> None:

@@ -1,4 +1,4 @@
-"""Numbers of people over several data sets."""
+"""Numbers of people over several datasets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def data_of(*pictures: list[int], ignored: tuple[int, ...] = ()) -> DataSet:
         ["person"],
         [
             ImageRecord(
-                Path("picture.png"),
+                Path("image.png"),
                 "picture",
                 number,
                 (100, 100),
@@ -31,11 +31,11 @@ def data_of(*pictures: list[int], ignored: tuple[int, ...] = ()) -> DataSet:
 
 def test_people_of_several_data_sets_are_numbered_without_gaps() -> None:
     one, other = data_of([7, 3], [7]), data_of([3], [-1, 5])
-    (first, second), count = numbered([one, other], ["told", "told"])
+    (first, second), count = numbered([one, other], ["annotated", "annotated"])
     assert first.annotations.ids.tolist() == [1, 0, 1]
     assert second.annotations.ids.tolist() == [2, -1, 3]
     assert count == 4
-    assert one.annotations.ids.tolist() == [7, 3, 7], "the data set itself stays as it was"
+    assert one.annotations.ids.tolist() == [7, 3, 7], "the dataset itself stays as it was"
 
 
 def test_each_box_may_be_someone_else_and_the_ignored_are_nobody() -> None:
@@ -48,7 +48,7 @@ def test_each_box_may_be_someone_else_and_the_ignored_are_nobody() -> None:
 
 
 def test_a_picture_has_the_new_numbers_and_they_cannot_be_edited() -> None:
-    (data,), _ = numbered([data_of([4], [6, 4])], ["told"])
+    (data,), _ = numbered([data_of([4], [6, 4])], ["annotated"])
     assert data[1].annotations.ids.tolist() == [1, 0]
     assert not data.annotations.ids.flags.writeable
 

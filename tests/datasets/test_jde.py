@@ -1,4 +1,4 @@
-"""Data sets as JDE and FairMOT have them: pictures, and beside them who is where."""
+"""Data sets as JDE and FairMOT have them: images, and beside them who is where."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_the_format_is_guessed(prw: Path) -> None:
     ("line", "fault"),
     [
         ("0 1 0.5 0.5 1", "5 numbers, where class identity x y width height"),
-        ("0 1.5 0.5 0.5 1 1", "identity '1.5' is not a whole number"),
+        ("0 1.5 0.5 0.5 1 1", "identity '1.5' is not an integer"),
         ("0 -2 0.5 0.5 1 1", "identity '-2'"),
         ("0 nan 0.5 0.5 1 1", "identity 'nan'"),
         ("3 1 0.5 0.5 1 1", "class 3 has no name"),
@@ -94,7 +94,7 @@ def test_a_bad_line_is_named(prw: Path, line: str, fault: str) -> None:
 def test_a_list_of_something_else(prw: Path) -> None:
     listed = prw.parent / "prw.train"
     listed.write_text("PRW/frames/b.jpg\n")
-    with pytest.raises(MotError, match=r"prw\.train:1: 'PRW/frames/b.jpg' is no picture below"):
+    with pytest.raises(MotError, match=r"prw\.train:1: 'PRW/frames/b.jpg' is no image below"):
         read(listed)
     with pytest.raises(MotError, match="no labels_with_ids in it"):
         read(prw / "images", format="jde")

@@ -120,7 +120,7 @@ def test_joint_finds_the_very_same_and_knows_people_again() -> None:
 
 def test_fairmot_without_weights_is_joint(capsys: pytest.CaptureFixture[str]) -> None:
     ours, theirs = build_detector("joint", conf=0.3), build_detector("fairmot", conf=0.3)
-    assert "joint, which comes with mot" in capsys.readouterr().err
+    assert "using the built-in joint" in capsys.readouterr().err
     image = moments("easy", seed=3)[0][0]
     (one,), (other,) = ours([image]), theirs([image])
     np.testing.assert_array_equal(one.boxes, other.boxes)

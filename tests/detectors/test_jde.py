@@ -162,18 +162,18 @@ def test_each_box_has_the_vector_of_its_cell(settings) -> None:
     images = torch.rand(1, 3, 96, 128)
     with torch.inference_mode():
         raw = model.raw(images)
-        vectors = model.decode(raw)[2][0]
+        vectors = model.decode(raw, (96, 128))[2][0]
     row = 0
-    for looks in raw[3:]:
-        _, dims, height, width = looks.shape
+    for maps in raw[3:]:
+        _, dims, height, width = maps.shape
         assert dims == 16
         for y, x, _anchor in np.ndindex(height, width, 3):
-            cell = looks[0, :, y, x]
+            cell = maps[0, :, y, x]
             torch.testing.assert_close(vectors[row], cell / cell.norm())
             row += 1
     assert row == len(vectors)
     places = torch.tensor([[0, 0], [0, row - 1], [0, row // 2]])
-    found = model.embedding.vectors_of(model.decode(raw)[0], places, raw[3:])
+    found = model.embedding.vectors_of(model.decode(raw, (96, 128))[0], places, raw[3:])
     unit = found / found.norm(dim=1, keepdim=True)
     torch.testing.assert_close(unit, vectors[places[:, 1]])
 
@@ -190,7 +190,7 @@ def test_its_file_is_a_detector_with_its_drawing_in_it(tmp_path, person) -> None
 
 
 def test_a_network_that_is_drawn_for_other_classes() -> None:
-    with pytest.raises(MotError, match=r"person\.cfg is of 1 classes"):
+    with pytest.raises(MotError, match=r"person\.cfg has 1 classes"):
         load_model(replace(DRAWN, names=("person", "head")))
 
 

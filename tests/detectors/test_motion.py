@@ -94,7 +94,7 @@ def test_wide_and_small_things_are_no_people() -> None:
     car, ball = [50, 200, 350, 280], [500, 100, 508, 110]
     (found,) = watch(detector, [with_block(with_block(background, car), ball)])
     assert len(found) == 0
-    bold = MotionDetector(MotionSettings(widest=10))
+    bold = MotionDetector(MotionSettings(max_aspect=10))
     watch(bold, [background] * LEARN)
     assert len(watch(bold, [with_block(background, car)])[0]) == 1
 

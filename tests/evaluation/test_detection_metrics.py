@@ -292,7 +292,7 @@ def test_nothing_to_find_has_no_rates() -> None:
         assert math.isnan(scores["recall"])
         assert scores["objects"] == 0
     empty = evaluate(DataSet(["person"], []), [])
-    assert (empty.pictures, empty.detections) == (0, 0)
+    assert (empty.records, empty.detections) == (0, 0)
     assert math.isnan(empty.crowdhuman.jaccard)
 
 
@@ -318,7 +318,7 @@ def test_all_found_is_perfect() -> None:
 
 def test_pictures_and_detections_belong_together() -> None:
     world = random_world(0)
-    with pytest.raises(ValueError, match="11 pictures for a data set of 12"):
+    with pytest.raises(ValueError, match="11 images for a dataset of 12"):
         evaluate(world.dataset, world.found[1:])
 
 

@@ -18,7 +18,8 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mot.cli.convert import TRACK_FORMATS, convert
+from mot.cli.convert import FORMATS as HELP_FORMATS
+from mot.cli.convert import convert
 from mot.commands.convert import file_stem
 from mot.errors import MotError
 from mot.formats import FORMATS, VideoTracks, read_videos, write_videos
@@ -70,7 +71,7 @@ SUFFIXES = [form.suffix for form in FORMATS.values()]
 
 
 def test_the_command_offers_all_formats() -> None:
-    assert tuple(FORMATS) == TRACK_FORMATS
+    assert tuple(FORMATS) == HELP_FORMATS
 
 
 # Round trips

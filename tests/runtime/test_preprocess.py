@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mot.detectors.custom import CustomDetector
 from mot.detectors.network import (
     DetectorSettings,
     NetworkDetector,
     RawDetections,
     choose_classes,
 )
-from mot.detectors.tiles import TiledDetector, Tiling, parse_tiling, windows_of
+from mot.detectors.tiles import TiledDetector, Tiling, make_tiles, parse_tiling
 from mot.errors import MachineError, MotError
 from mot.opencv import cv2
 from mot.runtime.devices import OutOfMemory
@@ -67,7 +68,9 @@ def seen_in(image: Image) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Painted:
-    """A network that sees patches of colour, and has room for so many pictures at a time."""
+    """A network that detects patches of color, with room for so many images at a time."""
+
+    workers = 1
 
     def __init__(self, spec: InputSpec | None = None, room: int = 1000, score: float = 0.9) -> None:
         self.spec = spec or InputSpec(size=(160, 160))
@@ -103,6 +106,11 @@ class RawImage(Painted):
 
     def _candidates(self, image: Image, labels: np.ndarray) -> RawDetections:
         return self.told
+
+
+def tiled(detect: Any, tiling: str) -> TiledDetector:
+    """A function of a list of images, run on tiles."""
+    return TiledDetector(CustomDetector(detect, takes_list=True), parse_tiling(tiling))
 
 
 def detector_of(network: Painted, **changes: Any) -> NetworkDetector:
@@ -375,7 +383,7 @@ def test_the_batch_is_halved_from_what_did_not_fit(capsys) -> None:
 
 def test_no_room_for_a_single_picture(capsys) -> None:
     detector = detector_of(Painted(room=0), batch=2)
-    with pytest.raises(MachineError, match="no room for one picture: give a smaller --imgsz"):
+    with pytest.raises(MachineError, match="no memory for one image: give a smaller --imgsz"):
         detector([noise(9, 9, 3)] * 3)
 
 
@@ -407,7 +415,7 @@ def test_classes_by_name_or_number(wanted, names, numbers) -> None:
     [
         ("persn", "did you mean 'person'?"),
         ("tree", "known: car, dog, person"),
-        ("3", "the network tells 3 classes, from 0"),
+        ("3", "the network has 3 classes, from 0"),
         ("-1", "known: car, dog, person"),
         ("1.0", "known: car, dog, person"),
     ],
@@ -648,7 +656,7 @@ def scattered(seed: int, size: tuple[int, int], smallest: int, largest: int) -> 
 def test_tiles_find_what_the_whole_picture_shows(seed, tiling) -> None:
     rectangles = scattered(seed, (600, 400), 8, 250)
     image = painted(600, 400, rectangles, label=seed % 3)
-    found = TiledDetector(see_all, parse_tiling(tiling))([image])[0]
+    found = tiled(see_all, tiling)([image])[0]
     np.testing.assert_array_equal(in_order(found), in_order(detections(rectangles, seed % 3)))
 
 
@@ -660,7 +668,7 @@ def test_small_ones_that_the_whole_picture_hides_are_found_once(seed, tiling) ->
     image = painted(600, 600, rectangles)
     detector = see_large(least=0.058)  # 35 pixels of the picture, 20 of the largest tile
     assert len(detector([image])[0]) == 0
-    found = TiledDetector(detector, parse_tiling(tiling))([image])[0]
+    found = tiled(detector, tiling)([image])[0]
     np.testing.assert_array_equal(in_order(found), in_order(detections(rectangles)))
 
 
@@ -668,14 +676,14 @@ def test_small_ones_that_the_whole_picture_hides_are_found_once(seed, tiling) ->
 @given(st.integers(0, 10**6))
 def test_large_ones_that_no_tile_shows_are_found_once(seed) -> None:
     rectangles = scattered(seed, (600, 600), 150, 400)
-    found = TiledDetector(see_all, parse_tiling("6x6"))([painted(600, 600, rectangles)])[0]
+    found = tiled(see_all, "6x6")([painted(600, 600, rectangles)])[0]
     np.testing.assert_array_equal(in_order(found), in_order(detections(rectangles)))
 
 
 def test_one_on_a_border_and_one_on_the_crossing_of_all() -> None:
     """Of a 2x2 grid of 200x200 the borders are at 88 and 112."""
     rectangles = [(80, 20, 120, 60), (90, 90, 110, 110), (100, 150, 140, 190), (0, 95, 30, 105)]
-    found = TiledDetector(see_all, parse_tiling("2x2"))([painted(200, 200, rectangles)])[0]
+    found = tiled(see_all, "2x2")([painted(200, 200, rectangles)])[0]
     np.testing.assert_array_equal(in_order(found), in_order(detections(rectangles)))
 
 
@@ -689,7 +697,7 @@ def test_neighbours_of_another_class_keep_what_a_border_cut() -> None:
         cut = Detections.from_boxes([[20, 20, 60, 50]], labels=[1])
         return [whole, cut, *([Detections.empty()] * (len(images) - 2))]
 
-    found = TiledDetector(detect, parse_tiling("2x2"))([np.zeros((100, 100, 3), np.uint8)])[0]
+    found = tiled(detect, "2x2")([np.zeros((100, 100, 3), np.uint8)])[0]
     assert in_order(found).tolist() == [[10, 10, 90, 90, 0], [20, 20, 60, 50, 1]]
 
 
@@ -702,8 +710,8 @@ def test_who_is_guessed_beyond_a_border_is_found_once() -> None:
         assert [image.shape[1] for image in images] == [400, 223, 223]
         return [nobody, person, guess]
 
-    tiled = TiledDetector(detect, parse_tiling("2x1"))
-    (found,) = tiled([np.zeros((400, 400, 3), np.uint8)])
+    detector = tiled(detect, "2x1")
+    (found,) = detector([np.zeros((400, 400, 3), np.uint8)])
     assert found.boxes.tolist() == [[90, 40, 190, 340]]
 
 
@@ -730,7 +738,7 @@ def test_tiles_without_people_do_not_lose_the_looks_of_others(people) -> None:
         ]
         return found
 
-    (found,) = TiledDetector(detect, parse_tiling("2x2"))([painted(200, 200, people)])
+    (found,) = tiled(detect, "2x2")([painted(200, 200, people)])
     assert found.boxes.tolist() == [list(each) for each in people]
     assert (found.embeddings is None) == (not people)
 
@@ -739,7 +747,7 @@ def test_tiles_without_people_do_not_lose_the_looks_of_others(people) -> None:
 @pytest.mark.parametrize("tiling", ["4x4", "16x16", "32x32", "640x480"])
 def test_small_pictures(size, tiling) -> None:
     image = painted(*size, [(0, 0, *size)])
-    found = TiledDetector(see_all, parse_tiling(tiling))([image, image])
+    found = tiled(see_all, tiling)([image, image])
     assert [each.boxes.tolist() for each in found] == [[[0, 0, *size]]] * 2
 
 
@@ -751,13 +759,13 @@ def test_a_huge_picture() -> None:
         return see_all(images)
 
     rectangles = [(3990, 1190, 4030, 1240), (10, 10, 40, 60), (0, 2000, 5990, 3000)]
-    found = TiledDetector(detect, parse_tiling("2000x2000"))([painted(6000, 3000, rectangles)])[0]
+    found = tiled(detect, "2000x2000")([painted(6000, 3000, rectangles)])[0]
     np.testing.assert_array_equal(in_order(found), in_order(detections(rectangles)))
     assert seen == [1 + 4 * 2]
 
 
 def test_no_picture_in_tiles() -> None:
-    assert TiledDetector(see_all, parse_tiling("2x2"))([]) == []
+    assert tiled(see_all, "2x2")([]) == []
 
 
 @quick
@@ -775,7 +783,7 @@ def test_tiles_of_pixels_cover_the_picture_and_overlap(width, height, across, do
 
 
 def expect_cover(tiling: Tiling, width: int, height: int) -> list[list[tuple[int, int]]]:
-    places = list(windows_of(tiling, width, height)) or [(0, 0, width, height)]
+    places = list(make_tiles(tiling, width, height)) or [(0, 0, width, height)]
     across = sorted({(left, right) for left, _, right, _ in places})
     down = sorted({(top, bottom) for _, top, _, bottom in places})
     assert len(set(places)) == len(across) * len(down)

@@ -91,7 +91,7 @@ class _World:
         self.center = rng.uniform(0, [WIDTH, HEIGHT], (count, 2))
         self.velocity = rng.normal(0, 2.5, (count, 2))
         self.height = rng.uniform(50, 100, count)
-        self.growth = rng.normal(1, 0.004, count)
+        self.growth = rng.normal(1, 0.02, count)
         self.aspect = rng.uniform(0.3, 0.6, count)
         self.first = rng.integers(-30, settings.length // 2, count)
         self.last = self.first + rng.integers(20, 90, count)
@@ -122,7 +122,7 @@ class _World:
 
     def _move_camera(self) -> Array:
         """Shift, small rotation and zoom since the last frame, about the center of the image."""
-        angle, zoom = self.rng.normal(0, 0.012), self.rng.normal(1, 0.008)
+        angle, zoom = self.rng.normal(0, 0.05), self.rng.normal(1, 0.02)
         linear = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         middle = np.array([WIDTH, HEIGHT]) / 2
         motion = np.column_stack([linear, middle - linear @ middle + self.rng.normal(0, 5, 2)])

@@ -182,7 +182,7 @@ def test_an_id_is_never_used_again(name) -> None:
     pause = [NOTHING] * 60
     results = run(
         name,
-        [*walk(10, identity=0), *pause, *walk(10, identities=1), *pause, *walk(10, identities=2)],
+        [*walk(10, identity=0), *pause, *walk(10, identity=1), *pause, *walk(10, identity=2)],
     )
     assert [all_ids(results[start : start + 10]) for start in (0, 70, 140)] == [[1], [2], [3]]
 

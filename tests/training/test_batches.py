@@ -1,4 +1,4 @@
-"""Batches of an epoch: which pictures, the same everywhere, and what becomes of broken ones."""
+"""Batches of an epoch: which images, the same everywhere, and what becomes of broken ones."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def loading() -> Any:
 
 @pytest.fixture
 def data(tmp_path: Path) -> DataSet:
-    """Eleven pictures of different sizes; the n-th has n objects, and the grey level 20 n."""
+    """Eleven images of different sizes; the n-th has n objects, and the grey level 20 n."""
     rng = np.random.default_rng(0)
     pictures = []
     for number in range(11):
@@ -54,20 +54,20 @@ def data(tmp_path: Path) -> DataSet:
     return DataSet(["person"], pictures)
 
 
-def of_order(count: int, plan: BatchSettings, whole: bool = True) -> Batches:
-    return Batches(in_order(count), plan, whole)
+def of_order(count: int, plan: BatchSettings, drop_last: bool = True) -> Batches:
+    return Batches(in_order(count), plan, drop_last)
 
 
 def assert_same(some: Sequence[Any], others: Sequence[Any]) -> None:
     assert len(some) == len(others) > 0
     for one, other in zip(some, others, strict=True):
         assert one.images.equal(other.images)
-        assert one.pictures.equal(other.pictures)
+        assert one.records.equal(other.records)
         for target, wanted in zip(one.targets, other.targets, strict=True):
             assert all(a.equal(b) for a, b in zip(target, wanted, strict=True))
 
 
-# Which pictures.
+# Which images.
 
 
 @given(st.integers(1, 60), st.integers(1, 5), st.sampled_from([1, 2, 4]), st.booleans())
@@ -89,12 +89,12 @@ def test_processes_share_what_one_would_see(count, share, ranks, whole) -> None:
 @quick
 def test_each_picture_comes_once(count, batch) -> None:
     plan = BatchSettings(batch, SIZES)
-    everything = [draw.picture for each in of_order(count, plan, drop_last=False) for draw in each]
+    everything = [draw.record for each in of_order(count, plan, drop_last=False) for draw in each]
     assert everything == list(range(count))
     training = [draw for each in of_order(count, plan) for draw in each]
     assert len(training) == (max(batch, count - count % batch) if count else 0)
     assert len({draw.seed for draw in training}) == len(training)
-    assert {draw.picture for draw in training} == set(range(count)[: len(training)])
+    assert {draw.record for draw in training} == set(range(count)[: len(training)])
 
 
 def test_an_epoch_goes_on_where_it_was_left(data) -> None:
@@ -147,7 +147,7 @@ def test_boxes_are_those_of_the_data_set_in_every_epoch(loading, data) -> None:
         seen = []
         for batch in loader.epoch(epoch):
             for number, image, target in zip(
-                batch.pictures.tolist(), batch.images, batch.targets, strict=True
+                batch.records.tolist(), batch.images, batch.targets, strict=True
             ):
                 picture = data[number]
                 placed = make_letterbox(picture.size, SPEC, SPEC.size)
@@ -161,7 +161,7 @@ def test_boxes_are_those_of_the_data_set_in_every_epoch(loading, data) -> None:
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_workers_change_nothing(loading, data) -> None:
-    data[3].path.write_bytes(b"no picture")
+    data[3].path.write_bytes(b"no image")
     plan = BatchSettings(4, SIZES, seed=3)
     sources = loading.EpochData(data, SPEC, AugmentSettings())
     loaders = [
@@ -183,7 +183,7 @@ def test_broken_pictures_are_named_and_replaced(loading, data, augment) -> None:
     data[10].path.write_bytes(data[10].path.read_bytes()[:40])
     plan = BatchSettings(4, (SPEC.size,))
     loader = loading.Loader(loading.EpochData(data, SPEC, augment), of_order(11, plan, False))
-    taken = [number for batch in loader.epoch(0) for number in batch.pictures.tolist()]
+    taken = [number for batch in loader.epoch(0) for number in batch.records.tolist()]
     assert taken == [1, 1, 2, 3, 5, 5, 6, 7, 8, 9, 1]
     assert sorted(loader.broken) == [0, 4, 10]
     assert all(str(data[number].path) in reason for number, reason in loader.broken.items())
@@ -195,7 +195,7 @@ def test_only_when_all_are_broken_it_ends(loading, data) -> None:
     plan = BatchSettings(4, (SPEC.size,))
     for augment in (None, AugmentSettings()):
         loader = loading.Loader(loading.EpochData(data, SPEC, augment), of_order(11, plan))
-        with pytest.raises(MotError, match=r"no picture can be read: .*0\.png"):
+        with pytest.raises(MotError, match=r"no image can be read: .*0\.png"):
             list(loader.epoch(0))
         assert len(loader.broken) == 11
 

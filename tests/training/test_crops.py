@@ -76,7 +76,7 @@ def test_boxes_are_somebody_else_each_and_people_of_data_sets_differ(sequence) -
 
 
 def write_boxes(folder: Path, boxes: list[list[float]], image: bytes | None = None) -> DataSettings:
-    """The second picture is broken, if `image` is given."""
+    """The second image is broken, if `image` is given."""
     cv2.imwrite(str(folder / "a.png"), np.full((60, 80, 3), 90, np.uint8))
     (folder / "b.png").write_bytes(image or (folder / "a.png").read_bytes())
     images = [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}]
@@ -99,7 +99,7 @@ def test_what_cannot_be_seen_is_left_out_and_counted(tmp_path) -> None:
 
 def test_broken_pictures_are_passed_over_and_counted(tmp_path) -> None:
     boxes = [[5, 5, 20, 40], [5, 5, 20, 40], [30, 5, 20, 40]]
-    crops, problems = cut_of(write_boxes(tmp_path, boxes, b"\xff\xd8 no picture"))
+    crops, problems = cut_of(write_boxes(tmp_path, boxes, b"\xff\xd8 no image"))
     assert crops.ids.tolist() == [0, 1]
     assert {crop.path.name for crop in crops} == {"a.png"}
     assert problems.counts == {module.UNREAD: 1}
@@ -207,7 +207,7 @@ def test_samples_are_the_same_with_any_workers_and_from_any_batch_on(sequence) -
     later = list(loader_of(crops, change).epoch(1, 2))
     for one, other in zip([*wanted, *wanted[2:]], [*parallel, *later], strict=True):
         assert torch.equal(one.images, other.images)
-        assert torch.equal(one.pictures, other.pictures)
+        assert torch.equal(one.records, other.records)
     other = next(loader_of(crops, change).epoch(2))
     assert not torch.equal(other.images, wanted[0].images)
 
@@ -216,7 +216,7 @@ def test_targets_tell_the_crop_and_the_person(sequence) -> None:
     crops, _ = cut_of(sequence)
     for batch in loader_of(crops, CropAugment(None)).epoch(0):
         labels = torch.cat([target.labels for target in batch.targets])
-        assert torch.equal(labels, batch.pictures)
+        assert torch.equal(labels, batch.records)
         ids = torch.cat([target.ids for target in batch.targets])
         assert ids.tolist() == crops.ids[labels.numpy()].tolist()
         assert ids[0] == ids[1] and batch.images.shape == (8, 3, 32, 16)
@@ -227,7 +227,7 @@ def test_a_crop_is_seen_in_so_many_ways_and_no_more(sequence) -> None:
     change = CropAugment(CropSettings(views=3, noise=1.0, erase=1.0))
     seen: dict[int, set[bytes]] = {}
     for seed in range(20):
-        image, target = change(crops.whole, len(crops), 4, SIZE, seed)
+        image, target = change(crops.full_image, len(crops), 4, SIZE, seed)
         seen.setdefault(int(target.labels[0]), set()).add(image.numpy().tobytes())
     assert sorted(seen) == [12, 13, 14]
     assert [len(images) for images in seen.values()] == [1, 1, 1]
@@ -241,8 +241,8 @@ def test_two_processes_share_a_batch_person_by_person(sequence) -> None:
     for share in shares:
         ids = [int(target.ids[0]) for target in share.targets]
         assert ids[::2] == ids[1::2]
-    together = sorted(int(place) for share in shares for place in share.pictures)
-    assert together == sorted(whole.pictures.tolist())
+    together = sorted(int(place) for share in shares for place in share.records)
+    assert together == sorted(whole.records.tolist())
 
 
 def gradient() -> np.ndarray:

@@ -153,21 +153,21 @@ def test_nothing_to_track_is_named(tmp_path, make) -> None:
         (FrameRange(start=0.1, end=0.3, every=2), [3]),
     ],
 )
-@pytest.mark.parametrize("pictures", [True, False])
+@pytest.mark.parametrize("with_images", [True, False])
 def test_every_frame_of_a_sequence_comes_those_without_a_picture_too(
-    tmp_path, window, indices, frames
+    tmp_path, window, indices, with_images
 ) -> None:
     home = tmp_path / "walk"
     picture(home / "img1" / "000002.png", home / "img1" / "000003.png")
     touch(home / "seqinfo.ini", content=SEQINFO)
     (job,) = jobs_of(home, window=window)
-    with job.open(frames) as source:
+    with job.open(with_images) as source:
         assert source.expected == len(indices)
         frames = list(source)
     assert [frame.index for frame in frames] == indices
     assert [frame.time for frame in frames] == pytest.approx([(i - 1) / 10 for i in indices])
     seen = [frame.index for frame in frames if frame.image is not None]
-    assert seen == [index for index in indices if frames and index in (2, 3)]
+    assert seen == [index for index in indices if with_images and index in (2, 3)]
 
 
 @pytest.mark.parametrize("seqinfo", [True, False])

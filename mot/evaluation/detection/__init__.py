@@ -1,1 +1,1 @@
-"""Detection metrics: those of COCO, VOC and CrowdHuman, by object size, and kinds of errors."""
+"""How good detections are: COCO's, VOC's and CrowdHuman's metrics, by size, and what goes wrong."""

@@ -1,18 +1,19 @@
 """CrowdHuman's metrics: average precision, log-average miss rate, Jaccard index.
 
-Boxes are clipped to their images. Objects and detections are matched at an IoU above 0.5. An
-unmatched detection does not count if more than half of it is in an ignored region.
+Boxes are cut to their images, objects and detections are matched at an IoU above 0.5, and a
+detection that matches nothing is left out where more than half of it lies in an ignored region.
 
-- AP: the area under the points (recall, precision) after each detection of all images, by falling
-  score, joined by straight lines from the first point to the last. Nothing is interpolated, and
-  the part before the first point does not count.
+- AP: the points (recall, precision) after each detection, pooled over the images by falling
+  score, joined by straight lines; the area under them from the first point to the last. Nothing is
+  interpolated, and what lies before the first point does not count.
 - MR^-2: the geometric mean of the miss rates at nine rates of false positives per image (FPPI),
-  evenly spaced in the logarithm from 0.01 to 1. At each it is that of the last point of at most
-  this FPPI, 1 without such a point, and at least 1e-10 so that the logarithm exists.
-- JI: objects of an image and detections above a score are matched one to one at an IoU above 0.5
-  with the greatest sum of IoU: k pairs. Of both, unmatched ones do not count if more than half of
-  them is in an ignored region; n and m remain. JI is the mean over images of k / (n + m - k), 1
-  without any of both; the best one at the scores 0.0, 0.1 to 0.9.
+  evenly spaced in the logarithm from 0.01 to 1. At each it is that of the last point whose FPPI is
+  not higher; 1 where there is no such point, and at least 1e-10 so that the logarithm exists.
+- JI: of the detections with a score above a threshold and the objects of an image, those that form
+  the one-to-one matching with the greatest sum of IoU are the pairs that agree: k of them. Both
+  detections and objects without partner are left out where more than half of them lies in an
+  ignored region; n and m remain. JI is the mean over the images of k / (n + m - k), 1 where there
+  is nothing on either side; of the thresholds 0.0, 0.1 to 0.9 the best one's.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ import numpy as np
 from mot import boxes
 from mot.evaluation.assignment import maximize_sum
 from mot.evaluation.detection.matching import match_crowdhuman
-from mot.evaluation.detection.pairs import DetectionPairs, find_intersections, mean_over_classes
-from mot.evaluation.detection.pr_curve import PrecisionRecallCurve, compute_curve
+from mot.evaluation.detection.pairs import DetectionPairs, intersections, mean
+from mot.evaluation.detection.pr_curve import Curve, curve_of
 from mot.evaluation.sequence_pairs import Mask, Values
 
 IOU = 0.5
 REFERENCES = np.array([0.01, 0.0178, 0.0316, 0.0562, 0.1, 0.1778, 0.3162, 0.5623, 1.0])  # FPPI
-SCORES = (np.arange(10) / 10).astype(np.float32)  # float32 as scores are, so that 0.3 equals 0.3
-_MIN_MISS_RATE = 1e-10
+SCORES = (np.arange(10) / 10).astype(np.float32)  # as scores are, or 0.3 lies above 0.3
+_LEAST_MISS = 1e-10
 
 
 @dataclass(frozen=True, slots=True)
-class CrowdHumanScores:
-    """From 0 to 1; NaN without objects."""
+class CrowdScores:
+    """Shares; nan where there is nothing to find."""
 
     ap: float
     miss_rate: float  # MR^-2; lower is better
@@ -44,78 +45,76 @@ class CrowdHumanScores:
     jaccard_threshold: float  # the score above which it is reached
 
 
-def crowdhuman_scores(clipped: DetectionPairs) -> CrowdHumanScores:
-    """Means over the classes that have objects; boxes must be clipped to their images."""
-    classes = list(clipped.per_class())
+def crowdhuman_scores(cut: DetectionPairs) -> CrowdScores:
+    """Of boxes that are cut to their images; means over the classes that there are objects of."""
+    classes = list(cut.classes())
     curves = [
-        compute_curve(each.detections.scores, match_crowdhuman(each, IOU), each.num_objects)
-        for each in classes
+        curve_of(each.found.scores, match_crowdhuman(each, IOU), each.objects) for each in classes
     ]
     jaccard = np.array([jaccard_indices(each) for each in classes]).reshape(-1, len(SCORES))
     means = jaccard.mean(axis=0) if len(jaccard) else np.full(len(SCORES), np.nan)
     best = int(means.argmax())
-    return CrowdHumanScores(
-        mean_over_classes([_raw_area_under(curve) for curve in curves]),
-        mean_over_classes([log_average_miss_rate(curve, clipped.num_images) for curve in curves]),
+    return CrowdScores(
+        mean([raw_area_under(curve) for curve in curves]),
+        mean([log_average_miss_rate(curve, cut.records) for curve in curves]),
         float(means[best]),
         float(SCORES[best]) if len(jaccard) else float("nan"),
     )
 
 
-def _raw_area_under(curve: PrecisionRecallCurve) -> float:
+def raw_area_under(curve: Curve) -> float:
     precision = curve.precision
     return float(np.diff(curve.recall) @ (precision[1:] + precision[:-1]) / 2)
 
 
-def log_average_miss_rate(curve: PrecisionRecallCurve, num_images: int) -> float:
-    last = np.searchsorted(curve.fp / num_images, REFERENCES, side="right")
+def log_average_miss_rate(curve: Curve, records: int) -> float:
+    last = np.searchsorted(curve.false / records, REFERENCES, side="right")
     missed = 1 - np.append(0.0, curve.recall)[last]
-    return float(np.exp(np.log(np.maximum(missed, _MIN_MISS_RATE)).mean()))
+    return float(np.exp(np.log(np.maximum(missed, _LEAST_MISS)).mean()))
 
 
-def jaccard_indices(clipped: DetectionPairs) -> Values:
-    """(10,) of one class, with the detections above each of SCORES."""
-    detections, gt, pairs = clipped.detections, clipped.gt, clipped.pairs
-    candidates = pairs[(pairs.iou > IOU) & ~gt.ignored[pairs.gt]]
-    not_counted = gt.ignored | _find_covered(clipped)
-    covered = np.zeros(len(detections), np.bool_)
-    covered[pairs.detection[gt.ignored[pairs.gt] & (pairs.coverage > IOU)]] = True
+def jaccard_indices(cut: DetectionPairs) -> Values:
+    """(10,) of one class, with the detections above each of the scores."""
+    found, truth, pairs = cut.found, cut.truth, cut.pairs
+    agreeing = pairs[(pairs.iou > IOU) & ~truth.ignored[pairs.truth]]
+    hidden = _covered_truths(cut)
+    covered = np.zeros(len(found), np.bool_)
+    covered[pairs.found[truth.ignored[pairs.truth] & (pairs.cover > IOU)]] = True
     indices = []
     for score in SCORES:
-        shown = detections.scores > score
-        chosen = candidates[shown[candidates.detection]]
-        chosen = chosen[maximize_sum(chosen.detection, chosen.gt, chosen.iou)]
-        is_matched = np.zeros(len(detections), np.bool_)
-        is_matched[chosen.detection] = True
-        is_found = np.zeros(len(gt), np.bool_)
-        is_found[chosen.gt] = True
-        counted = is_matched | (shown & ~covered)
-        indices.append(_mean_index(clipped, is_matched, counted, is_found | ~not_counted))
+        shown = found.scores > score
+        here = agreeing[shown[agreeing.found]]
+        here = here[maximize_sum(here.found, here.truth, here.iou)]
+        has_partner, is_partner = np.zeros(len(found), np.bool_), np.zeros(len(truth), np.bool_)
+        has_partner[here.found], is_partner[here.truth] = True, True
+        counted = has_partner | (shown & ~covered)
+        objects = is_partner | ~(truth.ignored | hidden)
+        indices.append(_mean_index(cut, has_partner, counted, objects))
     return np.array(indices)
 
 
-def _mean_index(clipped: DetectionPairs, matched: Mask, counted: Mask, objects: Mask) -> float:
-    """Mean over images."""
-    detections = clipped.detections
-    common, found, gt = (
-        np.bincount(images, minlength=clipped.num_images)
-        for images in (
-            detections.images[matched],
-            detections.images[counted],
-            clipped.gt.images[objects],
+def _mean_index(cut: DetectionPairs, agreed: Mask, counted: Mask, objects: Mask) -> float:
+    """Over the images."""
+    common, found, truth = (
+        np.bincount(records, minlength=cut.records)
+        for records in (
+            cut.found.records[agreed],
+            cut.found.records[counted],
+            cut.truth.records[objects],
         )
     )
-    union = found + gt - common
-    ones = np.ones(clipped.num_images)
-    return float(np.divide(common, union, out=ones, where=union > 0).mean())
+    union = found + truth - common
+    return float(np.divide(common, union, out=np.ones(cut.records), where=union > 0).mean())
 
 
-def _find_covered(clipped: DetectionPairs) -> Mask:
-    """(G,) whether more than half of a box is in an ignored region."""
-    gt = clipped.gt
-    regions = gt[gt.ignored]
-    covered = np.zeros(len(gt), np.bool_)
-    area = boxes.area(gt.boxes)
-    for rows, _, shared in find_intersections(gt.boxes, gt.images, regions.boxes, regions.images):
+def _covered_truths(cut: DetectionPairs) -> Mask:
+    """Objects that lie by more than half in an ignored region."""
+    truth = cut.truth
+    regions = truth[truth.ignored]
+    covered = np.zeros(len(truth), np.bool_)
+    area = boxes.area(truth.boxes)
+    for rows, _, shared in intersections(
+        truth.boxes, truth.records, regions.boxes, regions.records
+    ):
         covered[rows[shared > IOU * area[rows]]] = True
     return covered

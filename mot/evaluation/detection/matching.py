@@ -1,7 +1,5 @@
-"""Greedy matching of detections and ground truth, by falling score, as COCO, CrowdHuman and VOC do.
-
-The n-th detections of all images are matched together, at all IoU thresholds at once.
-"""
+"""Who is matched to whom: each detection, by falling score, takes what it likes best of what is
+still free. All images and all thresholds of overlap take their turns together."""
 
 from __future__ import annotations
 
@@ -11,156 +9,147 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from mot.evaluation.detection.pairs import DetectionPairs, DetectionTable, Pairs, rank_in_runs
+from mot.evaluation.detection.pairs import DetectionPairs, Found, Pairs, places_in_runs
 from mot.evaluation.sequence_pairs import Mask, Values
 from mot.types import IntArray
 
 UNMATCHED = -1
-_MAX_THRESHOLD = 1 - 1e-10  # COCO's: rounding may leave less than an IoU of 1
+_MOST = 1 - 1e-10  # COCO's: a threshold of 1 would ask for more than rounding leaves
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DetectionMatches:
-    """True and false positives at each IoU threshold; detections that are neither do not count."""
+class Hits:
+    """What each detection is, at each threshold of overlap; neither right nor false: left out."""
 
-    tp: Mask  # (T, D)
-    fp: Mask  # (T, D)
-    gt: IntArray  # (T, D) matched row, or UNMATCHED
+    right: Mask  # (T, D)
+    false: Mask  # (T, D)
+    truth: IntArray  # (T, D) the row that each took, UNMATCHED where none
+
+    def __getitem__(self, rows: Mask | IntArray) -> Hits:
+        return Hits(self.right[:, rows], self.false[:, rows], self.truth[:, rows])
 
 
 def match_coco(
-    pairs: DetectionPairs,
+    sides: DetectionPairs,
     thresholds: npt.ArrayLike,
-    ignored_gt: Mask | None = None,
-    ignored_detections: Mask | None = None,
-) -> DetectionMatches:
-    """COCO's matching.
+    aside: Mask | None = None,
+    strange: Mask | None = None,
+) -> Hits:
+    """As COCO does: at an IoU of at least the threshold, the free object with the highest (the last
+    of equals); else one that does not count, which takes the detection out of the account. A region
+    may take several, by the share of the detection that lies in it.
 
-    A detection is matched to the free object of the highest IoU (the last of equals) of at least
-    the threshold; else to an ignored one, and then it does not count. A region can be matched to
-    several detections, by the share of the detection in it.
-
-    Args:
-        ignored_gt: further objects to ignore, such as those of other sizes.
-        ignored_detections: detections that are no false positives if unmatched.
+    `aside` are objects that do not count here, being of another size, say, and `strange` are the
+    detections that do not count where they match nothing.
     """
-    gt = pairs.gt
-    ignored = gt.ignored if ignored_gt is None else gt.ignored | ignored_gt
-    candidates = pairs.pairs
-    is_region = gt.ignored[candidates.gt]
-    overlap = np.where(is_region, candidates.coverage, candidates.iou)
-    levels = np.minimum(np.atleast_1d(np.asarray(thresholds, np.float64)), _MAX_THRESHOLD)
+    truth = sides.truth
+    out = truth.ignored if aside is None else truth.ignored | aside
+    pairs = sides.pairs
+    is_region = truth.ignored[pairs.truth]
+    overlap = np.where(is_region, pairs.cover, pairs.iou)
+    levels = np.minimum(np.atleast_1d(np.asarray(thresholds, np.float64)), _MOST)
     near = np.flatnonzero(overlap >= levels.min())
-    near = near[_order_by_preference(candidates[near], overlap[near], ignored, last=True)]
+    near = near[_preferred(pairs[near], overlap[near], out, last=True)]
     enough = overlap[near] >= levels[:, None]
-    matched = _match_greedily(pairs.detections, candidates[near], enough, is_region[near])
-    return _classify(matched, ignored, ignored_detections)
+    took = take_turns(sides.found, pairs[near], enough, is_region[near])
+    return _hits(took, out, strange)
 
 
-def match_all_classes(pairs: DetectionPairs, threshold: float = 0.5) -> DetectionMatches:
-    """COCO's matching within each class, also those without objects; rows are those of all."""
-    gt, detections = pairs.gt, pairs.detections
-    matches = _classify(np.full((1, len(detections)), UNMATCHED), gt.ignored)
-    for label in np.unique(np.concatenate([gt.labels, detections.labels])).tolist():
-        own_gt, own = gt.labels == label, detections.labels == label
-        part = match_coco(pairs.select(own_gt, own), threshold)
-        rows = np.append(np.flatnonzero(own_gt), UNMATCHED)  # maps UNMATCHED to itself
-        matches.tp[:, own], matches.fp[:, own] = part.tp, part.fp
-        matches.gt[:, own] = rows[part.gt]
-    return matches
+def match_every_class(sides: DetectionPairs, threshold: float = 0.5) -> Hits:
+    """As COCO does, each class on its own, those without an object too; rows are those of all."""
+    hits = _hits(np.full((1, len(sides.found)), UNMATCHED), sides.truth.ignored)
+    for label in np.unique(np.concatenate([sides.truth.labels, sides.found.labels])).tolist():
+        truth, found = sides.truth.labels == label, sides.found.labels == label
+        own = match_coco(sides.chosen(truth, found), threshold)
+        rows = np.append(np.flatnonzero(truth), UNMATCHED)  # so that UNMATCHED stays what it is
+        hits.right[:, found], hits.false[:, found] = own.right, own.false
+        hits.truth[:, found] = rows[own.truth]
+    return hits
 
 
-def match_crowdhuman(pairs: DetectionPairs, threshold: float = 0.5) -> DetectionMatches:
-    """CrowdHuman's matching: the free object of the highest IoU (the first of equals) above the
-    threshold; else any region that contains more than that share of the detection."""
-    candidates, ignored = pairs.pairs, pairs.gt.ignored
-    is_region = ignored[candidates.gt]
-    overlap = np.where(is_region, candidates.coverage, candidates.iou)
+def match_crowdhuman(sides: DetectionPairs, threshold: float = 0.5) -> Hits:
+    """As CrowdHuman does: at an IoU above the threshold, the free object with the highest (the
+    first of equals); else any region in which more than that share of the detection lies."""
+    pairs, ignored = sides.pairs, sides.truth.ignored
+    is_region = ignored[pairs.truth]
+    overlap = np.where(is_region, pairs.cover, pairs.iou)
     near = np.flatnonzero(overlap > threshold)
-    near = near[_order_by_preference(candidates[near], overlap[near], ignored, last=False)]
-    enough = np.ones((1, len(near)), np.bool_)
-    matched = _match_greedily(pairs.detections, candidates[near], enough, is_region[near])
-    return _classify(matched, ignored)
+    near = near[_preferred(pairs[near], overlap[near], ignored, last=False)]
+    everything = np.ones((1, len(near)), np.bool_)
+    return _hits(take_turns(sides.found, pairs[near], everything, is_region[near]), ignored)
 
 
-def match_voc(pairs: DetectionPairs, threshold: float = 0.5) -> DetectionMatches:
-    """VOC's matching: the object of the highest IoU, free or not. The second detection of an object
-    is a false positive; those of difficult objects do not count."""
-    gt, count = pairs.gt, len(pairs.detections)
-    near = pairs.pairs[np.flatnonzero(pairs.pairs.iou >= threshold)]
-    near = near[_order_by_preference(near, near.iou, np.zeros(len(gt), np.bool_), last=False)]
-    best = near[np.flatnonzero(rank_in_runs(near.detection) == 0)]
-    matched = np.full(count, UNMATCHED)
-    matched[best.detection] = best.gt
-    is_first = np.zeros(count, np.bool_)
-    is_first[best.detection[np.unique(best.gt, return_index=True)[1]]] = True
-    difficult = (matched != UNMATCHED) & _take(gt.ignored, matched)
-    return DetectionMatches(
-        (is_first & ~difficult)[None], (~is_first & ~difficult)[None], matched[None]
-    )
+def match_voc(sides: DetectionPairs, threshold: float = 0.5) -> Hits:
+    """As VOC does: what overlaps a detection most, be it free or not, is what it stands for; the
+    second one that stands for an object is false, and one that stands for a difficult object is
+    left out."""
+    pairs = sides.pairs
+    near = pairs[np.flatnonzero(pairs.iou >= threshold)]
+    near = near[_preferred(near, near.iou, np.zeros(len(sides.truth), np.bool_), last=False)]
+    best = near[np.flatnonzero(places_in_runs(near.found) == 0)]
+    truth = np.full(len(sides.found), UNMATCHED)
+    truth[best.found] = best.truth
+    is_first = np.zeros(len(sides.found), np.bool_)
+    is_first[best.found[np.unique(best.truth, return_index=True)[1]]] = True
+    difficult = (truth != UNMATCHED) & _of(sides.truth.ignored, truth)
+    return Hits((is_first & ~difficult)[None], (~is_first & ~difficult)[None], truth[None])
 
 
-def _match_greedily(
-    detections: DetectionTable, pairs: Pairs, enough: Mask, is_shared: Mask
-) -> IntArray:
-    """(T, D) row of the ground truth that each detection is matched to.
-
-    That is the first of its pairs, which are in order of preference, that is `enough` (T, P) and
-    free. The ground truth of a pair that `is_shared` (P,) is always free.
-    """
-    matched = np.full((len(enough), len(detections)), UNMATCHED)
-    if not len(pairs.detection):
-        return matched
-    taken = np.zeros((len(enough), int(pairs.gt.max()) + 1), np.bool_)
-    turn = _turns(detections, pairs)
+def take_turns(found: Found, pairs: Pairs, enough: Mask, is_shared: Mask) -> IntArray:
+    """(T, D) the truth that each detection takes: of its pairs, which stand in the order of its
+    liking, the first that is `enough` (T, P) and free. What is shared is always free."""
+    took = np.full((len(enough), len(found)), UNMATCHED)
+    if not len(pairs.found):
+        return took
+    taken = np.zeros((len(enough), int(pairs.truth.max()) + 1), np.bool_)
+    turn = _turns(found, pairs)
     order = np.argsort(turn, kind="stable")
-    rows, gt = pairs.detection[order], pairs.gt[order]
+    detections, truths = pairs.found[order], pairs.truth[order]
     enough, is_shared = enough[:, order], is_shared[order]
     ends = np.searchsorted(turn[order], np.arange(int(turn.max()) + 2)).tolist()
     for start, end in pairwise(ends):
-        part = slice(start, end)
-        free = enough[:, part] & (is_shared[part] | ~taken[:, gt[part]])
-        level, pair = _first_free(rows[part], free)
-        matched[level, rows[part][pair]] = gt[part][pair]
-        taken[level, gt[part][pair]] = True
-    return matched
+        rows = slice(start, end)
+        free = enough[:, rows] & (is_shared[rows] | ~taken[:, truths[rows]])
+        level, pair = _first_of_each(detections[rows], free)
+        took[level, detections[rows][pair]] = truths[rows][pair]
+        taken[level, truths[rows][pair]] = True
+    return took
 
 
-def _turns(detections: DetectionTable, pairs: Pairs) -> IntArray:
-    """(P,) rank of the pair's detection among those of its image that have pairs. Detections of
-    equal rank are of different images, so that they can be matched together."""
-    rows, pair = np.unique(pairs.detection, return_inverse=True)
-    turns: IntArray = rank_in_runs(detections.images[rows])[pair]
+def _turns(found: Found, pairs: Pairs) -> IntArray:
+    """(P,) when the detection of each pair is at it: its place among its image's that have any.
+
+    Detections of one image never go at the same time, and no two images meet.
+    """
+    detections, pair = np.unique(pairs.found, return_inverse=True)
+    turns: IntArray = places_in_runs(found.records[detections])[pair]
     return turns
 
 
-def _first_free(rows: IntArray, free: Mask) -> tuple[IntArray, IntArray]:
-    """For each level and detection its first free pair: levels and pairs."""
-    count = len(rows)
-    begins = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]])
+def _first_of_each(detections: IntArray, free: Mask) -> tuple[IntArray, IntArray]:
+    """Levels and pairs: for each level and detection its first pair that is free."""
+    count = len(detections)
+    begins = np.flatnonzero(np.r_[True, detections[1:] != detections[:-1]])
     first = np.minimum.reduceat(np.where(free, np.arange(count), count), begins, axis=1)
     level, detection = np.nonzero(first < count)
     return level, first[level, detection]
 
 
-def _order_by_preference(pairs: Pairs, overlap: Values, ignored: Mask, last: bool) -> IntArray:
-    """Order of the pairs by detection, then not ignored before ignored, then by falling overlap;
-    of equals the first, or the `last`, comes first."""
-    group, cost = 2 * pairs.detection + ignored[pairs.gt], -overlap
+def _preferred(pairs: Pairs, overlap: Values, out: Mask, last: bool) -> IntArray:
+    """Each detection's pairs in the order of its liking: what counts, then by overlap, then the
+    first of equals or the last."""
+    group, dislike = 2 * pairs.found + out[pairs.truth], -overlap
     if not last:
-        return np.lexsort((cost, group))  # stable
-    return len(group) - 1 - np.lexsort((cost[::-1], group[::-1]))
+        return np.lexsort((dislike, group))  # which is stable
+    return len(group) - 1 - np.lexsort((dislike[::-1], group[::-1]))
 
 
-def _classify(
-    matched: IntArray, ignored: Mask, ignored_detections: Mask | None = None
-) -> DetectionMatches:
-    unmatched = matched == UNMATCHED
-    tp = ~unmatched & ~_take(ignored, matched)
-    fp = unmatched if ignored_detections is None else unmatched & ~ignored_detections
-    return DetectionMatches(tp, fp, matched)
+def _hits(took: IntArray, out: Mask, strange: Mask | None = None) -> Hits:
+    nothing = took == UNMATCHED
+    right = ~nothing & ~_of(out, took)
+    return Hits(right, nothing if strange is None else nothing & ~strange, took)
 
 
-def _take(mask: Mask, rows: IntArray) -> Mask:
-    """The mask at the rows; an arbitrary value at UNMATCHED."""
+def _of(mask: Mask, rows: IntArray) -> Mask:
+    """The mask at the rows; anything where a row is UNMATCHED."""
     return mask[rows] if len(mask) else np.zeros(rows.shape, np.bool_)

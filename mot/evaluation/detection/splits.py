@@ -1,4 +1,4 @@
-"""Scores by object size and visibility. In a split, all other objects are ignored."""
+"""Objects by how large they are and how much of them is seen. In a split all others are ignored."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mot.evaluation.detection.coco import AREAS, average_precision, is_in_area
+from mot.evaluation.detection.coco import AREAS, average_precision, in_area
 from mot.evaluation.detection.crowdhuman import log_average_miss_rate
 from mot.evaluation.detection.matching import match_coco
-from mot.evaluation.detection.pairs import DetectionPairs, mean_over_classes
-from mot.evaluation.detection.pr_curve import OperatingPoint, compute_curve
+from mot.evaluation.detection.pairs import DetectionPairs, mean
+from mot.evaluation.detection.pr_curve import Operation, curve_of
 from mot.evaluation.sequence_pairs import Mask, Values
 
 _INF = float("inf")
@@ -19,28 +19,27 @@ _INF = float("inf")
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Ranges include their start, not their end; areas both, as in COCO."""
+    """Ranges hold their beginning, not their end; but areas both, as COCO has them."""
 
     name: str
     area: str = ""  # one of COCO's
     heights: tuple[float, float] = (0.0, _INF)  # pixels
-    visibility: tuple[float, float] = (0.0, _INF)  # visible fraction
+    shares: tuple[float, float] = (0.0, _INF)  # of the box that is seen
 
-    def find_objects(self, pairs: DetectionPairs) -> Mask:
-        """(G,) the objects of the split."""
-        gt = pairs.gt
-        low, high = self.visibility
-        is_visible: Mask = (gt.visibility >= low) & (gt.visibility < high)
-        return is_visible & self._has_size(gt.boxes)
+    def objects(self, sides: DetectionPairs) -> Mask:
+        truth = sides.truth
+        minimum, end = self.shares
+        seen: Mask = (truth.shares >= minimum) & (truth.shares < end)
+        return seen & self._of_size(truth.boxes)
 
-    def find_detections(self, pairs: DetectionPairs) -> Mask:
-        """(D,) the detections that can be false positives of the split."""
-        return self._has_size(pairs.detections.boxes)
+    def detections(self, sides: DetectionPairs) -> Mask:
+        """Of which one expects an object of the split: no other is false here."""
+        return self._of_size(sides.found.boxes)
 
-    def _has_size(self, xyxy: Values) -> Mask:
-        height = xyxy[:, 3] - xyxy[:, 1]
+    def _of_size(self, corners: Values) -> Mask:
+        height = corners[:, 3] - corners[:, 1]
         inside: Mask = (height >= self.heights[0]) & (height < self.heights[1])
-        return inside & is_in_area(xyxy, self.area) if self.area else inside
+        return inside & in_area(corners, self.area) if self.area else inside
 
 
 BY_SIZE = (
@@ -51,51 +50,51 @@ BY_SIZE = (
     Split("height >= 128", heights=(128, _INF)),
 )
 BY_OCCLUSION = (
-    Split("bare: visible >= .9", visibility=(0.9, _INF)),
-    Split("partial: .65-.9", visibility=(0.65, 0.9)),
-    Split("heavy: .2-.65", visibility=(0.2, 0.65)),
-    # The splits of CityPersons.
-    Split("reasonable", heights=(50, _INF), visibility=(0.65, _INF)),
-    Split("reasonable small", heights=(50, 75), visibility=(0.65, _INF)),
-    Split("reasonable heavy", heights=(50, _INF), visibility=(0.2, 0.65)),
-    Split("reasonable all", heights=(20, _INF), visibility=(0.2, _INF)),
+    Split("bare: seen >= .9", shares=(0.9, _INF)),
+    Split("partial: .65-.9", shares=(0.65, 0.9)),
+    Split("heavy: .2-.65", shares=(0.2, 0.65)),
+    Split("reasonable", heights=(50, _INF), shares=(0.65, _INF)),  # this and the next: CityPersons'
+    Split("reasonable small", heights=(50, 75), shares=(0.65, _INF)),
+    Split("reasonable heavy", heights=(50, _INF), shares=(0.2, 0.65)),
+    Split("reasonable all", heights=(20, _INF), shares=(0.2, _INF)),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class SplitScores:
-    """From 0 to 1, at an IoU of 0.5; NaN if the split has no objects."""
+    """Shares, at an IoU of 0.5; nan where the split is empty."""
 
     objects: int
     ap50: float
-    miss_rate: float  # MR^-2; all that is ignored is a region
-    recall: float  # at a minimum score
+    miss_rate: float  # MR^-2, whatever is ignored being a region
+    recall: float  # of the detections from a given score on
 
 
-def split_scores(pairs: DetectionPairs, best: OperatingPoint) -> Iterator[tuple[str, SplitScores]]:
-    """Names and scores by size, and by occlusion if it is annotated. Means over the classes."""
-    has_occlusion = bool((pairs.gt.visibility < 1).any())
-    for split in (*BY_SIZE, *(BY_OCCLUSION if has_occlusion else ())):
-        scored = [_score_class(each, split, best.threshold) for each in pairs.per_class()]
+def split_scores(sides: DetectionPairs, best: Operation) -> Iterator[tuple[str, SplitScores]]:
+    """By size; and by occlusion where it is annotated. Means over the classes."""
+    tells_occlusion = bool((sides.truth.shares < 1).any())
+    for split in (*BY_SIZE, *(BY_OCCLUSION if tells_occlusion else ())):
+        scored = [_score(each, split, best.threshold) for each in sides.classes()]
         rates = np.array([part[1:] for part in scored]).reshape(-1, 3).T
         count = sum(part[0] for part in scored)
-        yield split.name, SplitScores(count, *(mean_over_classes(rate) for rate in rates))
+        yield split.name, SplitScores(count, *(mean(rate) for rate in rates))
 
 
-def _score_class(
-    pairs: DetectionPairs, split: Split, threshold: float
+def _score(
+    sides: DetectionPairs, split: Split, threshold: float
 ) -> tuple[int, float, float, float]:
-    """The fields of SplitScores of one class."""
-    ignored_gt, ignored_detections = ~split.find_objects(pairs), ~split.find_detections(pairs)
-    count = int((~(ignored_gt | pairs.gt.ignored)).sum())
-    if not count:
+    """Of one class."""
+    aside, strange = ~split.objects(sides), ~split.detections(sides)
+    counts = ~(aside | sides.truth.ignored)
+    objects = int(counts.sum())
+    if not objects:
         return (0, *(float("nan"),) * 3)
-    scores = pairs.detections.scores
-    matches = match_coco(pairs, [0.5], ignored_gt, ignored_detections)
-    found = matches.tp[0] & (scores >= threshold)
+    scores = sides.found.scores
+    hits = match_coco(sides, [0.5], aside, strange)
+    shown = hits.right[0] & (scores >= threshold)
     return (
-        count,
-        float(average_precision(scores, matches, count)[0]),
-        log_average_miss_rate(compute_curve(scores, matches, count), pairs.num_images),
-        float(found.sum() / count),
+        objects,
+        float(average_precision(scores, hits, objects)[0]),
+        log_average_miss_rate(curve_of(scores, hits, objects), sides.records),
+        float(shown.sum() / objects),
     )

@@ -1,4 +1,4 @@
-"""VOC's average precision at an IoU of 0.5, with half-open boxes; difficult objects are ignored."""
+"""VOC's average precision at an IoU of 0.5, boxes half-open; difficult objects are left out."""
 
 from __future__ import annotations
 
@@ -7,43 +7,40 @@ from dataclasses import dataclass
 import numpy as np
 
 from mot.evaluation.detection.matching import match_voc
-from mot.evaluation.detection.pairs import DetectionPairs, mean_over_classes
-from mot.evaluation.detection.pr_curve import PrecisionRecallCurve, compute_curve
-from mot.evaluation.sequence_pairs import Values
+from mot.evaluation.detection.pairs import DetectionPairs, mean
+from mot.evaluation.detection.pr_curve import Curve, curve_of
 
 
 @dataclass(frozen=True, slots=True)
 class VocScores:
-    """From 0 to 1; NaN without objects."""
+    """Shares; nan where there is nothing to find."""
 
-    ap: float  # since 2010: the area under the best precision from each recall on
-    ap07: float  # until 2009: the mean of the best precision from each of 11 recalls on
+    ap: float  # since 2010: the area under the curve, each precision the best from there on
+    ap07: float  # until 2009: the mean of the best precisions at 11 recalls and beyond
 
 
-def voc_scores(pairs: DetectionPairs) -> VocScores:
-    """Means over the classes that have objects."""
+def voc_scores(sides: DetectionPairs) -> VocScores:
+    """Means over the classes that there are objects of."""
     curves = [
-        compute_curve(each.detections.scores, match_voc(each), each.num_objects)
-        for each in pairs.per_class()
+        curve_of(each.found.scores, match_voc(each), each.objects) for each in sides.classes()
     ]
     return VocScores(
-        mean_over_classes([_area_under(curve) for curve in curves]),
-        mean_over_classes([_eleven_point_mean(curve) for curve in curves]),
+        mean([area_under(curve) for curve in curves]),
+        mean([at_eleven_recalls(curve) for curve in curves]),
     )
 
 
-def _area_under(curve: PrecisionRecallCurve) -> float:
+def area_under(curve: Curve) -> float:
     steps = np.diff(curve.recall, prepend=0.0)
     return float(steps @ _best_from_here(curve))
 
 
-def _eleven_point_mean(curve: PrecisionRecallCurve) -> float:
+def at_eleven_recalls(curve: Curve) -> float:
     best = np.append(_best_from_here(curve), 0.0)
-    # Counts are compared instead of fractions: a recall of 0.3 of 10 objects is 3 of them.
-    needed = np.ceil(np.arange(11) * curve.num_objects / 10 - 1e-9)
-    return float(best[np.searchsorted(curve.tp, needed)].mean())
+    # Shares of integers are compared as such: 0.3 of 10 objects is 3 of them.
+    needed = np.ceil(np.arange(11) * curve.objects / 10 - 1e-9)
+    return float(best[np.searchsorted(curve.right, needed)].mean())
 
 
-def _best_from_here(curve: PrecisionRecallCurve) -> Values:
-    best: Values = np.maximum.accumulate(curve.precision[::-1])[::-1]
-    return best
+def _best_from_here(curve: Curve) -> np.ndarray:
+    return np.maximum.accumulate(curve.precision[::-1])[::-1]

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mot.boxes import crop_images
-from mot.datasets.images import decode_image
+from mot.datasets.images import decode
 from mot.errors import MotError
 from mot.files import read_bytes
 from mot.reid.embedder import Embedder
@@ -60,7 +60,7 @@ class CropFiles:
 
 def _read(path: Path) -> Image | None:
     try:
-        return decode_image(read_bytes(path), path)
+        return decode(read_bytes(path), path)
     except MotError:
         return None
 

@@ -1,6 +1,5 @@
-"""Random augmentation of training images and their boxes.
+"""Training samples: images changed at random, and their boxes with them.
 
-`settings` are the probabilities and strengths; `views` crops, scales and combines images (NumPy and
-OpenCV); `sample` is the input of torchvision's transforms, and makes targets; `pixels` changes
-colors; `augmenter` runs all of it; `crop` augments the crops of embedders.
+`settings` says how much; `views` moves images (NumPy and OpenCV); `sample` is what torchvision
+then works on, and what becomes of it; `pixels` recolours and hides; `augmenter` puts all in order.
 """

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mot.datasets.dataset import UNKNOWN_ID
+from mot.datasets.identities import UNKNOWN_ID
 from mot.reid.networks import EmbedderNetwork
 from mot.training.criteria.base import Criterion, Losses, LossSettings
 from mot.training.targets import Target

@@ -1,1 +1,1 @@
-"""Training samples: order and batches of an epoch, worker processes, and crops for embedders."""
+"""Images with boxes, of whatever format, as one kind of dataset."""
