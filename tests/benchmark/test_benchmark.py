@@ -726,7 +726,7 @@ def test_without_ray_it_is_asked_for(dataset, inline, capsys, monkeypatch):
         (["{set}/crowd-0", "--detections", "one.txt"], "has detections up to frame 99"),
         (["{set}", "--embeddings", "none.npy"], "--embeddings none.npy: no such file in"),
         (["{set}", "--camera", "none.txt"], "none.txt: no such file"),
-        (["{set}", "--camera", "flow"], "--camera flow: crowd-0 has no pictures"),
+        (["{set}", "--camera", "flow"], "--camera flow: crowd-0 has no images"),
         (["{set}", "--split", "half"], "'half' is not one of"),
         (["{set}", "--protocol", "mot71"], "did you mean 'mot17'?"),
         (["{set}", "--columns", "HOAT"], "did you mean 'HOTA'?"),
