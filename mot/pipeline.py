@@ -82,9 +82,9 @@ def resolve(
         can_embed: False where frames have no images, or embeddings are read from a file.
     """
     settings, chosen = dict(detector_settings), embedder
-    if tracker and detector:
+    if detector:
         default_conf, sure_score = score_range(detector, settings)
-        low = tracker.low_score_threshold
+        low = tracker.low_score_threshold if tracker else None
         conf = None
         if default_conf is not None:
             conf = sure_score if low is None else min(low, default_conf)

@@ -388,7 +388,7 @@ def test_low_scores_are_detected_for_the_trackers_that_use_them(tmp_path) -> Non
     assert settings(high, "retinanet", {}) == {}, "which states no such score"
     assert settings(low, "person", {"conf": 0.4}) == {"conf": 0.4}
     assert settings(low, "motion", {}) == {}, "whose scores cannot be chosen from"
-    assert settings(None, "person", {}) == {}, "nothing is tracked"
+    assert settings(None, "person", {}) == {"conf": 0.5}, "nothing is tracked"
     file = tmp_path / "sure.toml"
     file.write_text('detector = "person"\nconf = 0.5\n')
     assert settings(low, str(file), {}) == settings(high, str(file), {}) == {}
